@@ -1,0 +1,32 @@
+"""EfficientNet (arXiv 1905.11946): the models, the recipe and the scaling method.
+
+Names load on first use: `import efficientnet_tf` imports neither TensorFlow nor Keras.
+"""
+
+import importlib
+
+__version__ = "0.1.0"
+
+_HOME = {
+    "blocks": ("BlockArgs", "decode_block", "encode_block"),
+    "variants": ("Variant", "expand", "get_variant", "list_variants"),
+    "counting": ("count",),
+    "models.efficientnet": ("EfficientNet",),
+    "models.applications": tuple(f"EfficientNetB{i}" for i in range(8)),
+    "training.optimizer": ("RMSprop", "LearningRate", "learning_rate"),
+    "training.ema": ("ExponentialMovingAverage",),
+}
+_MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
+__all__ = sorted(_MODULE_OF)
+
+
+def __getattr__(name: str):
+    if name not in _MODULE_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"{__name__}.{_MODULE_OF[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,276 @@
+"""What a run trains: one frozen Config, its recipes and its derived numbers.
+
+A value is, in rising order of precedence, the field's default, the model's recipe, the
+dataset's recipe, the user's. Where a run happens (device, folders) is not part of it.
+"""
+
+import dataclasses
+import difflib
+import json
+from collections.abc import Callable
+from typing import Any
+
+from efficientnet_tf import variants
+
+
+@dataclasses.dataclass(frozen=True)
+class Allowed:
+    """What a field may hold: the words for an error, and the test."""
+
+    words: str
+    test: Callable[[Any], bool]
+
+
+def _choice(*values) -> Allowed:
+    return Allowed(", ".join(str(v) for v in values), lambda value: value in values)
+
+
+def _at_least(low) -> Allowed:
+    return Allowed(f"{low} and more", lambda value: value >= low)
+
+
+def _above(low) -> Allowed:
+    return Allowed(f"more than {low}", lambda value: value > low)
+
+
+_FRACTION = Allowed("0 to below 1", lambda value: 0 <= value < 1)
+_PROBABILITY = Allowed("above 0, at most 1", lambda value: 0 < value <= 1)
+_ANY = Allowed("anything", lambda value: True)
+
+
+def _field(default, help: str, allowed: Allowed = _ANY, *, may_change: bool = False):
+    """A documented field; `may_change` ones may differ when a run is resumed."""
+    metadata = {"help": help, "allowed": allowed, "may_change": may_change}
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """Everything that decides what a run computes; see each field's help.
+
+    Raises:
+        ValueError: naming the field, its value and what is allowed.
+    """
+
+    # The model.
+    model: str = _field(
+        "efficientnet-b0", "model name", _choice(*variants.list_variants())
+    )
+    width_coefficient: float | None = _field(
+        None, "filter multiplier; None: the model's", _above(0)
+    )
+    depth_coefficient: float | None = _field(
+        None, "repeat multiplier; None: the model's", _above(0)
+    )
+    image_size: int = _field(224, "input height and width in pixels", _at_least(8))
+    num_classes: int = _field(1000, "number of classes", _at_least(1))
+    dropout_rate: float = _field(0.2, "dropout before the classifier", _FRACTION)
+    survival_prob: float = _field(
+        0.8, "stochastic depth: survival of the last block", _PROBABILITY
+    )
+    sync_batch_norm: bool = _field(
+        True, "batch statistics over all replicas, not each its own"
+    )
+    precision: str = _field(
+        "auto",
+        "compute dtype; auto: bfloat16 on TPU, else float32",
+        _choice("auto", "float32", "bfloat16"),
+    )
+    weights: str | None = _field(None, "weights file (.weights.h5) to start from")
+
+    # The data.
+    dataset: str = _field(
+        "digits", "dataset to train on", _choice("digits", "imagenet", "fake")
+    )
+    data_dir: str | None = _field(
+        None, "folder of TFRecord files; None: the dataset's cache", may_change=True
+    )
+    num_train_images: int | None = _field(
+        None, "images in train-*; None: counted, or known", _at_least(1)
+    )
+    minival_shards: float = _field(
+        0.05,
+        "train shards held out to pick the best weights: a count, a fraction if "
+        "below 1, or 0",
+        Allowed(
+            "0, a fraction below 1 or a whole number",
+            lambda value: 0 <= value < 1 or (value >= 1 and value == int(value)),
+        ),
+    )
+    augment: str = _field(
+        "autoaugment",
+        "image augmentation",
+        _choice("autoaugment", "randaugment", "none"),
+    )
+    randaugment_num_layers: int = _field(2, "operations per image (N)", _at_least(1))
+    randaugment_magnitude: float = _field(
+        10.0, "strength (M)", Allowed("0 to 30", lambda value: 0 <= value <= 30)
+    )
+    mixup_alpha: float = _field(0.0, "MixUp strength; 0: off", _at_least(0))
+    flip: bool = _field(True, "mirror half of the training images")
+    crop_area_min: float = _field(
+        0.08, "smallest share of the image a training crop takes", _PROBABILITY
+    )
+    eval_crop: str = _field(
+        "padded",
+        "centre crop: padded takes size/(size+32) of the short side, fixed 0.875",
+        _choice("padded", "fixed"),
+    )
+    shuffle_buffer: int = _field(16384, "records shuffled at a time", _at_least(1))
+
+    # The recipe.
+    train_batch_size: int = _field(2048, "global batch", _at_least(1))
+    eval_batch_size: int = _field(
+        1024, "global batch of evaluation", _at_least(1), may_change=True
+    )
+    train_epochs: float = _field(
+        350.0, "passes over the data", _above(0), may_change=True
+    )
+    learning_rate: float = _field(0.016, "per 256 images of batch", _above(0))
+    lr_decay_epochs: float = _field(2.4, "epochs between decays", _above(0))
+    lr_decay_rate: float = _field(0.97, "factor of each decay", _PROBABILITY)
+    warmup_epochs: float = _field(5.0, "epochs of linear warm-up", _at_least(0))
+    rmsprop_decay: float = _field(0.9, "of the mean square", _FRACTION)
+    momentum: float = _field(0.9, "of RMSProp", _FRACTION)
+    rmsprop_epsilon: float = _field(0.001, "inside the square root", _above(0))
+    weight_decay: float = _field(1e-5, "L2 outside batch norm", _at_least(0))
+    label_smoothing: float = _field(0.1, "share given to all classes", _FRACTION)
+    moving_average_decay: float = _field(
+        0.9999, "of the averaged weights; 0: none", _FRACTION
+    )
+    seed: int = _field(
+        0,
+        "of every random draw",
+        Allowed("0 to 2147483647", lambda value: 0 <= value < 2**31),
+    )
+
+    # The rhythm.
+    steps_per_loop: int = _field(
+        100, "steps per host call", _at_least(1), may_change=True
+    )
+    checkpoint_epochs: float = _field(
+        1.0, "epochs between checkpoints", _above(0), may_change=True
+    )
+    eval_epochs: float = _field(1.0, "epochs between evaluations", _above(0))
+    early_stopping_evals: int = _field(
+        0, "stop after this many evaluations without a better one; 0: never",
+        _at_least(0),
+    )  # fmt: skip
+
+    def __post_init__(self):
+        for field in dataclasses.fields(self):
+            _check(field, getattr(self, field.name))
+        if self.dataset == "imagenet" and self.data_dir is None:
+            raise ValueError("data_dir is missing: dataset imagenet needs the folder "
+                             "of its train-* and validation-* files")  # fmt: skip
+
+    @property
+    def variant(self) -> variants.Variant:
+        """The model's table row with this run's coefficients."""
+        row = variants.get_variant(self.model)
+        return dataclasses.replace(
+            row,
+            width=self.width_coefficient or row.width,
+            depth=self.depth_coefficient or row.depth,
+        )
+
+    def steps(self, epochs: float, *, train_images: int) -> int:
+        """Whole steps in a number of epochs, at least one."""
+        return max(1, int(epochs * train_images / self.train_batch_size))
+
+
+def create(**chosen) -> Config:
+    """Builds a Config from recipes and the user's choices; None counts as not chosen.
+
+    Raises:
+        ValueError: if a name is unknown or a value not allowed.
+    """
+    known = [field.name for field in dataclasses.fields(Config)]
+    for name in chosen:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1, cutoff=0.0)
+            raise ValueError(f"unknown setting {name!r}; did you mean {near[0]!r}?")
+    chosen = {name: value for name, value in chosen.items() if value is not None}
+    model = chosen.get("model", Config.model)
+    dataset = chosen.get("dataset", Config.dataset)
+    recipes = model_recipe(model) | _DATASET_RECIPES.get(dataset, {})
+    return Config(**(recipes | chosen))
+
+
+def model_recipe(model: str) -> dict[str, Any]:
+    """What the paper and the released code train a model with.
+
+    Sources: paper section 5.2; RandAugment magnitudes from tensorflow/tpu README.
+    """
+    row = variants.get_variant(model)
+    magnitudes = {"efficientnet-b5": 17.0, "efficientnet-b7": 28.0,
+                  "efficientnet-b8": 28.0}  # fmt: skip
+    return {
+        "image_size": row.resolution,
+        "dropout_rate": row.dropout,
+        "survival_prob": row.survival_prob,
+        "augment": "autoaugment",
+        "randaugment_magnitude": magnitudes.get(model, 10.0),
+    }
+
+
+_DATASET_RECIPES = {
+    # The paper holds out 25,022 images; 20 of the 1,024 shards hold exactly that.
+    "imagenet": {"minival_shards": 20},
+    "fake": {"minival_shards": 0, "train_epochs": 1.0, "augment": "none"},
+    # 8x8 pixels of grey, 1,437 for training: little to crop, nothing to mirror.
+    "digits": {
+        "image_size": 32,
+        "num_classes": 10,
+        "augment": "none",
+        "flip": False,
+        "crop_area_min": 0.7,
+        "eval_crop": "fixed",
+        "train_batch_size": 64,
+        "eval_batch_size": 120,
+        "train_epochs": 40.0,
+        "steps_per_loop": 20,
+        "eval_epochs": 5.0,
+        "checkpoint_epochs": 5.0,
+    },
+}
+
+
+def dumps(config: Config) -> str:
+    """The contents of `config.json`."""
+    return json.dumps(dataclasses.asdict(config), indent=2) + "\n"
+
+
+def loads(text: str) -> Config:
+    """Reads `config.json`; recipes play no part, so later ones change no old run."""
+    values = json.loads(text)
+    known = {field.name for field in dataclasses.fields(Config)}
+    unknown = sorted(values.keys() - known)
+    if unknown:
+        raise ValueError(
+            f"unknown settings {', '.join(unknown)}: written by another version?"
+        )
+    return Config(**values)
+
+
+def conflicts(saved: Config, wanted: Config) -> list[str]:
+    """The settings in which a resumed run would differ from the one it continues."""
+    return [
+        field.name
+        for field in dataclasses.fields(Config)
+        if not field.metadata["may_change"]
+        and getattr(saved, field.name) != getattr(wanted, field.name)
+    ]
+
+
+def _check(field: dataclasses.Field, value):
+    optional = "None" in str(field.type)
+    if value is None and optional:
+        return
+    allowed = field.metadata["allowed"]
+    try:
+        valid = allowed.test(value)
+    except TypeError:
+        valid = False
+    if not valid:
+        raise ValueError(f"{field.name}={value}: allowed is {allowed.words}")

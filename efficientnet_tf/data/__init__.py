@@ -1,0 +1,1 @@
+"""Images in: record files, decoding and cropping, augmentation, batches."""

@@ -1,0 +1,236 @@
+"""tf.data pipelines: record files to batches of static shape.
+
+A training pipeline is a pure function of (seed, position): the order of each epoch and
+every random draw of each image derive from the seed and the image's running number. So a
+restarted run continues anywhere without iterator checkpoints.
+"""
+
+import dataclasses
+
+import tensorflow as tf
+
+from efficientnet_tf.data import augment, preprocess, tfrecord
+
+_READERS = 16  # files read in turn; fixed, because it decides the order
+
+
+@dataclasses.dataclass(frozen=True)
+class Shard:
+    """Which part of the data one host reads."""
+
+    index: int = 0
+    count: int = 1
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainTransform:
+    """How a record becomes a training example; see `Config` for the fields."""
+
+    image_size: int
+    num_classes: int
+    crop_area_min: float = 0.08
+    flip: bool = True
+    augment: str = "none"
+    randaugment_num_layers: int = 2
+    randaugment_magnitude: float = 10
+    mixup_alpha: float = 0.0
+
+
+def train_batches(
+    split: tfrecord.Split,
+    transform: TrainTransform,
+    *,
+    batch_size: int,
+    seed: int,
+    start: int = 0,
+    shuffle_buffer: int = 16384,
+    shard: Shard = Shard(),  # noqa: B008, frozen
+) -> tf.data.Dataset:
+    """An endless stream of shuffled, augmented batches.
+
+    Args:
+        split: the files to read; every image once an epoch.
+        transform: what happens to each record.
+        batch_size: images a batch.
+        seed: with `start`, decides every bit of what follows.
+        start: images this host has already consumed.
+        shuffle_buffer: records shuffled at a time.
+        shard: this host's share of the files.
+
+    Returns:
+        A dataset of (uint8 [batch, size, size, 3], float32 [batch, classes]).
+
+    Raises:
+        ValueError: if there are fewer files than hosts.
+    """
+    files = _shard_files(split, shard)
+    records = _shuffled_records(
+        files,
+        images=split.images // shard.count,
+        seed=seed,
+        start=start,
+        shuffle_buffer=shuffle_buffer,
+    )
+
+    def example(number, record):
+        # Numbers are unique over hosts and never repeat, so neither do seeds.
+        image_seed = tf.stack([tf.cast(seed, tf.int64), number * shard.count])
+        image_seed = tf.random.fold_in(image_seed, shard.index)
+        image, label = _train_example(record, transform, image_seed)
+        return image, label, image_seed
+
+    batches = (
+        records.map(example, num_parallel_calls=tf.data.AUTOTUNE)
+        .batch(batch_size, drop_remainder=True)
+        .map(_mixer(transform.mixup_alpha), num_parallel_calls=tf.data.AUTOTUNE)
+        .prefetch(tf.data.AUTOTUNE)
+    )
+    return batches.with_options(_options())
+
+
+def eval_batches(
+    split: tfrecord.Split,
+    *,
+    image_size: int,
+    num_classes: int,
+    crop_fraction: float,
+    batch_size: int,
+    shard: Shard = Shard(),  # noqa: B008, frozen
+) -> tf.data.Dataset:
+    """Every image once, then batches whose mask is zero, without end.
+
+    The padding gives static shapes and lets hosts with fewer images keep step with the
+    others; whoever reads stops when no host's mask has a one left.
+
+    Returns:
+        A dataset of {"image": uint8 [batch, size, size, 3], "label": int32 [batch]
+        from 0, "mask": float32 [batch]}.
+    """
+    files = _shard_files(split, shard)
+
+    def example(record):
+        encoded, label = tfrecord.parse(record)
+        image = preprocess.decode_and_center_crop(
+            encoded, image_size=image_size, fraction=crop_fraction
+        )
+        label = tf.cast(_checked(label, num_classes) - 1, tf.int32)
+        return {"image": image, "label": label, "mask": tf.constant(1.0)}
+
+    padding = {
+        "image": tf.zeros([image_size, image_size, 3], tf.uint8),
+        "label": tf.zeros([], tf.int32),
+        "mask": tf.zeros([]),
+    }
+    batches = (
+        _interleave(tf.data.Dataset.from_tensor_slices(list(files)))
+        .map(example, num_parallel_calls=tf.data.AUTOTUNE)
+        .concatenate(tf.data.Dataset.from_tensors(padding).repeat())
+        .batch(batch_size, drop_remainder=True)
+        .prefetch(tf.data.AUTOTUNE)
+    )
+    return batches.with_options(_options())
+
+
+def _shard_files(split: tfrecord.Split, shard: Shard) -> tuple[str, ...]:
+    files = split.files[shard.index :: shard.count]
+    if not files:
+        raise ValueError(
+            f"split {split.name} has {len(split.files)} files for {shard.count} hosts; "
+            "each host needs at least one: write more shards"
+        )
+    return files
+
+
+def _shuffled_records(files, *, images, seed, start, shuffle_buffer):
+    """(running number, serialized record), from the number `start` on.
+
+    An epoch is `images` records in an order of its own. Skipping to the middle of one
+    reads records but decodes none.
+    """
+    first_epoch, offset = divmod(start, images)
+
+    def epoch(number):
+        # Of this function's graph only: else the program's own global seed, where it
+        # has set one, would join the two below.
+        tf.random.set_seed(1)
+        seeds = tf.random.stateless_uniform(
+            [2], [seed, number], minval=None, maxval=None, dtype=tf.int64
+        )
+        ordered = tf.data.Dataset.from_tensor_slices(list(files)).shuffle(
+            len(files), seed=seeds[0], reshuffle_each_iteration=False
+        )
+        records = _interleave(ordered).shuffle(
+            min(shuffle_buffer, images), seed=seeds[1], reshuffle_each_iteration=False
+        )
+        # A host with fewer than its share of images starts over, one with more stops.
+        return records.repeat().take(images)
+
+    epochs = tf.data.Dataset.range(first_epoch, tf.int64.max)
+    return epochs.flat_map(epoch).skip(offset).enumerate(start)
+
+
+def _interleave(files: tf.data.Dataset) -> tf.data.Dataset:
+    return files.interleave(
+        tf.data.TFRecordDataset,
+        cycle_length=_READERS,
+        num_parallel_calls=tf.data.AUTOTUNE,
+        deterministic=True,
+    )
+
+
+def _train_example(record, transform: TrainTransform, seed):
+    """uint8 [size, size, 3] and a one-hot float32 [classes]."""
+    encoded, label = tfrecord.parse(record)
+    crop_seed, augment_seed = tf.unstack(tf.random.split(seed, 2))
+    image = preprocess.decode_and_distort(
+        encoded,
+        image_size=transform.image_size,
+        seed=crop_seed,
+        crop_area_min=transform.crop_area_min,
+        flip=transform.flip,
+    )
+    if transform.augment == "autoaugment":
+        image = augment.autoaugment(image, augment_seed)
+    elif transform.augment == "randaugment":
+        image = augment.randaugment(
+            image,
+            augment_seed,
+            num_layers=transform.randaugment_num_layers,
+            magnitude=transform.randaugment_magnitude,
+        )
+    image = tf.ensure_shape(image, [transform.image_size, transform.image_size, 3])
+    label = _checked(label, transform.num_classes) - 1
+    return image, tf.one_hot(label, transform.num_classes)
+
+
+def _checked(label, num_classes):
+    """The label, once it is known to lie in 1 ... num_classes."""
+    message = f"a record's label is not within 1 ... num_classes={num_classes}"
+    with tf.control_dependencies(
+        [
+            tf.debugging.assert_positive(label, message),
+            tf.debugging.assert_less_equal(label, tf.constant(num_classes, tf.int64)),
+        ]
+    ):
+        return tf.identity(label)
+
+
+def _mixer(alpha: float):
+    """A function of (images, labels, seeds) that drops the seeds, and mixes."""
+
+    def mix(images, labels, seeds):
+        if alpha == 0:
+            return images, labels
+        return augment.mixup(images, labels, alpha=alpha, seed=seeds[0])
+
+    return mix
+
+
+def _options() -> tf.data.Options:
+    options = tf.data.Options()
+    options.deterministic = True
+    # Files are divided among hosts above; tf.distribute must not divide again.
+    options.experimental_distribute.auto_shard_policy = (
+        tf.data.experimental.AutoShardPolicy.OFF
+    )
+    return options

@@ -1,0 +1,125 @@
+"""From encoded bytes to uint8 images of one size, as the TF1 original does it.
+
+Source: preprocessing.py in tensorflow/tpu, models/official/efficientnet. All randomness
+is stateless: the same seed gives the same image wherever and whenever it is drawn.
+"""
+
+from collections.abc import Callable
+
+import tensorflow as tf
+
+CROP_PADDING = 32
+
+
+def crop_fraction(image_size: int, eval_crop: str) -> float:
+    """The share of the short side that evaluation keeps.
+
+    `padded`, size / (size + 32), is what the released accuracies were measured with;
+    `fixed` is 0.875 at every size, the released code of today.
+    """
+    return 0.875 if eval_crop == "fixed" else image_size / (image_size + CROP_PADDING)
+
+
+def decode_and_center_crop(
+    encoded: tf.Tensor, *, image_size: int, fraction: float
+) -> tf.Tensor:
+    """Decodes the central square and resizes it.
+
+    Args:
+        encoded: string scalar, JPEG or PNG (any channels, 8 or 16 bit), GIF or BMP.
+        image_size: height and width of the result.
+        fraction: side of the square, as a share of the image's short side.
+
+    Returns:
+        uint8 [image_size, image_size, 3], RGB.
+    """
+    image = _decode_window(encoded, lambda shape: _center_window(shape, fraction))
+    return _resize(image, image_size)
+
+
+def decode_and_distort(
+    encoded: tf.Tensor,
+    *,
+    image_size: int,
+    seed: tf.Tensor,
+    crop_area_min: float = 0.08,
+    flip: bool = True,
+) -> tf.Tensor:
+    """Decodes a random crop, resizes it and mirrors half of all images.
+
+    The crop takes `crop_area_min` to all of the image's area at an aspect ratio of 3/4
+    to 4/3. Where 10 attempts find none, the evaluation crop serves.
+
+    Args:
+        encoded: as in `decode_and_center_crop`.
+        image_size: height and width of the result.
+        seed: integer [2]; equal seeds give equal images.
+        crop_area_min: smallest share of the area.
+        flip: whether to mirror at random.
+
+    Returns:
+        uint8 [image_size, image_size, 3], RGB.
+    """
+    crop_seed, flip_seed = tf.unstack(tf.random.split(seed, 2))
+
+    def window(shape: tf.Tensor) -> tf.Tensor:
+        begin, size, _ = tf.image.stateless_sample_distorted_bounding_box(
+            shape,
+            bounding_boxes=tf.constant([[[0.0, 0.0, 1.0, 1.0]]]),
+            seed=crop_seed,
+            min_object_covered=0.1,
+            aspect_ratio_range=(3 / 4, 4 / 3),
+            area_range=(crop_area_min, 1.0),
+            max_attempts=10,
+        )
+        failed = tf.reduce_all(tf.equal(size[:2], shape[:2]))
+        return tf.where(
+            failed,
+            _center_window(shape, crop_fraction(image_size, "padded")),
+            tf.concat([begin[:2], size[:2]], 0),
+        )
+
+    image = _resize(_decode_window(encoded, window), image_size)
+    return tf.image.stateless_random_flip_left_right(image, flip_seed) if flip else image
+
+
+def _center_window(shape: tf.Tensor, fraction: float) -> tf.Tensor:
+    """[y, x, height, width] of the central square of an image of `shape`."""
+    short_side = tf.cast(tf.minimum(shape[0], shape[1]), tf.float32)
+    side = tf.maximum(1, tf.cast(fraction * short_side, tf.int32))
+    y = (shape[0] - side + 1) // 2
+    x = (shape[1] - side + 1) // 2
+    return tf.stack([y, x, side, side])
+
+
+def _decode_window(
+    encoded: tf.Tensor, window: Callable[[tf.Tensor], tf.Tensor]
+) -> tf.Tensor:
+    """Decodes the window that a function of the image's shape asks for.
+
+    Of a JPEG only the window is decoded. The format is read off the bytes: ImageNet has
+    a PNG named .JPEG.
+    """
+
+    def decode_jpeg():
+        shape = tf.image.extract_jpeg_shape(encoded)
+        return tf.image.decode_and_crop_jpeg(encoded, window(shape), channels=3)
+
+    def decode_other():
+        image = tf.io.decode_image(encoded, channels=3, expand_animations=False)
+        y, x, height, width = tf.unstack(window(tf.shape(image)))
+        return image[y : y + height, x : x + width]
+
+    return tf.cond(tf.io.is_jpeg(encoded), decode_jpeg, decode_other)
+
+
+def _resize(image: tf.Tensor, image_size: int) -> tf.Tensor:
+    """Bicubic, sampled as TF1's resize_bicubic did, rounded to uint8."""
+    resized = tf.raw_ops.ResizeBicubic(
+        images=image[tf.newaxis],
+        size=[image_size, image_size],
+        align_corners=False,
+        half_pixel_centers=False,
+    )[0]
+    resized = tf.saturate_cast(tf.round(resized), tf.uint8)
+    return tf.ensure_shape(resized, [image_size, image_size, 3])

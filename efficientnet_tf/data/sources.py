@@ -1,0 +1,89 @@
+"""Where images come from: one object per dataset, all with the same two methods."""
+
+import dataclasses
+
+import tensorflow as tf
+
+from efficientnet_tf.data import batches, digits, tfrecord
+
+
+@dataclasses.dataclass(frozen=True)
+class Records:
+    """Images in TFRecord files."""
+
+    splits: tfrecord.Splits
+
+    def train(self, transform: batches.TrainTransform, **position) -> tf.data.Dataset:
+        """See `batches.train_batches`."""
+        return batches.train_batches(self.splits.train, transform, **position)
+
+    def evaluate(self, split: tfrecord.Split, **kwargs) -> tf.data.Dataset:
+        """See `batches.eval_batches`."""
+        return batches.eval_batches(split, **kwargs)
+
+
+@dataclasses.dataclass(frozen=True)
+class Fake:
+    """One random batch over and over: what is left to time is the device."""
+
+    splits: tfrecord.Splits
+
+    def train(self, transform: batches.TrainTransform, *, batch_size: int, **_):
+        """As `Records.train`; position and seed play no part."""
+        images = _random_images(batch_size, transform.image_size)
+        labels = tf.one_hot(tf.range(batch_size), transform.num_classes)
+        return tf.data.Dataset.from_tensors((images, labels)).repeat()
+
+    def evaluate(self, split, *, image_size, batch_size, shard, num_classes, **_):
+        """As `Records.evaluate`, over `split.images` images of class 0 on."""
+        images = _random_images(batch_size, image_size)
+        labels = tf.range(batch_size) % num_classes
+        mine = split.images // shard.count + (shard.index < split.images % shard.count)
+
+        def batch(first):
+            numbers = first + tf.range(batch_size, dtype=tf.int64)
+            mask = tf.cast(numbers < mine, tf.float32)
+            return {"image": images, "label": labels, "mask": mask}
+
+        return tf.data.Dataset.range(0, tf.int64.max, batch_size).map(batch)
+
+
+def open_source(
+    dataset: str,
+    data_dir: str | None,
+    *,
+    num_classes: int,
+    minival_shards: float,
+    num_train_images: int | None,
+) -> Records | Fake:
+    """Finds a dataset, writing the digits first if need be, and reads one record each.
+
+    Args:
+        dataset: "digits", "imagenet" (any TFRecords in its schema) or "fake".
+        data_dir: folder of the records; None takes the digits' cache.
+        num_classes: labels run from 1 to this.
+        minival_shards: see `tfrecord.open_splits`.
+        num_train_images: see `tfrecord.open_splits`.
+
+    Raises:
+        ValueError: if something is missing or damaged.
+    """
+    if dataset == "fake":
+        images = num_train_images or tfrecord.IMAGENET_TRAIN_IMAGES
+        train = tfrecord.Split("train", (), images)
+        return Fake(tfrecord.Splits(train, None, tfrecord.Split("validation", (), 1024)))
+    if dataset == "digits":
+        data_dir = data_dir or digits.default_dir()
+        digits.prepare(data_dir)
+    splits = tfrecord.open_splits(
+        data_dir, minival_shards=minival_shards, num_train_images=num_train_images
+    )
+    for split in (splits.train, splits.validation):
+        tfrecord.check_first_record(split, num_classes=num_classes)
+    return Records(splits)
+
+
+def _random_images(batch_size: int, image_size: int) -> tf.Tensor:
+    shape = [batch_size, image_size, image_size, 3]
+    pixels = tf.random.stateless_uniform(shape, [0, 0], maxval=256, dtype=tf.int32)
+    return tf.cast(pixels, tf.uint8)

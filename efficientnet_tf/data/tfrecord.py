@@ -1,0 +1,196 @@
+"""ImageNet-schema TFRecord files: finding, counting, checking, writing.
+
+A record is a tf.train.Example with `image/encoded` (JPEG or PNG bytes) and
+`image/class/label` (int64 from 1). A folder holds `train-*` and `validation-*`.
+"""
+
+import dataclasses
+import struct
+from collections.abc import Iterable
+
+import tensorflow as tf
+
+# Known, because counting them in a bucket takes minutes.
+IMAGENET_TRAIN_SHARDS, IMAGENET_TRAIN_IMAGES = 1024, 1_281_167
+IMAGENET_VALIDATION_SHARDS, IMAGENET_VALIDATION_IMAGES = 128, 50_000
+
+_FEATURES = {
+    "image/encoded": tf.io.FixedLenFeature([], tf.string),
+    "image/class/label": tf.io.FixedLenFeature([], tf.int64),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Split:
+    """A set of record files and the number of images in them."""
+
+    name: str
+    files: tuple[str, ...]
+    images: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Splits:
+    """The disjoint parts of a dataset; `minival` is None where nothing is held out."""
+
+    train: Split
+    minival: Split | None
+    validation: Split
+
+
+def open_splits(
+    data_dir: str, *, minival_shards: float = 0, num_train_images: int | None = None
+) -> Splits:
+    """Finds the files of a folder and holds the first train shards out as minival.
+
+    Args:
+        data_dir: local folder or gs:// URL.
+        minival_shards: a number of shards, or below 1 a fraction of them (rounded, at
+            least one shard); 0 holds nothing out.
+        num_train_images: images in all of train-*; None counts them, unless they are
+            the 1,024 shards of ImageNet.
+
+    Raises:
+        ValueError: if files are missing, damaged, or too few to hold any out.
+    """
+    train_files = _files(data_dir, "train")
+    held_out = _held_out(minival_shards, len(train_files))
+    minival_files, kept_files = train_files[:held_out], train_files[held_out:]
+    if num_train_images is None and len(train_files) == IMAGENET_TRAIN_SHARDS:
+        num_train_images = IMAGENET_TRAIN_IMAGES
+    if num_train_images is None:
+        minival_images, train_images = _count(minival_files), _count(kept_files)
+    else:
+        # Pro rata: 20 of ImageNet's 1,024 shards come to its exact 25,022 images.
+        minival_images = num_train_images * held_out // len(train_files)
+        train_images = num_train_images - minival_images
+    validation_files = _files(data_dir, "validation")
+    if len(validation_files) == IMAGENET_VALIDATION_SHARDS:
+        validation_images = IMAGENET_VALIDATION_IMAGES
+    else:
+        validation_images = _count(validation_files)
+    return Splits(
+        train=Split("train", kept_files, train_images),
+        minival=Split("minival", minival_files, minival_images) if held_out else None,
+        validation=Split("validation", validation_files, validation_images),
+    )
+
+
+def _files(data_dir: str, split: str) -> tuple[str, ...]:
+    pattern = f"{data_dir.rstrip('/')}/{split}-*"
+    try:
+        found = tuple(sorted(tf.io.gfile.glob(pattern)))
+    except tf.errors.OpError as error:
+        raise ValueError(f"data_dir={data_dir}: {error.message}") from None
+    if not found:
+        raise ValueError(
+            f"data_dir={data_dir}: no {split}-* files there; it must hold TFRecord "
+            "files named train-* and validation-*"
+        )
+    return found
+
+
+def _held_out(minival_shards: float, shards: int) -> int:
+    if minival_shards == 0:
+        return 0
+    fraction = minival_shards < 1
+    held_out = max(1, round(minival_shards * shards)) if fraction else minival_shards
+    if held_out >= shards:
+        raise ValueError(
+            f"minival_shards={minival_shards:g} leaves nothing of {shards} train "
+            "shards to train on; allowed is 0 (hold nothing out) or fewer shards"
+        )
+    return int(held_out)
+
+
+def _count(files: Iterable[str]) -> int:
+    return sum(count_records(file) for file in files)
+
+
+def count_records(path: str) -> int:
+    """Counts records by hopping from header to header.
+
+    Raises:
+        ValueError: if the file ends in the middle of a record.
+    """
+    size = tf.io.gfile.stat(path).length
+    count = offset = 0
+    with tf.io.gfile.GFile(path, "rb") as file:
+        while offset < size:
+            file.seek(offset)
+            header = file.read(8)
+            # Length (8 bytes), its checksum (4), the record, its checksum (4).
+            length = struct.unpack("<Q", header)[0] if len(header) == 8 else size
+            offset += 8 + 4 + length + 4
+            count += 1
+    if offset != size:
+        raise ValueError(f"{path} is damaged: record {count} (from 1) is cut short")
+    return count
+
+
+def parse(serialized: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """A serialized record's image bytes (string scalar) and label (int64, from 1)."""
+    features = tf.io.parse_single_example(serialized, _FEATURES)
+    return features["image/encoded"], features["image/class/label"]
+
+
+def check_first_record(split: Split, *, num_classes: int) -> None:
+    """Reads one record and decodes its image, to fail before any compute is spent.
+
+    Raises:
+        ValueError: naming the file and what is wrong with its first record.
+    """
+    path = split.files[0]
+    try:
+        for serialized in tf.data.TFRecordDataset(path).take(1):
+            encoded, label = parse(serialized)
+            tf.io.decode_image(encoded, channels=3, expand_animations=False)
+            if not 1 <= int(label) <= num_classes:
+                raise ValueError(
+                    f"{path}: the first record's label is {int(label)}; allowed is 1 "
+                    f"to num_classes={num_classes}"
+                )
+            return
+    except tf.errors.OpError as error:
+        raise ValueError(
+            f"{path}: the first record cannot be read ({error.message}); it must be a "
+            "tf.train.Example with image/encoded (JPEG or PNG) and image/class/label"
+        ) from None
+    raise ValueError(f"{path} holds no records")
+
+
+def write_shards(
+    data_dir: str,
+    split: str,
+    examples: Iterable[tuple[bytes, int]],
+    *,
+    shards: int,
+) -> None:
+    """Writes (image bytes, label from 1) pairs in turn to `shards` files.
+
+    Each file appears under its name only once it is complete.
+    """
+    tf.io.gfile.makedirs(data_dir)
+    paths = [f"{data_dir}/{split}-{i:05d}-of-{shards:05d}" for i in range(shards)]
+    # A leading dot hides unfinished files from the pattern train-*.
+    partial = [f"{data_dir}/.partial-{path.rsplit('/', 1)[1]}" for path in paths]
+    writers = [tf.io.TFRecordWriter(path) for path in partial]
+    for index, (encoded, label) in enumerate(examples):
+        writers[index % shards].write(_serialize(encoded, label))
+    for writer, source, path in zip(writers, partial, paths, strict=True):
+        writer.close()
+        tf.io.gfile.rename(source, path, overwrite=True)
+
+
+def _serialize(encoded: bytes, label: int) -> bytes:
+    feature = {
+        "image/encoded": tf.train.Feature(
+            bytes_list=tf.train.BytesList(value=[encoded])
+        ),
+        "image/class/label": tf.train.Feature(
+            int64_list=tf.train.Int64List(value=[label])
+        ),
+    }
+    return tf.train.Example(
+        features=tf.train.Features(feature=feature)
+    ).SerializeToString()

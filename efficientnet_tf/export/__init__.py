@@ -1,0 +1,1 @@
+"""Trained models on their way to where they serve."""

@@ -1,0 +1,65 @@
+"""Top predictions for image files."""
+
+from collections.abc import Sequence
+
+import keras
+import tensorflow as tf
+
+from efficientnet_tf.data import preprocess
+
+
+def predict_files(
+    model: keras.Model,
+    paths: Sequence[str],
+    *,
+    image_size: int,
+    crop_fraction: float,
+    top_k: int = 5,
+) -> list[dict]:
+    """Classifies image files with evaluation's preprocessing.
+
+    Args:
+        model: from pixels to logits.
+        paths: JPEG, PNG, GIF or BMP files.
+        image_size: height and width the model takes.
+        crop_fraction: see `preprocess.decode_and_center_crop`.
+        top_k: how many classes to rank; at most all.
+
+    Returns:
+        For each file {"file", "predictions": [{"class", "probability"}, ...]}, most
+        likely first, classes from 0.
+
+    Raises:
+        ValueError: naming the first file that is missing or no image, before the
+            model runs.
+    """
+    images = [_read(path, image_size, crop_fraction) for path in paths]
+    probabilities = tf.nn.softmax(model.predict(tf.stack(images), verbose=0))
+    ranked = tf.math.top_k(probabilities, k=min(top_k, probabilities.shape[-1]))
+    return [
+        {
+            "file": path,
+            "predictions": [
+                {"class": int(label), "probability": float(probability)}
+                for label, probability in zip(labels, values, strict=True)
+            ],
+        }
+        for path, labels, values in zip(
+            paths, ranked.indices.numpy(), ranked.values.numpy(), strict=True
+        )
+    ]
+
+
+def _read(path: str, image_size: int, crop_fraction: float) -> tf.Tensor:
+    try:
+        encoded = tf.io.read_file(path)
+        return preprocess.decode_and_center_crop(
+            encoded, image_size=image_size, fraction=crop_fraction
+        )
+    except tf.errors.NotFoundError:
+        raise ValueError(f"image file {path} does not exist") from None
+    except tf.errors.OpError as error:
+        raise ValueError(
+            f"image file {path} cannot be decoded ({error.message}); allowed are JPEG, "
+            "PNG, GIF and BMP"
+        ) from None

@@ -1,0 +1,90 @@
+"""A SavedModel that takes what evaluation took: encoded images, or pixels."""
+
+import keras
+import tensorflow as tf
+
+from efficientnet_tf.data import preprocess
+
+
+def save(
+    model: keras.Model,
+    export_dir: str,
+    *,
+    image_size: int,
+    crop_fraction: float,
+    top_k: int = 5,
+) -> str:
+    """Writes a SavedModel that needs no Python to load.
+
+    Its signatures:
+        serving_default: `encoded` string [batch], JPEG or PNG -> `probabilities` float32
+            [batch, classes], `classes` int64 [batch], `top_k_classes` int32 and
+            `top_k_probabilities` float32 [batch, top_k]. Decoding, cropping and
+            resizing are evaluation's own.
+        tensor: `images` float32 [batch, image_size, image_size, 3], RGB in [0, 255] ->
+            `probabilities` and `logits`, float32 [batch, classes].
+        tensor_uint8: the same for uint8.
+
+    Args:
+        model: from pixels to logits.
+        export_dir: local folder or gs:// URL; replaced whole, and only once the new
+            one is complete.
+        image_size: height and width the model takes.
+        crop_fraction: see `preprocess.decode_and_center_crop`.
+        top_k: how many classes to rank; at most all.
+
+    Returns:
+        `export_dir`.
+    """
+    export_dir = export_dir.rstrip("/")
+    top_k = min(top_k, model.output_shape[-1])
+
+    def classify(images: tf.Tensor) -> dict[str, tf.Tensor]:
+        logits = tf.cast(model(images, training=False), tf.float32)
+        return {"probabilities": tf.nn.softmax(logits), "logits": logits}
+
+    def decode(encoded: tf.Tensor) -> tf.Tensor:
+        return preprocess.decode_and_center_crop(
+            encoded, image_size=image_size, fraction=crop_fraction
+        )
+
+    def serve(encoded: tf.Tensor) -> dict[str, tf.Tensor]:
+        signature = tf.TensorSpec([image_size, image_size, 3], tf.uint8)
+        images = tf.map_fn(decode, encoded, fn_output_signature=signature)
+        probabilities = classify(images)["probabilities"]
+        ranked = tf.math.top_k(probabilities, k=top_k)
+        return {
+            "probabilities": probabilities,
+            "classes": tf.argmax(probabilities, -1),
+            "top_k_classes": ranked.indices,
+            "top_k_probabilities": ranked.values,
+        }
+
+    def pixels(dtype) -> list[tf.TensorSpec]:
+        shape = [None, image_size, image_size, 3]
+        return [tf.TensorSpec(shape, dtype, name="images")]
+
+    archive = keras.export.ExportArchive()
+    archive.track(model)
+    archive.add_endpoint(
+        "serving_default", serve, [tf.TensorSpec([None], tf.string, name="encoded")]
+    )
+    archive.add_endpoint("tensor", classify, pixels(tf.float32))
+    archive.add_endpoint("tensor_uint8", classify, pixels(tf.uint8))
+    partial = f"{export_dir}.partial"
+    archive.write_out(partial, verbose=False)
+    _replace(partial, export_dir)
+    return export_dir
+
+
+def _replace(source: str, target: str) -> None:
+    """Puts one folder in another's place; the old one goes last."""
+    previous = f"{target}.previous"
+    for leftover in (previous,):
+        if tf.io.gfile.exists(leftover):
+            tf.io.gfile.rmtree(leftover)
+    if tf.io.gfile.exists(target):
+        tf.io.gfile.rename(target, previous)
+    tf.io.gfile.rename(source, target)
+    if tf.io.gfile.exists(previous):
+        tf.io.gfile.rmtree(previous)

@@ -1,0 +1,182 @@
+"""From a Config to the objects a run is made of; the one place that takes it apart."""
+
+import contextlib
+
+import keras
+import tensorflow as tf
+
+from efficientnet_tf import config as config_lib
+from efficientnet_tf.data import batches, preprocess, sources, tfrecord
+from efficientnet_tf.models import efficientnet
+from efficientnet_tf.training import optimizer, run_dir, state, steps
+
+
+def open_source(config: config_lib.Config) -> sources.Records | sources.Fake:
+    """The run's data, found and checked."""
+    return sources.open_source(
+        config.dataset,
+        config.data_dir,
+        num_classes=config.num_classes,
+        minival_shards=config.minival_shards,
+        num_train_images=config.num_train_images,
+    )
+
+
+def model(config: config_lib.Config, *, policy: str = "float32") -> keras.Model:
+    """The run's model, with logits for outputs.
+
+    Args:
+        config: the run's.
+        policy: name of a Keras dtype policy.
+    """
+    keras.utils.set_random_seed(config.seed)
+    with _dtype_policy(policy):
+        return efficientnet.EfficientNet(
+            config.variant,
+            weights=config.weights,
+            input_shape=(config.image_size, config.image_size, 3),
+            classes=config.num_classes,
+            classifier_activation=None,
+            survival_prob=config.survival_prob,
+            dropout_rate=config.dropout_rate,
+            synchronized=config.sync_batch_norm,
+        )
+
+
+def train_state(
+    config: config_lib.Config, *, train_images: int, policy: str
+) -> state.TrainState:
+    """Model, optimizer and averages; call in the strategy's scope."""
+    schedule = optimizer.LearningRate(
+        batch_size=config.train_batch_size,
+        train_images=train_images,
+        base=config.learning_rate,
+        decay_epochs=config.lr_decay_epochs,
+        decay_rate=config.lr_decay_rate,
+        warmup_epochs=config.warmup_epochs,
+    )
+    rmsprop = optimizer.RMSprop(
+        schedule,
+        rho=config.rmsprop_decay,
+        momentum=config.momentum,
+        epsilon=config.rmsprop_epsilon,
+        name="rmsprop",
+    )
+    return state.TrainState(
+        model(config, policy=policy), rmsprop, ema_decay=config.moving_average_decay
+    )
+
+
+def trainer(
+    config: config_lib.Config,
+    state: state.TrainState,
+    source: sources.Records | sources.Fake,
+    strategy: tf.distribute.Strategy,
+) -> steps.Trainer:
+    """The step and the data that follows the state's step."""
+    consumed = int(state.step.numpy()) * config.train_batch_size
+    transform = batches.TrainTransform(
+        image_size=config.image_size,
+        num_classes=config.num_classes,
+        crop_area_min=config.crop_area_min,
+        flip=config.flip,
+        augment=config.augment,
+        randaugment_num_layers=config.randaugment_num_layers,
+        randaugment_magnitude=config.randaugment_magnitude,
+        mixup_alpha=config.mixup_alpha,
+    )
+
+    def dataset(context: tf.distribute.InputContext) -> tf.data.Dataset:
+        return source.train(
+            transform,
+            batch_size=context.get_per_replica_batch_size(config.train_batch_size),
+            seed=config.seed,
+            start=consumed // context.num_input_pipelines,
+            shuffle_buffer=config.shuffle_buffer,
+            shard=_shard(context),
+        )
+
+    return steps.Trainer(
+        state,
+        strategy.distribute_datasets_from_function(dataset),
+        strategy=strategy,
+        batch_size=config.train_batch_size,
+        weight_decay=config.weight_decay,
+        label_smoothing=config.label_smoothing,
+        seed=config.seed,
+    )
+
+
+def evaluator(
+    config: config_lib.Config,
+    model: keras.Model,
+    weights: dict[str, tf.Variable],
+    source: sources.Records | sources.Fake,
+    split: tfrecord.Split,
+    strategy: tf.distribute.Strategy,
+) -> steps.Evaluator:
+    """The evaluation of `weights`, by variable path, on one split."""
+
+    def dataset(context: tf.distribute.InputContext) -> tf.data.Dataset:
+        return source.evaluate(
+            split,
+            image_size=config.image_size,
+            num_classes=config.num_classes,
+            crop_fraction=crop_fraction(config),
+            batch_size=context.get_per_replica_batch_size(config.eval_batch_size),
+            shard=_shard(context),
+        )
+
+    return steps.Evaluator(
+        model,
+        weights,
+        strategy.distribute_datasets_from_function(dataset),
+        strategy=strategy,
+    )
+
+
+def crop_fraction(config: config_lib.Config) -> float:
+    """The share of the image's short side that evaluation and serving keep."""
+    return preprocess.crop_fraction(config.image_size, config.eval_crop)
+
+
+def trained_model(
+    model_dir: str, *, policy: str = "float32"
+) -> tuple[keras.Model, config_lib.Config]:
+    """The model of a run with the weights to serve, and the run's Config.
+
+    Raises:
+        ValueError: if the folder holds no trained run.
+    """
+    config = run_dir.read_config(model_dir)
+    path = run_dir.inference_checkpoint(model_dir)
+    trained = model(config, policy=policy)
+    state.restore_inference(trained, path)
+    return trained, config
+
+
+def check_batch_sizes(
+    config: config_lib.Config, strategy: tf.distribute.Strategy
+) -> None:
+    """Raises ValueError unless both batches divide among the replicas."""
+    replicas = strategy.num_replicas_in_sync
+    for name in ("train_batch_size", "eval_batch_size"):
+        size = getattr(config, name)
+        if size % replicas:
+            raise ValueError(
+                f"{name}={size}: allowed is a multiple of the {replicas} devices"
+            )
+
+
+def _shard(context: tf.distribute.InputContext) -> batches.Shard:
+    return batches.Shard(context.input_pipeline_id, context.num_input_pipelines)
+
+
+@contextlib.contextmanager
+def _dtype_policy(name: str):
+    previous = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(name)
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(previous)

@@ -1,0 +1,91 @@
+"""From `--device` and `--tpu` to a tf.distribute strategy."""
+
+import tensorflow as tf
+
+
+def make_strategy(
+    device: str = "auto", *, tpu: str | None = None, num_cpu_devices: int = 1
+) -> tf.distribute.Strategy:
+    """Connects to the hardware. Call before anything else touches a device.
+
+    Args:
+        device: "tpu", "gpu" (all of them, mirrored), "cpu", or "auto": a TPU if `tpu`
+            is given, else GPUs if there are any, else the CPU.
+        tpu: name of a Cloud TPU, "local" on a TPU VM, or a grpc:// address.
+        num_cpu_devices: above 1, splits the CPU into virtual devices, to try a
+            distributed run on one machine.
+
+    Raises:
+        ValueError: if the device asked for is not there.
+    """
+    gpus = tf.config.list_logical_devices("GPU") if device in ("auto", "gpu") else []
+    if device == "auto":
+        device = "tpu" if tpu else "gpu" if gpus else "cpu"
+    if device == "tpu":
+        return _tpu_strategy(tpu)
+    if device == "gpu":
+        return _mirrored([gpu.name for gpu in gpus], "--device=gpu: no GPU found")
+    tf.config.set_visible_devices([], "GPU")
+    return _cpu_strategy(num_cpu_devices)
+
+
+def kind(strategy: tf.distribute.Strategy) -> str:
+    """What a strategy runs on: "tpu", "gpu" or "cpu"."""
+    if isinstance(strategy, tf.distribute.TPUStrategy):
+        return "tpu"
+    device = strategy.extended.worker_devices[0]
+    return "gpu" if "GPU" in device.upper() else "cpu"
+
+
+def configure_numerics(strategy: tf.distribute.Strategy, precision: str) -> str:
+    """Sets what the device needs to be fast and, on CPU, bit-reproducible.
+
+    XLA stays off on the CPU (9 times slower at inference, 12 in training when
+    measured), is always on on TPU and clusters operations on GPU.
+
+    Args:
+        strategy: as made above.
+        precision: "auto" (bfloat16 on TPU, else float32), "float32" or "bfloat16".
+
+    Returns:
+        The name of the Keras dtype policy to build the model under.
+    """
+    device = kind(strategy)
+    if device == "cpu":
+        tf.config.experimental.enable_op_determinism()
+    elif device == "gpu":
+        tf.config.optimizer.set_jit("autoclustering")
+    if precision == "auto":
+        precision = "bfloat16" if device == "tpu" else "float32"
+    return "mixed_bfloat16" if precision == "bfloat16" else "float32"
+
+
+def _tpu_strategy(tpu: str | None) -> tf.distribute.Strategy:
+    try:
+        resolver = tf.distribute.cluster_resolver.TPUClusterResolver(tpu=tpu or "local")
+        if tpu not in (None, "local"):
+            tf.config.experimental_connect_to_cluster(resolver)
+        tf.tpu.experimental.initialize_tpu_system(resolver)
+    except (ValueError, RuntimeError, tf.errors.OpError) as error:
+        raise ValueError(
+            f"--tpu={tpu or 'local'}: cannot reach a TPU ({error}); allowed is the "
+            "name of a Cloud TPU, local on a TPU VM, or grpc://HOST:PORT"
+        ) from None
+    return tf.distribute.TPUStrategy(resolver)
+
+
+def _cpu_strategy(num_cpu_devices: int) -> tf.distribute.Strategy:
+    if num_cpu_devices > 1:
+        (cpu,) = tf.config.list_physical_devices("CPU")
+        virtual = [tf.config.LogicalDeviceConfiguration()] * num_cpu_devices
+        tf.config.set_logical_device_configuration(cpu, virtual)
+    names = [device.name for device in tf.config.list_logical_devices("CPU")]
+    return _mirrored(names[:num_cpu_devices], "no CPU device found")
+
+
+def _mirrored(names: list[str], none_found: str) -> tf.distribute.Strategy:
+    if not names:
+        raise ValueError(none_found)
+    if len(names) == 1:
+        return tf.distribute.OneDeviceStrategy(names[0])
+    return tf.distribute.MirroredStrategy(names)

@@ -1,0 +1,154 @@
+"""What a run leaves in `model_dir`, and how it finds its way back in.
+
+config.json, checkpoints/ (to continue), best/ (to serve), TensorBoard events and
+metrics.jsonl. Every file appears whole or not at all: a run killed at any moment leaves
+a folder that the same command continues from.
+"""
+
+import json
+
+import tensorflow as tf
+
+from efficientnet_tf import config as config_lib
+from efficientnet_tf.training import state as state_lib
+
+_KEPT_CHECKPOINTS = 3
+
+
+def read_config(model_dir: str) -> config_lib.Config:
+    """The configuration of the run in a folder.
+
+    Raises:
+        ValueError: if there is none.
+    """
+    path = f"{model_dir}/config.json"
+    if not tf.io.gfile.exists(path):
+        raise ValueError(
+            f"model_dir={model_dir}: no config.json there; train first, or name the "
+            "folder of a run"
+        )
+    with tf.io.gfile.GFile(path) as file:
+        try:
+            return config_lib.loads(file.read())
+        except ValueError as error:
+            raise ValueError(f"{path}: {error}") from None
+
+
+def claim(model_dir: str, config: config_lib.Config) -> None:
+    """Writes config.json, or checks that the folder's run is the one configured.
+
+    Raises:
+        ValueError: if the folder holds a run with other settings.
+    """
+    if tf.io.gfile.exists(f"{model_dir}/config.json"):
+        saved = read_config(model_dir)
+        differing = config_lib.conflicts(saved, config)
+        if differing:
+            settings = ", ".join(
+                f"{name}={getattr(saved, name)} (now {getattr(config, name)})"
+                for name in differing
+            )
+            raise ValueError(
+                f"model_dir={model_dir} holds a run with {settings}: use its settings "
+                "to continue it, or another model_dir for a new run"
+            )
+    tf.io.gfile.makedirs(model_dir)
+    _write_whole(f"{model_dir}/config.json", config_lib.dumps(config))
+
+
+def inference_checkpoint(model_dir: str) -> str:
+    """The weights to serve: the best on held-out data, else the latest.
+
+    Raises:
+        ValueError: if the folder holds no checkpoint.
+    """
+    for folder in ("best", "checkpoints"):
+        path = tf.train.latest_checkpoint(f"{model_dir}/{folder}")
+        if path:
+            return path
+    raise ValueError(f"model_dir={model_dir}: no checkpoint there yet; train first")
+
+
+class Checkpoints:
+    """The two checkpoint folders of a run.
+
+    Args:
+        model_dir: the run's folder.
+        state: made in the strategy's scope.
+    """
+
+    def __init__(self, model_dir: str, state: state_lib.TrainState):
+        self._state = state
+        self._latest = tf.train.CheckpointManager(
+            state.checkpoint(), f"{model_dir}/checkpoints", _KEPT_CHECKPOINTS
+        )
+        self._best = tf.train.CheckpointManager(
+            state.inference_checkpoint(), f"{model_dir}/best", 1
+        )
+
+    def restore(self) -> bool:
+        """Continues from the latest checkpoint, if there is one.
+
+        Raises:
+            ValueError: naming a checkpoint that does not fit or is damaged.
+        """
+        path = self._latest.latest_checkpoint
+        if path is None:
+            return False
+        try:
+            status = self._latest.checkpoint.restore(path)
+            status.assert_existing_objects_matched()
+        except (AssertionError, ValueError, tf.errors.OpError) as error:
+            raise ValueError(
+                f"checkpoint {path} cannot be restored ({error}); delete it to fall "
+                "back to the one before, or use another model_dir"
+            ) from None
+        return True
+
+    def save(self) -> str:
+        return self._latest.save(checkpoint_number=self._state.step.numpy())
+
+    def save_best(self) -> str:
+        return self._best.save(checkpoint_number=self._state.step.numpy())
+
+
+class MetricsLog:
+    """metrics.jsonl: one JSON object a line, in the order of steps.
+
+    Args:
+        model_dir: the run's folder.
+        last_step: of the checkpoint continued from; later lines are dropped, as the
+            steps they tell of are about to be taken again.
+    """
+
+    def __init__(self, model_dir: str, *, last_step: int):
+        self._path = f"{model_dir}/metrics.jsonl"
+        if tf.io.gfile.exists(self._path):
+            self._truncate(last_step)
+
+    def write(self, kind: str, *, step: int, epoch: float, **values) -> None:
+        """Appends one line; `kind` is "train" or "eval"."""
+        record = {"kind": kind, "step": step, "epoch": round(epoch, 4), **values}
+        with tf.io.gfile.GFile(self._path, "a") as file:
+            file.write(json.dumps(record) + "\n")
+
+    def _truncate(self, last_step: int) -> None:
+        with tf.io.gfile.GFile(self._path) as file:
+            lines = file.read().splitlines(keepends=True)
+        kept = [line for line in lines if _is_whole(line, last_step)]
+        _write_whole(self._path, "".join(kept))
+
+
+def _is_whole(line: str, last_step: int) -> bool:
+    """Whether a line was written to its end and tells of a step up to `last_step`."""
+    try:
+        return line.endswith("\n") and json.loads(line)["step"] <= last_step
+    except (ValueError, KeyError):
+        return False
+
+
+def _write_whole(path: str, text: str) -> None:
+    """Writes beside the file, then takes its place."""
+    with tf.io.gfile.GFile(f"{path}.partial", "w") as file:
+        file.write(text)
+    tf.io.gfile.rename(f"{path}.partial", path, overwrite=True)

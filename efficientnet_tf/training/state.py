@@ -1,0 +1,95 @@
+"""All that a run must remember, as one object; the only thing that is checkpointed.
+
+The data position and every seed derive from `step` and the run's seed, so they are
+remembered with it. Variables are saved under their Keras paths: Keras's own checkpoint
+keys are positions, which change with the model's code.
+"""
+
+import keras
+import tensorflow as tf
+
+from efficientnet_tf.training import ema
+
+
+class TrainState:
+    """Model, optimizer, averages and the record of evaluations.
+
+    Make it in the strategy's scope.
+
+    Args:
+        model: built; its weights are the run's.
+        optimizer: unbuilt.
+        ema_decay: 0 keeps no averages.
+    """
+
+    def __init__(
+        self, model: keras.Model, optimizer: keras.Optimizer, *, ema_decay: float
+    ):
+        self.model = model
+        self.optimizer = optimizer
+        optimizer.build(model.trainable_variables)
+        self.ema = None
+        if ema_decay > 0:
+            self.ema = ema.ExponentialMovingAverage(model.weights, decay=ema_decay)
+        # Of the held-out evaluations so far; a resumed run must stop where a run that
+        # was never killed does.
+        self.best_top_1 = tf.Variable(-1.0, trainable=False, dtype=tf.float64)
+        self.best_step = tf.Variable(-1, trainable=False, dtype=tf.int64)
+        self.evaluated_step = tf.Variable(-1, trainable=False, dtype=tf.int64)
+        self.evals_since_best = tf.Variable(0, trainable=False, dtype=tf.int64)
+
+    @property
+    def step(self) -> tf.Variable:
+        """Optimizer steps done, int64."""
+        return self.optimizer.iterations.value
+
+    def inference_weights(self) -> dict[str, tf.Variable]:
+        """What evaluation runs: the averages if there are any, else the raw weights."""
+        if self.ema is not None:
+            return self.ema.by_path()
+        return _by_path(self.model.weights)
+
+    @property
+    def inference_kind(self) -> str:
+        return "raw" if self.ema is None else "ema"
+
+    def note_evaluation(self, top_1: float) -> bool:
+        """Records a held-out evaluation; says whether it is the best so far."""
+        self.evaluated_step.assign(self.step.numpy())
+        if top_1 > self.best_top_1.numpy():
+            self.best_top_1.assign(top_1)
+            self.best_step.assign(self.step.numpy())
+            self.evals_since_best.assign(0)
+            return True
+        self.evals_since_best.assign_add(1)
+        return False
+
+    def checkpoint(self) -> tf.train.Checkpoint:
+        """Everything, to continue a run."""
+        return tf.train.Checkpoint(
+            inference=self.inference_weights(),
+            model=_by_path(self.model.weights),
+            optimizer=_by_path(self.optimizer.variables),
+            best_top_1=self.best_top_1,
+            best_step=self.best_step,
+            evaluated_step=self.evaluated_step,
+            evals_since_best=self.evals_since_best,
+        )
+
+    def inference_checkpoint(self) -> tf.train.Checkpoint:
+        """What evaluation and export need of a checkpoint, under the same keys."""
+        return tf.train.Checkpoint(inference=self.inference_weights())
+
+
+def restore_inference(model: keras.Model, path: str) -> None:
+    """Loads the evaluated weights of either kind of checkpoint into a model."""
+    checkpoint = tf.train.Checkpoint(inference=_by_path(model.weights))
+    status = checkpoint.read(path).expect_partial()
+    status.assert_existing_objects_matched()
+
+
+def _by_path(variables) -> dict[str, tf.Variable]:
+    by_path = {variable.path: variable.value for variable in variables}
+    if len(by_path) != len(variables):
+        raise ValueError("two variables of the model share a path")
+    return by_path

@@ -1,0 +1,80 @@
+"""The command line: run flags by hand, one flag for each field of Config."""
+
+import dataclasses
+import typing
+
+from absl import flags as absl_flags
+
+from efficientnet_tf import config
+
+FLAGS = absl_flags.FLAGS
+
+MODES = ("train_and_evaluate", "train", "eval", "export", "predict")
+
+absl_flags.DEFINE_enum("mode", MODES[0], MODES, "What to do.")
+absl_flags.DEFINE_enum(
+    "device", "auto", ["auto", "tpu", "gpu", "cpu"], "Hardware to run on."
+)
+absl_flags.DEFINE_string(
+    "tpu", None, "Cloud TPU name, grpc://HOST:PORT, or local on a TPU VM."
+)
+absl_flags.DEFINE_integer(
+    "num_cpu_devices",
+    1,
+    "Virtual CPU devices, to try a distributed run on one machine.",
+    lower_bound=1,
+)
+absl_flags.DEFINE_string(
+    "model_dir", None, "The run's folder; default runs/MODEL-DATASET."
+)
+absl_flags.DEFINE_string(
+    "export_dir", None, "Where the SavedModel goes; default MODEL_DIR/saved_model."
+)
+absl_flags.DEFINE_boolean("json", False, "Print the result as one last line of JSON.")
+
+
+def _define_config_flags() -> None:
+    types = typing.get_type_hints(config.Config)
+    for field in dataclasses.fields(config.Config):
+        kinds = typing.get_args(types[field.name]) or (types[field.name],)
+        define = {
+            bool: absl_flags.DEFINE_boolean,
+            int: absl_flags.DEFINE_integer,
+            float: absl_flags.DEFINE_float,
+            str: absl_flags.DEFINE_string,
+        }[kinds[0]]
+        allowed = field.metadata["allowed"].words
+        text = f"{field.metadata['help']} (default {field.default}, allowed {allowed})"
+        # None tells a flag that was not given, which leaves the value to the recipes.
+        define(field.name, None, text)
+
+
+_define_config_flags()
+
+
+def to_config() -> config.Config:
+    """The run that the parsed flags describe.
+
+    Raises:
+        absl_flags.IllegalFlagValueError: naming the flag and what is allowed.
+    """
+    chosen = {
+        field.name: FLAGS[field.name].value
+        for field in dataclasses.fields(config.Config)
+    }
+    try:
+        return config.create(**chosen)
+    except ValueError as error:
+        raise absl_flags.IllegalFlagValueError(f"--{error}") from None
+
+
+def model_dir() -> str:
+    """`--model_dir`, or the default folder of the model and dataset chosen."""
+    if FLAGS.model_dir:
+        return FLAGS.model_dir.rstrip("/")
+    return f"runs/{FLAGS.model or config.Config.model}-{FLAGS.dataset or 'digits'}"
+
+
+def export_dir() -> str:
+    """`--export_dir`, or the default folder below the run's."""
+    return (FLAGS.export_dir or f"{model_dir()}/saved_model").rstrip("/")
