@@ -52,20 +52,36 @@ def _define_config_flags() -> None:
 _define_config_flags()
 
 
+def chosen() -> dict:
+    """The Config fields that flags were given for; None for the others."""
+    return {
+        field.name: FLAGS[field.name].value
+        for field in dataclasses.fields(config.Config)
+    }
+
+
 def to_config() -> config.Config:
     """The run that the parsed flags describe.
 
     Raises:
-        absl_flags.IllegalFlagValueError: naming the flag and what is allowed.
+        ValueError: naming the flag and what is allowed.
     """
-    chosen = {
-        field.name: FLAGS[field.name].value
-        for field in dataclasses.fields(config.Config)
-    }
     try:
-        return config.create(**chosen)
+        return config.create(**chosen())
     except ValueError as error:
-        raise absl_flags.IllegalFlagValueError(f"--{error}") from None
+        raise ValueError(f"--{error}") from None
+
+
+def of_trained_run(saved: config.Config) -> config.Config:
+    """A finished run's Config, with what flags may still change.
+
+    Raises:
+        ValueError: naming a flag that contradicts the run.
+    """
+    try:
+        return config.override(saved, **chosen())
+    except ValueError as error:
+        raise ValueError(f"--{error}") from None
 
 
 def model_dir() -> str:

@@ -9,7 +9,7 @@ import json
 import os
 import sys
 
-from absl import app
+from absl import app, logging
 from absl import flags as absl_flags
 
 import flags
@@ -17,70 +17,61 @@ import flags
 FLAGS = flags.FLAGS
 
 
-def parse(argv: list[str]):
-    """Parses and checks every flag, before TensorFlow is imported."""
-    positional = app.parse_flags_with_usage(argv)[1:]
-    try:
-        if positional and FLAGS.mode != "predict":
-            raise absl_flags.Error(f"unexpected argument {positional[0]!r}")
-        if not positional and FLAGS.mode == "predict":
-            raise absl_flags.Error("--mode=predict: name one or more image files")
-        config = None
-        if FLAGS.mode in ("train", "train_and_evaluate"):
-            config = flags.to_config()
-    except absl_flags.Error as error:
-        sys.exit(f"error: {error}")
-    return config, positional
-
-
-def main(parsed) -> None:
+def main(argv: list[str]) -> None:
     """Runs the mode asked for and prints its result."""
-    config, images = parsed
-    # Errors reach the user as exceptions; below that TensorFlow logs noise.
+    # What matters reaches the user as an exception; TensorFlow and orbit log the rest.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    from efficientnet_tf.training import devices  # imports TensorFlow: seconds
-
+    logging.set_verbosity(logging.WARNING)
     try:
-        strategy = devices.make_strategy(
-            FLAGS.device, tpu=FLAGS.tpu, num_cpu_devices=FLAGS.num_cpu_devices
-        )
-        if config is not None:
-            result = _train(config, strategy)
-        elif FLAGS.mode == "eval":
-            result = _evaluate(strategy)
-        elif FLAGS.mode == "export":
-            result = _export()
-        else:
-            result = _predict(images)
+        result = _run(images=argv[1:])
     except (ValueError, FloatingPointError) as error:
         sys.exit(f"error: {error}")
     if FLAGS.json:
         print(json.dumps(result), flush=True)
 
 
-def _train(config, strategy) -> dict:
+def _run(images: list[str]) -> dict:
+    """Checks all that can be checked without TensorFlow, then does the job."""
+    if images and FLAGS.mode != "predict":
+        raise ValueError(f"unexpected argument {images[0]!r}")
+    if FLAGS.mode == "predict" and not images:
+        raise ValueError("--mode=predict: name one or more image files")
+    config = None
+    if FLAGS.mode in ("train", "train_and_evaluate"):
+        config = flags.to_config()
+    if FLAGS.mode == "train":
+        return _train(config, evaluate=False)
+    if FLAGS.mode == "train_and_evaluate":
+        return _train(config, evaluate=True)
+    if FLAGS.mode == "eval":
+        return _evaluate()
+    return _export() if FLAGS.mode == "export" else _predict(images)
+
+
+# TensorFlow takes seconds to import, so only the modes below do.
+
+
+def _train(config, *, evaluate: bool) -> dict:
     from efficientnet_tf.training import loop
 
     model_dir = flags.model_dir()
-    evaluate = FLAGS.mode == "train_and_evaluate"
     result = loop.train(
-        config, model_dir=model_dir, strategy=strategy, evaluate=evaluate
+        config, model_dir=model_dir, strategy=_strategy(), evaluate=evaluate
     )
-    result |= {"model_dir": model_dir}
+    result["model_dir"] = model_dir
     if result["finished"] and evaluate:
         result |= _export()
         _print_scores(result)
-        _print_next_steps(result)
+        _print_next_steps(model_dir)
     return result
 
 
-def _evaluate(strategy) -> dict:
+def _evaluate() -> dict:
     from efficientnet_tf.training import loop, run_dir
 
     model_dir = flags.model_dir()
-    result = loop.evaluate_run(
-        run_dir.read_config(model_dir), model_dir=model_dir, strategy=strategy
-    )
+    config = flags.of_trained_run(run_dir.read_config(model_dir))
+    result = loop.evaluate_run(config, model_dir=model_dir, strategy=_strategy())
     _print_scores(result)
     return result
 
@@ -118,6 +109,14 @@ def _predict(images: list[str]) -> dict:
     return {"results": results}
 
 
+def _strategy():
+    from efficientnet_tf.training import devices
+
+    return devices.make_strategy(
+        FLAGS.device, tpu=FLAGS.tpu, num_cpu_devices=FLAGS.num_cpu_devices
+    )
+
+
 def _print_scores(result: dict) -> None:
     print(
         f"validation    top-1 {result['top_1']:.2%}, top-5 {result['top_5']:.2%} on "
@@ -125,20 +124,19 @@ def _print_scores(result: dict) -> None:
     )
 
 
-def _print_next_steps(result: dict) -> None:
-    model_dir = result["model_dir"]
+def _print_next_steps(model_dir: str) -> None:
     print(
-        f"run           {model_dir} (config.json, metrics.jsonl, checkpoints/, best/)\n"
+        f"run           {model_dir}: config.json, metrics.jsonl, checkpoints/, best/\n"
         f"TensorBoard   tensorboard --logdir {model_dir}\n"
-        f"Next:\n"
+        f"\n"
+        f"What to try next:\n"
         f"  python main.py --mode=predict --model_dir={model_dir} IMAGE ...\n"
         f"  python main.py --mode=eval --model_dir={model_dir}\n"
-        f"  python main.py --dataset=imagenet --data_dir=DIR --model_dir=DIR   "
-        f"your own TFRecords\n"
+        f"  python main.py --dataset=imagenet --data_dir=DIR    (your own TFRecords)\n"
         f"  python main.py --help"
     )
 
 
 if __name__ == "__main__":
     absl_flags.adopt_module_key_flags(flags)
-    app.run(main, flags_parser=parse)
+    app.run(main)

@@ -19,10 +19,11 @@ class Allowed:
 
     words: str
     test: Callable[[Any], bool]
+    choices: tuple[str, ...] = ()
 
 
-def _choice(*values) -> Allowed:
-    return Allowed(", ".join(str(v) for v in values), lambda value: value in values)
+def _choice(*values: str) -> Allowed:
+    return Allowed(", ".join(values), lambda value: value in values, values)
 
 
 def _at_least(low) -> Allowed:
@@ -153,16 +154,19 @@ class Config:
     )
     eval_epochs: float = _field(1.0, "epochs between evaluations", _above(0))
     early_stopping_evals: int = _field(
-        0, "stop after this many evaluations without a better one; 0: never",
+        0,
+        "stop after this many evaluations without a better one; 0: never",
         _at_least(0),
-    )  # fmt: skip
+    )
 
     def __post_init__(self):
         for field in dataclasses.fields(self):
             _check(field, getattr(self, field.name))
         if self.dataset == "imagenet" and self.data_dir is None:
-            raise ValueError("data_dir is missing: dataset imagenet needs the folder "
-                             "of its train-* and validation-* files")  # fmt: skip
+            raise ValueError(
+                "data_dir is missing: dataset imagenet needs the folder "
+                "of its train-* and validation-* files"
+            )
 
     @property
     def variant(self) -> variants.Variant:
@@ -193,8 +197,26 @@ def create(**chosen) -> Config:
     chosen = {name: value for name, value in chosen.items() if value is not None}
     model = chosen.get("model", Config.model)
     dataset = chosen.get("dataset", Config.dataset)
+    if model not in variants.list_variants():
+        return Config(model=model)  # raises, before a recipe is looked up
     recipes = model_recipe(model) | _DATASET_RECIPES.get(dataset, {})
     return Config(**(recipes | chosen))
+
+
+def override(saved: Config, **chosen) -> Config:
+    """A finished run's Config with what may change changed; None counts as not chosen.
+
+    Raises:
+        ValueError: if a choice contradicts what the run was trained with.
+    """
+    chosen = {name: value for name, value in chosen.items() if value is not None}
+    config = dataclasses.replace(saved, **chosen)
+    for name in conflicts(saved, config):
+        raise ValueError(
+            f"{name}={chosen[name]}: the run was trained with {getattr(saved, name)}; "
+            "leave it out"
+        )
+    return config
 
 
 def model_recipe(model: str) -> dict[str, Any]:
@@ -203,8 +225,11 @@ def model_recipe(model: str) -> dict[str, Any]:
     Sources: paper section 5.2; RandAugment magnitudes from tensorflow/tpu README.
     """
     row = variants.get_variant(model)
-    magnitudes = {"efficientnet-b5": 17.0, "efficientnet-b7": 28.0,
-                  "efficientnet-b8": 28.0}  # fmt: skip
+    magnitudes = {
+        "efficientnet-b5": 17.0,
+        "efficientnet-b7": 28.0,
+        "efficientnet-b8": 28.0,
+    }
     return {
         "image_size": row.resolution,
         "dropout_rate": row.dropout,
@@ -273,4 +298,12 @@ def _check(field: dataclasses.Field, value):
     except TypeError:
         valid = False
     if not valid:
-        raise ValueError(f"{field.name}={value}: allowed is {allowed.words}")
+        raise ValueError(
+            f"{field.name}={value}: allowed is {allowed.words}{_hint(field, value)}"
+        )
+
+
+def _hint(field: dataclasses.Field, value) -> str:
+    choices = field.metadata["allowed"].choices
+    near = difflib.get_close_matches(str(value), choices, n=1)
+    return f"; did you mean {near[0]}?" if near else ""

@@ -191,9 +191,7 @@ def _decode_supported(block: str) -> blocks.BlockArgs:
 
 def _block(variant, stage, repeat, name, drop_rate) -> Block:
     """One block of a stage; only the first one strides and changes the width."""
-    output_filters = round_filters(
-        stage.output_filters, variant.width, variant.divisor
-    )
+    output_filters = round_filters(stage.output_filters, variant.width, variant.divisor)
     input_filters = output_filters
     if repeat == 0:
         input_filters = round_filters(
@@ -215,7 +213,7 @@ def _block(variant, stage, repeat, name, drop_rate) -> Block:
 
 
 def _letters(index: int) -> str:
-    """a ... z, then aa, ab: l2 has no stage this long, a searched network may."""
+    """Names 0 to 25 a to z, then aa, ab: no stage of l2 is this long, others may be."""
     alphabet = string.ascii_lowercase
     head, tail = divmod(index, len(alphabet))
     return (_letters(head - 1) if head else "") + alphabet[tail]

@@ -104,7 +104,7 @@ def _maybe(name, probability, level, image, seed):
 
 
 def _apply(name, level, image, seed, *, cutout, translate):
-    """Runs one operator at a level of 0 to 10, its sign or place drawn from the seed."""
+    """Runs one operator at a level of 0 to 10; the seed decides its sign or place."""
     if name == "Cutout":
         return _cutout(image, int(level / 10 * cutout), seed)
     operator = operators.NAME_TO_FUNC[name]

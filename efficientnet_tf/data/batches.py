@@ -1,8 +1,8 @@
 """tf.data pipelines: record files to batches of static shape.
 
 A training pipeline is a pure function of (seed, position): the order of each epoch and
-every random draw of each image derive from the seed and the image's running number. So a
-restarted run continues anywhere without iterator checkpoints.
+every random draw of each image derive from the seed and the image's running number. So
+a restarted run continues anywhere without iterator checkpoints.
 """
 
 import dataclasses
@@ -44,7 +44,7 @@ def train_batches(
     seed: int,
     start: int = 0,
     shuffle_buffer: int = 16384,
-    shard: Shard = Shard(),  # noqa: B008, frozen
+    shard: Shard = Shard(),
 ) -> tf.data.Dataset:
     """An endless stream of shuffled, augmented batches.
 
@@ -95,7 +95,7 @@ def eval_batches(
     num_classes: int,
     crop_fraction: float,
     batch_size: int,
-    shard: Shard = Shard(),  # noqa: B008, frozen
+    shard: Shard = Shard(),
 ) -> tf.data.Dataset:
     """Every image once, then batches whose mask is zero, without end.
 

@@ -80,7 +80,9 @@ def decode_and_distort(
         )
 
     image = _resize(_decode_window(encoded, window), image_size)
-    return tf.image.stateless_random_flip_left_right(image, flip_seed) if flip else image
+    if flip:
+        image = tf.image.stateless_random_flip_left_right(image, flip_seed)
+    return image
 
 
 def _center_window(shape: tf.Tensor, fraction: float) -> tf.Tensor:

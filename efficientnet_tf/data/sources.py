@@ -71,7 +71,9 @@ def open_source(
     if dataset == "fake":
         images = num_train_images or tfrecord.IMAGENET_TRAIN_IMAGES
         train = tfrecord.Split("train", (), images)
-        return Fake(tfrecord.Splits(train, None, tfrecord.Split("validation", (), 1024)))
+        return Fake(
+            tfrecord.Splits(train, None, tfrecord.Split("validation", (), 1024))
+        )
     if dataset == "digits":
         data_dir = data_dir or digits.default_dir()
         digits.prepare(data_dir)

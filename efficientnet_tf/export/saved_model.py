@@ -17,9 +17,9 @@ def save(
     """Writes a SavedModel that needs no Python to load.
 
     Its signatures:
-        serving_default: `encoded` string [batch], JPEG or PNG -> `probabilities` float32
-            [batch, classes], `classes` int64 [batch], `top_k_classes` int32 and
-            `top_k_probabilities` float32 [batch, top_k]. Decoding, cropping and
+        serving_default: `encoded` string [batch], JPEG or PNG -> `probabilities`
+            float32 [batch, classes], `classes` int64 [batch], `top_k_classes` int32
+            and `top_k_probabilities` float32 [batch, top_k]. Decoding, cropping and
             resizing are evaluation's own.
         tensor: `images` float32 [batch, image_size, image_size, 3], RGB in [0, 255] ->
             `probabilities` and `logits`, float32 [batch, classes].
@@ -72,6 +72,7 @@ def save(
     archive.add_endpoint("tensor", classify, pixels(tf.float32))
     archive.add_endpoint("tensor_uint8", classify, pixels(tf.uint8))
     partial = f"{export_dir}.partial"
+    _remove(partial)
     archive.write_out(partial, verbose=False)
     _replace(partial, export_dir)
     return export_dir
@@ -80,11 +81,13 @@ def save(
 def _replace(source: str, target: str) -> None:
     """Puts one folder in another's place; the old one goes last."""
     previous = f"{target}.previous"
-    for leftover in (previous,):
-        if tf.io.gfile.exists(leftover):
-            tf.io.gfile.rmtree(leftover)
     if tf.io.gfile.exists(target):
+        _remove(previous)
         tf.io.gfile.rename(target, previous)
     tf.io.gfile.rename(source, target)
-    if tf.io.gfile.exists(previous):
-        tf.io.gfile.rmtree(previous)
+    _remove(previous)
+
+
+def _remove(folder: str) -> None:
+    if tf.io.gfile.exists(folder):
+        tf.io.gfile.rmtree(folder)

@@ -15,7 +15,7 @@ MEAN_RGB = (123.675, 116.28, 103.53)
 STDDEV_RGB = (58.395, 57.12, 57.375)
 
 
-def EfficientNet(  # noqa: N802, named as in keras.applications
+def EfficientNet(
     variant: str | variants.Variant,
     *,
     weights: str | None = None,
@@ -208,10 +208,15 @@ class _Layers:
         self._channels_first = keras.config.image_data_format() == "channels_first"
         # Normal with variance 2 / (kernel area * output filters), not truncated, as
         # in the original (keras.applications truncates).
-        self._initializer = dict(
-            class_name="VarianceScaling",
-            config=dict(scale=2.0, mode="fan_out", distribution="untruncated_normal"),
-        )
+        # A config: each layer makes an initializer of it, with a seed of its own.
+        self._initializer = {
+            "class_name": "VarianceScaling",
+            "config": {
+                "scale": 2.0,
+                "mode": "fan_out",
+                "distribution": "untruncated_normal",
+            },
+        }
 
     def conv(self, x, filters, kernel_size, *, name, use_bias=False, **kwargs):
         return keras.layers.Conv2D(

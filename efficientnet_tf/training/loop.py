@@ -111,7 +111,11 @@ class _Run:
             global_step=state.step,
             trainer=build.trainer(config, state, source, strategy),
             evaluator=build.evaluator(
-                config, state.model, state.inference_weights(), source, self._split,
+                config,
+                state.model,
+                state.inference_weights(),
+                source,
+                self._split,
                 strategy,
             ),
             strategy=strategy,
@@ -119,7 +123,7 @@ class _Run:
             train_actions=[self._after_loop],
             summary_dir=f"{model_dir}/train",
             eval_summary_dir=f"{model_dir}/{self._split.name}",
-        )  # fmt: skip
+        )
 
     @property
     def step(self) -> int:

@@ -38,9 +38,12 @@ class Progress:
         self._bar = None
         if self._stream.isatty():
             self._bar = tqdm.tqdm(
-                total=total, initial=step, unit="step", file=self._stream,
+                total=total,
+                initial=step,
+                unit="step",
+                file=self._stream,
                 dynamic_ncols=True,
-            )  # fmt: skip
+            )
 
     def __enter__(self):
         return self

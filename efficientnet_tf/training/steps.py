@@ -113,9 +113,7 @@ class Trainer(orbit.StandardTrainer):
             maxval=tf.int32.max,
             dtype=tf.int32,
         )
-        for seed_state, seed in zip(
-            self._seed_states, tf.unstack(seeds), strict=True
-        ):
+        for seed_state, seed in zip(self._seed_states, tf.unstack(seeds), strict=True):
             seed_state.assign(seed)
 
 
