@@ -167,6 +167,11 @@ class Config:
                 "data_dir is missing: dataset imagenet needs the folder "
                 "of its train-* and validation-* files"
             )
+        if self.early_stopping_evals and not self.minival_shards:
+            raise ValueError(
+                f"early_stopping_evals={self.early_stopping_evals}: needs held-out "
+                "images, so allowed is 0 while minival_shards=0"
+            )
 
     @property
     def variant(self) -> variants.Variant:
@@ -253,7 +258,9 @@ _DATASET_RECIPES = {
         "eval_crop": "fixed",
         "train_batch_size": 64,
         "eval_batch_size": 120,
-        "train_epochs": 40.0,
+        "train_epochs": 75.0,
+        "survival_prob": 0.9,
+        "lr_decay_epochs": 1.0,  # 75 epochs take it as far as 180 of the paper's
         "steps_per_loop": 20,
         "eval_epochs": 5.0,
         "checkpoint_epochs": 5.0,

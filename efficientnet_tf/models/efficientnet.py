@@ -83,7 +83,8 @@ def EfficientNet(
         x = keras.layers.GlobalMaxPooling2D(name="max_pool")(x)
 
     if input_tensor is not None:
-        inputs = keras.utils.get_source_inputs(input_tensor)
+        sources = keras.utils.get_source_inputs(input_tensor)
+        inputs = sources[0] if len(sources) == 1 else sources
     model = keras.Model(inputs, x, name=name or variant.name.replace("-", ""))
     if weights is not None:
         model.load_weights(weights)
@@ -132,7 +133,7 @@ def _preprocess(x):
             -mean / stddev for mean, stddev in zip(MEAN_RGB, STDDEV_RGB, strict=True)
         ],
         dtype=_full_precision(),
-        name="rescaling",
+        name="preprocessing",
     )(x)
 
 

@@ -168,7 +168,10 @@ class _Run:
             scores = self._controller.evaluate()
         scores |= {"weights": self._state.inference_kind, "split": self._split.name}
         self._log.write("eval", step=self.step, epoch=self._epoch(), **scores)
-        best = self._state.note_evaluation(scores["top_1"]) and self._picks_best
+        improved = self._state.note_evaluation(
+            top_1=scores["top_1"], loss=scores["loss"]
+        )
+        best = improved and self._picks_best
         if best:
             self._checkpoints.save_best()
         self._progress.say(

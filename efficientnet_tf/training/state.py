@@ -5,6 +5,8 @@ remembered with it. Variables are saved under their Keras paths: Keras's own che
 keys are positions, which change with the model's code.
 """
 
+import math
+
 import keras
 import tensorflow as tf
 
@@ -34,6 +36,7 @@ class TrainState:
         # Of the held-out evaluations so far; a resumed run must stop where a run that
         # was never killed does.
         self.best_top_1 = tf.Variable(-1.0, trainable=False, dtype=tf.float64)
+        self.best_loss = tf.Variable(math.inf, trainable=False, dtype=tf.float64)
         self.best_step = tf.Variable(-1, trainable=False, dtype=tf.int64)
         self.evaluated_step = tf.Variable(-1, trainable=False, dtype=tf.int64)
         self.evals_since_best = tf.Variable(0, trainable=False, dtype=tf.int64)
@@ -53,11 +56,16 @@ class TrainState:
     def inference_kind(self) -> str:
         return "raw" if self.ema is None else "ema"
 
-    def note_evaluation(self, top_1: float) -> bool:
-        """Records a held-out evaluation; says whether it is the best so far."""
+    def note_evaluation(self, *, top_1: float, loss: float) -> bool:
+        """Records a held-out evaluation; says whether it is the best so far.
+
+        The loss decides between equals: few held-out images make many of them.
+        """
         self.evaluated_step.assign(self.step.numpy())
-        if top_1 > self.best_top_1.numpy():
+        best = (self.best_top_1.numpy(), -self.best_loss.numpy())
+        if (top_1, -loss) > best:
             self.best_top_1.assign(top_1)
+            self.best_loss.assign(loss)
             self.best_step.assign(self.step.numpy())
             self.evals_since_best.assign(0)
             return True
@@ -71,6 +79,7 @@ class TrainState:
             model=_by_path(self.model.weights),
             optimizer=_by_path(self.optimizer.variables),
             best_top_1=self.best_top_1,
+            best_loss=self.best_loss,
             best_step=self.best_step,
             evaluated_step=self.evaluated_step,
             evals_since_best=self.evals_since_best,

@@ -1,0 +1,27 @@
+"""Installs efficientnet_tf; `pip install -e '.[test]'` to work on it."""
+
+import setuptools
+
+setuptools.setup(
+    name="efficientnet_tf",
+    version="0.1.0",
+    description="EfficientNet in TensorFlow and Keras 3: models, recipe and method",
+    python_requires=">=3.11",
+    packages=setuptools.find_packages(include=["efficientnet_tf*"]),
+    install_requires=[
+        "tensorflow==2.20.*",
+        "keras>=3.15",
+        "tf-models-official==2.20.*",
+        "tensorflow-datasets",
+        "absl-py",
+        "cloud-tpu-client",
+        # Imported here by name; tf-models-official and tensorflow-datasets bring them.
+        "pillow",
+        "scikit-learn",
+        "tqdm",
+    ],
+    extras_require={
+        "test": ["pytest", "ruff"],
+        "notebook": ["jupyter"],
+    },
+)

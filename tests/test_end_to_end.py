@@ -1,0 +1,272 @@
+"""The command line as a user meets it: train, evaluate, export, predict."""
+
+import json
+import pathlib
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from efficientnet_tf.data import preprocess, tfrecord
+from efficientnet_tf.training import build
+
+ROOT = pathlib.Path(__file__).parents[1]
+
+
+def run(*arguments, check=True):
+    result = subprocess.run(
+        [sys.executable, "main.py", *map(str, arguments)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+    assert not check or result.returncode == 0, result.stderr
+    return result
+
+
+def last_json(result):
+    return json.loads(result.stdout.splitlines()[-1])
+
+
+@pytest.fixture(scope="module")
+def trained(digits_dir, tmp_path_factory):
+    """A small model after 4 epochs; the result that main.py printed, and its folder."""
+    model_dir = tmp_path_factory.mktemp("run")
+    result = run(
+        f"--data_dir={digits_dir}",
+        f"--model_dir={model_dir}",
+        "--width_coefficient=0.25",
+        "--depth_coefficient=0.3",
+        "--train_epochs=12",
+        "--eval_epochs=3",
+        "--warmup_epochs=1",
+        "--json",
+    )
+    return model_dir, result
+
+
+@pytest.fixture(scope="module")
+def validation(digits_dir):
+    """All validation records: encoded images and labels from 0."""
+    split = tfrecord.open_splits(digits_dir).validation
+    records = [
+        tfrecord.parse(record)
+        for record in tf.data.TFRecordDataset(list(split.files))
+    ]
+    encoded = np.array([image.numpy() for image, _ in records])
+    return encoded, np.array([int(label) - 1 for _, label in records])
+
+
+def test_training_learns_and_says_where_everything_is(trained):
+    model_dir, result = trained
+    scores = last_json(result)
+    assert scores["finished"] and scores["step"] == int(12 * 1347 / 64)
+    assert scores["examples"] == 360
+    assert scores["weights"] == "ema"
+    assert scores["top_1"] > 0.3
+    for told in (model_dir, model_dir / "saved_model", "What to try next"):
+        assert str(told) in result.stdout
+    assert "images/s" in result.stderr and "left" in result.stderr
+    for left in ("config.json", "checkpoints", "best", "metrics.jsonl", "train"):
+        assert (model_dir / left).exists()
+
+
+def test_metrics_are_json_lines_in_order(trained):
+    lines = (trained[0] / "metrics.jsonl").read_text().splitlines()
+    records = [json.loads(line) for line in lines]
+    assert {record["kind"] for record in records} == {"train", "eval"}
+    on_the_way = [r for r in records if r.get("split") != "validation"]
+    steps = [record["step"] for record in on_the_way]
+    assert steps == sorted(steps)
+    for record in records:
+        assert record["epoch"] == pytest.approx(record["step"] * 64 / 1347, abs=1e-4)
+        if record["kind"] == "eval":
+            assert record["examples"] == {"minival": 90, "validation": 360}[
+                record["split"]
+            ]
+            assert 0 <= record["top_1"] <= record["top_5"] <= 1
+        else:
+            assert {"loss", "learning_rate", "top_1"} <= record.keys()
+
+
+def test_finished_run_is_left_alone_and_evaluated_again(trained, digits_dir):
+    model_dir, first = trained
+    again = run(
+        "--mode=eval",
+        f"--model_dir={model_dir}",
+        "--eval_batch_size=7",
+        "--json",
+    )
+    ours, expected = last_json(again), last_json(first)
+    for name in ("top_1", "top_5", "examples", "checkpoint"):
+        assert ours[name] == expected[name]
+    assert ours["loss"] == pytest.approx(expected["loss"], rel=1e-5)
+
+
+def test_the_best_held_out_weights_are_the_ones_evaluated(trained):
+    lines = (trained[0] / "metrics.jsonl").read_text().splitlines()
+    held_out = [r for r in map(json.loads, lines) if r.get("split") == "minival"]
+    best = max(held_out, key=lambda record: record["top_1"])
+    assert last_json(trained[1])["checkpoint"].endswith(f"-{best['step']}")
+
+
+def test_evaluation_on_two_devices_counts_the_same(trained):
+    arguments = ["--mode=eval", f"--model_dir={trained[0]}", "--json"]
+    two = last_json(run(*arguments, "--num_cpu_devices=2"))
+    expected = last_json(trained[1])
+    assert two["examples"] == 360 and two["top_1"] == expected["top_1"]
+
+
+def test_saved_model_serves_encoded_images_as_evaluation_saw_them(trained, validation):
+    served = tf.saved_model.load(str(trained[0] / "saved_model"))
+    serve = served.signatures["serving_default"]
+    encoded, labels = validation
+    outputs = serve(encoded=tf.constant(encoded))
+    assert set(outputs) == {
+        "probabilities",
+        "classes",
+        "top_k_classes",
+        "top_k_probabilities",
+    }
+    scores = last_json(trained[1])
+    assert np.mean(outputs["classes"] == labels) == pytest.approx(scores["top_1"])
+    top_5 = (outputs["top_k_classes"].numpy() == labels[:, None]).any(1).mean()
+    assert top_5 == pytest.approx(scores["top_5"])
+    np.testing.assert_allclose(tf.reduce_sum(outputs["probabilities"], 1), 1, rtol=1e-5)
+
+
+def test_saved_model_takes_pixels_of_either_type(trained, validation):
+    served = tf.saved_model.load(str(trained[0] / "saved_model"))
+    images = tf.stack(
+        [
+            preprocess.decode_and_center_crop(image, image_size=32, fraction=0.875)
+            for image in validation[0][:20]
+        ]
+    )
+    from_bytes = served.signatures["serving_default"](
+        encoded=tf.constant(validation[0][:20])
+    )["probabilities"]
+    from_uint8 = served.signatures["tensor_uint8"](images=images)
+    from_float = served.signatures["tensor"](images=tf.cast(images, tf.float32))
+    for outputs in (from_uint8, from_float):
+        np.testing.assert_allclose(outputs["probabilities"], from_bytes, atol=1e-6)
+        np.testing.assert_allclose(
+            tf.nn.softmax(outputs["logits"]), outputs["probabilities"], atol=1e-6
+        )
+    model, _ = build.trained_model(str(trained[0]))
+    np.testing.assert_allclose(
+        from_uint8["logits"], model(images, training=False), atol=1e-4, rtol=1e-4
+    )
+
+
+def test_saved_model_decodes_png_and_jpeg_alike(trained, validation):
+    serve = tf.saved_model.load(str(trained[0] / "saved_model")).signatures[
+        "serving_default"
+    ]
+    jpeg = validation[0][0]
+    pixels = tf.io.decode_jpeg(jpeg, channels=3)
+    png = tf.io.encode_png(pixels).numpy()
+    outputs = serve(encoded=tf.constant([jpeg, png]))["probabilities"].numpy()
+    np.testing.assert_allclose(outputs[0], outputs[1], atol=1e-6)
+
+
+def test_export_replaces_the_old_model_whole(trained, tmp_path):
+    target = tmp_path / "served"
+    target.mkdir()
+    (target / "leftover").write_text("old")
+    arguments = ["--mode=export", f"--model_dir={trained[0]}"]
+    result = run(*arguments, f"--export_dir={target}", "--json")
+    assert last_json(result)["export_dir"] == str(target)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["served"]
+    assert not (target / "leftover").exists()
+    assert tf.saved_model.load(str(target)).signatures
+
+
+def test_predict_ranks_classes_of_image_files(trained, validation, tmp_path):
+    paths = []
+    for number, image in enumerate(validation[0][:3]):
+        paths.append(tmp_path / f"{number}.jpg")
+        paths[-1].write_bytes(image)
+    result = run("--mode=predict", f"--model_dir={trained[0]}", "--json", *paths)
+    results = last_json(result)["results"]
+    assert [r["file"] for r in results] == list(map(str, paths))
+    serve = tf.saved_model.load(str(trained[0] / "saved_model")).signatures[
+        "serving_default"
+    ]
+    outputs = serve(encoded=tf.constant(validation[0][:3]))
+    for row, prediction in enumerate(results):
+        ranked = [p["class"] for p in prediction["predictions"]]
+        assert ranked == outputs["top_k_classes"][row].numpy().tolist()
+        assert prediction["predictions"][0]["probability"] == pytest.approx(
+            float(outputs["top_k_probabilities"][row, 0]), abs=1e-5
+        )
+        assert f"class {ranked[0]}" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("contents", "message"),
+    [(None, "does not exist"), (b"not an image", "cannot be decoded")],
+)
+def test_predict_names_the_file_it_cannot_read(trained, tmp_path, contents, message):
+    path = tmp_path / "broken.jpg"
+    if contents is not None:
+        path.write_bytes(contents)
+    result = run("--mode=predict", f"--model_dir={trained[0]}", path, check=False)
+    assert result.returncode == 1
+    assert result.stderr.startswith(f"error: image file {path} {message}")
+
+
+@pytest.mark.parametrize("mode", ["eval", "export"])
+def test_folder_without_a_run_is_named(tmp_path, mode):
+    result = run(f"--mode={mode}", f"--model_dir={tmp_path}", check=False)
+    assert result.returncode == 1
+    assert f"error: model_dir={tmp_path}: no config.json" in result.stderr
+
+
+def test_eval_refuses_settings_the_run_was_not_trained_with(trained):
+    result = run(
+        "--mode=eval", f"--model_dir={trained[0]}", "--image_size=64", check=False
+    )
+    assert result.returncode == 1
+    assert "--image_size=64: the run was trained with 32" in result.stderr
+
+
+def test_batch_that_does_not_divide_among_devices_is_refused(tmp_path, digits_dir):
+    result = run(
+        f"--model_dir={tmp_path}",
+        f"--data_dir={digits_dir}",
+        "--num_cpu_devices=2",
+        "--train_batch_size=63",
+        check=False,
+    )
+    assert result.returncode == 1
+    assert "train_batch_size=63: allowed is a multiple of the 2 devices" in (
+        result.stderr
+    )
+    assert not list(tmp_path.iterdir())
+
+
+def test_fake_data_trains_without_files(tmp_path):
+    result = run(
+        "--dataset=fake",
+        "--num_train_images=64",
+        "--train_batch_size=16",
+        "--eval_batch_size=256",
+        "--image_size=32",
+        "--width_coefficient=0.25",
+        "--depth_coefficient=0.3",
+        "--steps_per_loop=2",
+        f"--model_dir={tmp_path}",
+        "--json",
+    )
+    scores = last_json(result)
+    assert scores["step"] == 4 and scores["examples"] == 1024
+
+
+@pytest.mark.slow
+def test_default_run_reaches_97_percent(tmp_path):
+    scores = last_json(run(f"--model_dir={tmp_path}", "--json"))
+    assert scores["examples"] == 360
+    assert scores["top_1"] >= 0.97

@@ -1,0 +1,154 @@
+"""A run that is killed ends where a run that was never killed does."""
+
+import json
+import os
+import pathlib
+import random
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+ROOT = pathlib.Path(__file__).parents[1]
+TOTAL_STEPS = 84
+
+
+def command(digits_dir, model_dir):
+    # Everything that could be forgotten is on: dropout, stochastic depth, averages,
+    # augmentation, MixUp, held-out evaluations, checkpoints that coincide with
+    # evaluations and checkpoints that do not.
+    return [
+        sys.executable,
+        "main.py",
+        f"--data_dir={digits_dir}",
+        f"--model_dir={model_dir}",
+        "--width_coefficient=0.25",
+        "--depth_coefficient=0.3",
+        "--augment=randaugment",
+        "--mixup_alpha=0.2",
+        "--train_epochs=4",
+        "--steps_per_loop=3",
+        "--checkpoint_epochs=0.25",
+        "--eval_epochs=0.5",
+        "--seed=7",
+    ]
+
+
+def start(digits_dir, model_dir):
+    return subprocess.Popen(
+        command(digits_dir, model_dir),
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def finish(process):
+    output, _ = process.communicate(timeout=300)
+    assert process.returncode == 0, output
+    return output
+
+
+def wait_for_checkpoint(model_dir, process):
+    while tf.train.latest_checkpoint(f"{model_dir}/checkpoints") is None:
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.05)
+
+
+def variables(folder):
+    reader = tf.train.load_checkpoint(folder)
+    return {
+        name: reader.get_tensor(name)
+        for name in reader.get_variable_to_shape_map()
+        if not name.startswith(("save_counter", "_CHECKPOINTABLE"))
+    }
+
+
+def assert_same_end(got, expected):
+    for folder in ("checkpoints", "best"):
+        left, right = variables(f"{got}/{folder}"), variables(f"{expected}/{folder}")
+        assert left.keys() == right.keys()
+        for name in left:
+            np.testing.assert_array_equal(left[name], right[name], err_msg=name)
+
+
+def evaluations(model_dir):
+    lines = pathlib.Path(model_dir, "metrics.jsonl").read_text().splitlines()
+    records = [json.loads(line) for line in lines]
+    return [record for record in records if record["kind"] == "eval"]
+
+
+@pytest.fixture(scope="module")
+def unbroken(digits_dir, tmp_path_factory):
+    model_dir = str(tmp_path_factory.mktemp("unbroken"))
+    began = time.monotonic()
+    process = start(digits_dir, model_dir)
+    wait_for_checkpoint(model_dir, process)
+    training_began = time.monotonic()
+    finish(process)
+    return model_dir, training_began - began, time.monotonic() - training_began
+
+
+def test_three_sigkills_change_no_bit(digits_dir, tmp_path, unbroken):
+    expected, _, training_seconds = unbroken
+    seed = int(os.environ.get("KILL_SEED", time.time_ns() % 1000))
+    moments = random.Random(seed)
+    print(f"KILL_SEED={seed}")
+    for _ in range(3):
+        process = start(digits_dir, tmp_path)
+        wait_for_checkpoint(tmp_path, process)
+        # A restart spends seconds on imports, so kills fall there as well.
+        time.sleep(moments.uniform(0, training_seconds / 2))
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+    finish(start(digits_dir, tmp_path))
+    assert variables(f"{tmp_path}/checkpoints")["best_step/.ATTRIBUTES/VARIABLE_VALUE"]
+    assert_same_end(tmp_path, expected)
+    assert evaluations(tmp_path) == evaluations(expected)
+
+
+def test_sigterm_saves_exits_cleanly_and_continues(digits_dir, tmp_path, unbroken):
+    process = start(digits_dir, tmp_path)
+    wait_for_checkpoint(tmp_path, process)
+    process.send_signal(signal.SIGTERM)
+    output = finish(process)
+    assert "SIGTERM: saved at step" in output
+    stopped_at = int(output.split("saved at step ")[1].split(";")[0])
+    assert 0 < stopped_at < TOTAL_STEPS
+    saved = tf.train.latest_checkpoint(f"{tmp_path}/checkpoints")
+    assert saved.endswith(f"-{stopped_at}")
+    assert f"continuing from step {stopped_at}" in finish(start(digits_dir, tmp_path))
+    assert_same_end(tmp_path, unbroken[0])
+
+
+def test_a_run_with_other_settings_is_refused_and_left_alone(digits_dir, unbroken):
+    model_dir = unbroken[0]
+    before = pathlib.Path(model_dir, "config.json").read_text()
+    refused = subprocess.run(
+        [*command(digits_dir, model_dir), "--seed=8"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+    assert refused.returncode == 1
+    assert "seed=7 (now 8)" in refused.stderr
+    assert pathlib.Path(model_dir, "config.json").read_text() == before
+
+
+def test_a_damaged_checkpoint_is_named(digits_dir, tmp_path):
+    process = start(digits_dir, tmp_path)
+    wait_for_checkpoint(tmp_path, process)
+    process.send_signal(signal.SIGTERM)
+    finish(process)
+    saved = tf.train.latest_checkpoint(f"{tmp_path}/checkpoints")
+    data = pathlib.Path(f"{saved}.data-00000-of-00001")
+    data.write_bytes(data.read_bytes()[:1000])
+    again = start(digits_dir, tmp_path)
+    output, _ = again.communicate(timeout=120)
+    assert again.returncode == 1
+    assert f"checkpoint {saved} cannot be restored" in output

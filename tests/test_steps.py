@@ -1,0 +1,220 @@
+"""The step on one replica and on many, and what goes into it."""
+
+import json
+import pathlib
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from efficientnet_tf import config as config_lib
+from efficientnet_tf.models import efficientnet
+from efficientnet_tf.training import build, state, steps
+
+SCRIPT = pathlib.Path(__file__).with_name("replica_run.py")
+TINY = {"width_coefficient": 0.25, "depth_coefficient": 0.3}
+STILL = {"dropout_rate": 0.0, "survival_prob": 1.0}  # nothing random in the model
+
+
+def run(devices, digits_dir, out, **settings):
+    arguments = [f"{name}={json.dumps(value)}" for name, value in settings.items()]
+    subprocess.run(
+        [sys.executable, SCRIPT, str(devices), digits_dir, out, *arguments],
+        check=True,
+        cwd=SCRIPT.parents[1],
+        env={"PYTHONPATH": str(SCRIPT.parents[1]), "TF_CPP_MIN_LOG_LEVEL": "3"},
+    )
+    return dict(np.load(out))
+
+
+@pytest.fixture(scope="module")
+def still_runs(digits_dir, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("replicas")
+    return {
+        n: run(n, digits_dir, str(folder / f"{n}.npz"), **TINY, **STILL)
+        for n in (1, 2, 4)
+    }
+
+
+def assert_same_run(got, expected):
+    np.testing.assert_allclose(got["losses"], expected["losses"], rtol=1e-4)
+    for name in ("weights", "averages"):
+        # Relative to how far the weights have come, the stricter measure.
+        distance = np.linalg.norm(got[name] - expected[name])
+        assert distance <= 1e-4 * np.linalg.norm(expected["weights"]), name
+        moved = np.linalg.norm(expected[name] - expected["initial"])
+        assert distance <= 1e-3 * moved, name
+
+
+@pytest.mark.parametrize("devices", [2, 4])
+def test_many_replicas_take_the_steps_that_one_takes(still_runs, devices):
+    assert_same_run(still_runs[devices], still_runs[1])
+
+
+@pytest.mark.parametrize("devices", [1, 2, 4])
+def test_every_validation_example_counts_once(still_runs, devices):
+    assert still_runs[devices]["examples"] == 360
+
+
+def test_replicas_agree_on_the_same_images_when_nothing_is_random(still_runs):
+    logits = still_runs[4]["logits"]
+    assert logits.shape == (4, 8, 10)
+    np.testing.assert_allclose(logits, np.broadcast_to(logits[:1], logits.shape))
+
+
+def test_each_replica_draws_its_own_masks_reproducibly(digits_dir, tmp_path):
+    settings = TINY | {"dropout_rate": 0.5, "survival_prob": 0.5}
+    first, again = (
+        run(2, digits_dir, str(tmp_path / f"{i}.npz"), **settings) for i in range(2)
+    )
+    assert np.abs(first["logits"][0] - first["logits"][1]).max() > 0.1
+    for name in ("losses", "weights", "averages", "logits"):
+        np.testing.assert_array_equal(first[name], again[name])
+    other = run(2, digits_dir, str(tmp_path / "seed.npz"), **settings, seed=1)
+    assert np.abs(first["logits"] - other["logits"]).max() > 0.1
+
+
+@pytest.mark.slow
+def test_many_replicas_train_b0_as_one_does(digits_dir, tmp_path):
+    # B0 magnifies a rounding error 20-fold a step here; a small rate keeps ten steps
+    # comparable in float32.
+    settings = STILL | {"learning_rate": 0.001}
+    runs = [run(n, digits_dir, str(tmp_path / f"{n}.npz"), **settings) for n in (1, 2)]
+    np.testing.assert_allclose(runs[1]["losses"], runs[0]["losses"], rtol=1e-4)
+    distance = np.linalg.norm(runs[1]["weights"] - runs[0]["weights"])
+    assert distance <= 1e-4 * np.linalg.norm(runs[0]["weights"])
+
+
+@pytest.fixture
+def tiny_state():
+    config = config_lib.create(dataset="digits", **TINY)
+    return build.train_state(config, train_images=1347, policy="float32")
+
+
+def trainer_of(tiny_state, images, labels, **kwargs):
+    data = tf.data.Dataset.from_tensors((images, labels)).repeat()
+    return steps.Trainer(
+        tiny_state,
+        data,
+        strategy=tf.distribute.get_strategy(),
+        batch_size=len(images),
+        **({"weight_decay": 0.0, "label_smoothing": 0.0, "seed": 0} | kwargs),
+    )
+
+
+def batch(size=8):
+    rng = np.random.default_rng(0)
+    images = tf.constant(rng.integers(0, 256, (size, 32, 32, 3)), tf.uint8)
+    return images, tf.one_hot(rng.integers(0, 10, size), 10)
+
+
+def test_loss_is_smoothed_cross_entropy_plus_l2_outside_batch_norm(tiny_state):
+    _, labels = batch()
+    logits = tf.constant(np.random.default_rng(1).normal(0, 1, (8, 10)), tf.float32)
+    trainer = trainer_of(
+        tiny_state, *batch(), weight_decay=1e-2, label_smoothing=0.1
+    )
+    expected = keras.losses.CategoricalCrossentropy(
+        from_logits=True, label_smoothing=0.1
+    )(labels, logits)
+    decayed = [
+        v.numpy()
+        for layer in tiny_state.model.layers
+        if not isinstance(layer, keras.layers.BatchNormalization)
+        for v in layer.trainable_variables
+    ]
+    assert any(value.ndim == 1 for value in decayed)  # squeeze-excite, head biases
+    l2 = 1e-2 * sum((value.astype("float64") ** 2).sum() / 2 for value in decayed)
+    assert float(trainer._loss(logits, labels)) == pytest.approx(
+        float(expected) + l2, rel=1e-5
+    )
+
+
+def test_averages_follow_weights_and_batch_norm_statistics(tiny_state):
+    paths = set(tiny_state.inference_weights())
+    assert {v.path for v in tiny_state.model.trainable_variables} < paths
+    assert "stem_bn/moving_mean" in paths
+    assert not [path for path in paths if "seed" in path]
+    before = {p: v.numpy() for p, v in tiny_state.inference_weights().items()}
+    trainer_of(tiny_state, *batch()).train(tf.constant(1))
+    for variable in tiny_state.model.weights:
+        got = tiny_state.inference_weights()[variable.path].numpy()
+        decay = 2 / 11  # (1 + step) / (10 + step) after the first step
+        wanted = decay * before[variable.path] + (1 - decay) * variable.numpy()
+        np.testing.assert_allclose(got, wanted, atol=1e-6, rtol=1e-5)
+
+
+def test_loop_reports_the_rate_its_last_step_took(tiny_state):
+    trainer = trainer_of(tiny_state, *batch())
+    reported = trainer.train(tf.constant(3))["learning_rate"]
+    assert reported == pytest.approx(0.004 * 2 / int(5 * 1347 / 64))
+    assert int(tiny_state.step.numpy()) == 3
+
+
+def test_evaluation_scores_by_hand_and_masks_the_padding():
+    model = keras.Sequential(
+        [keras.Input((4, 4, 3)), keras.layers.Rescaling(1.0), keras.layers.Flatten()]
+    )
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (6, 4, 4, 3)).astype("uint8")
+    labels = rng.integers(0, 48, 6).astype("int32")
+    labels[0] = images[0].ravel().argmax()
+    masks = np.array([[1, 1, 1, 1], [1, 1, 0, 0], [0, 0, 0, 0]], "float32")
+    padded = np.concatenate([images, images])
+    data = tf.data.Dataset.from_tensor_slices(
+        {
+            "image": padded.reshape(3, 4, 4, 4, 3),
+            "label": np.concatenate([labels, labels]).reshape(3, 4),
+            "mask": masks,
+        }
+    )
+    evaluator = steps.Evaluator(
+        model, {}, data.repeat(), strategy=tf.distribute.get_strategy()
+    )
+    scores = evaluator.evaluate(tf.constant(-1))
+    logits = images.reshape(6, 48).astype("float64")
+    ranks = (-logits).argsort(axis=1, kind="stable")
+    top_5 = np.mean([label in rank[:5] for label, rank in zip(labels, ranks)])
+    log_sums = np.log(np.exp(logits - 255).sum(1)) + 255
+    assert scores["examples"] == 6
+    assert scores["top_1"] == pytest.approx(np.mean(ranks[:, 0] == labels))
+    assert scores["top_5"] == pytest.approx(top_5)
+    assert scores["loss"] == pytest.approx(
+        np.mean(log_sums - logits[np.arange(6), labels]), rel=1e-5
+    )
+
+
+def test_scores_of_a_model_that_answers_nan_are_zero():
+    model = keras.Sequential([keras.Input((1, 1, 3)), keras.layers.Flatten()])
+    data = tf.data.Dataset.from_tensors(
+        {
+            "image": tf.fill([2, 1, 1, 3], np.nan),
+            "label": tf.zeros([2], tf.int32) + 2,
+            "mask": tf.ones([2]),
+        }
+    )
+    padding = data.map(lambda b: b | {"mask": tf.zeros([2])})
+    evaluator = steps.Evaluator(
+        model,
+        {},
+        data.concatenate(padding),
+        strategy=tf.distribute.get_strategy(),
+    )
+    assert evaluator.evaluate(tf.constant(-1))["top_1"] == 0
+
+
+def test_best_evaluation_is_remembered():
+    model = efficientnet.EfficientNet(
+        config_lib.create(**TINY).variant, input_shape=(32, 32, 3), classes=2
+    )
+    run_state = state.TrainState(model, keras.optimizers.SGD(), ema_decay=0.0)
+    assert run_state.note_evaluation(top_1=0.5, loss=1.0)
+    assert not run_state.note_evaluation(top_1=0.5, loss=1.0)
+    assert not run_state.note_evaluation(top_1=0.4, loss=0.1)
+    assert int(run_state.evals_since_best.numpy()) == 2
+    assert run_state.note_evaluation(top_1=0.5, loss=0.9)
+    assert int(run_state.evals_since_best.numpy()) == 0
+    assert run_state.note_evaluation(top_1=0.6, loss=2.0)
