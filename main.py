@@ -52,11 +52,12 @@ def _run(images: list[str]) -> dict:
 
 
 def _train(config, *, evaluate: bool) -> dict:
+    strategy = _strategy()
     from efficientnet_tf.training import loop
 
     model_dir = flags.model_dir()
     result = loop.train(
-        config, model_dir=model_dir, strategy=_strategy(), evaluate=evaluate
+        config, model_dir=model_dir, strategy=strategy, evaluate=evaluate
     )
     result["model_dir"] = model_dir
     if result["finished"] and evaluate:
@@ -67,11 +68,12 @@ def _train(config, *, evaluate: bool) -> dict:
 
 
 def _evaluate() -> dict:
+    strategy = _strategy()
     from efficientnet_tf.training import loop, run_dir
 
     model_dir = flags.model_dir()
     config = flags.of_trained_run(run_dir.read_config(model_dir))
-    result = loop.evaluate_run(config, model_dir=model_dir, strategy=_strategy())
+    result = loop.evaluate_run(config, model_dir=model_dir, strategy=strategy)
     _print_scores(result)
     return result
 
@@ -110,6 +112,7 @@ def _predict(images: list[str]) -> dict:
 
 
 def _strategy():
+    """Comes before every other import: some of them put devices to use."""
     from efficientnet_tf.training import devices
 
     return devices.make_strategy(

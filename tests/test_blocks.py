@@ -14,7 +14,6 @@ B0 = (
     "r4_k5_s22_e6_i112_o192_se0.25",
     "r1_k3_s11_e6_i192_o320_se0.25",
 )
-# The original writes them with noskip last, as here; ours puts options in one order.
 EDGETPU = (
     "r1_k3_s11_e4_i24_o24_c1_noskip",
     "r2_k3_s22_e8_i24_o32_c1",

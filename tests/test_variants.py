@@ -54,10 +54,15 @@ def test_counts_are_the_reference(row):
     assert f"{count.macs / 1e9:.{decimals}f}" == gmacs
 
 
-def test_image_size_changes_macs_only():
-    small = en.count("efficientnet-b7", image_size=224)
-    assert small.params == 66_658_680
-    assert f"{small.macs / 1e9:.3f}" == "5.234"
+def test_image_size_changes_the_macs_of_convolutions_only():
+    small, large = (en.count("efficientnet-b0", image_size=s) for s in (224, 448))
+    assert small.params == large.params == 5_330_564
+    squeeze = sum(
+        2 * block.expanded_filters * block.se_filters
+        for block in en.expand("efficientnet-b0")
+    )
+    fixed = squeeze + 1000 * 1280
+    assert large.macs - fixed == 4 * (small.macs - fixed)
 
 
 def test_classes_and_top_change_the_classifier_only():

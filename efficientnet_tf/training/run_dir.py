@@ -98,7 +98,7 @@ class Checkpoints:
         try:
             status = self._latest.checkpoint.restore(path)
             status.assert_existing_objects_matched()
-        except (AssertionError, ValueError, tf.errors.OpError) as error:
+        except (AssertionError, IndexError, ValueError, tf.errors.OpError) as error:
             raise ValueError(
                 f"checkpoint {path} cannot be restored ({error}); delete it to fall "
                 "back to the one before, or use another model_dir"

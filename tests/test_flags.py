@@ -1,0 +1,202 @@
+import dataclasses
+import json
+import os
+import pathlib
+import re
+import subprocess
+import sys
+
+import pytest
+
+from efficientnet_tf import config
+
+REPOSITORY = pathlib.Path(__file__).parent.parent
+# Leaves a trace on import, so that not even a caught ImportError hides it.
+STUB = """
+import pathlib
+pathlib.Path(__file__).with_name("imported").touch()
+raise ImportError("TensorFlow was imported")
+"""
+
+
+@pytest.fixture
+def run(tmp_path):
+    """Runs Python with a TensorFlow that cannot be imported, away from real runs."""
+    for package in ("tensorflow", "keras"):
+        (tmp_path / package).mkdir()
+        (tmp_path / package / "__init__.py").write_text(STUB)
+
+    def run(*argv, imports_tensorflow=False):
+        path = os.pathsep.join([str(tmp_path), str(REPOSITORY)])
+        done = subprocess.run(
+            [sys.executable, *argv],
+            env=os.environ | {"PYTHONPATH": path, "XDG_CACHE_HOME": str(tmp_path)},
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+        imported = any(
+            (tmp_path / package / "imported").exists()
+            for package in ("tensorflow", "keras")
+        )
+        assert imported == imports_tensorflow, done.stderr
+        return done
+
+    return run
+
+
+@pytest.fixture
+def main(run):
+    def main(*argv, **kwargs):
+        return run(str(REPOSITORY / "main.py"), *argv, **kwargs)
+
+    return main
+
+
+def test_a_valid_command_goes_on_to_import_tensorflow(main):
+    done = main("--dataset=fake", "--train_batch_size=8", imports_tensorflow=True)
+    assert done.returncode != 0
+    assert "TensorFlow was imported" in done.stderr
+
+
+def test_help_lists_every_setting_with_its_default(main):
+    text = main("--help").stdout
+    flags = re.findall(r"^ +--(?:\[no\])?(\w+):", text, re.MULTILINE)
+    fields = [field.name for field in dataclasses.fields(config.Config)]
+    assert set(fields) < set(flags)
+    assert {"mode", "device", "tpu", "model_dir", "export_dir", "json"} < set(flags)
+    assert len(flags) == len(set(flags))
+    words = " ".join(text.split())
+    for field in dataclasses.fields(config.Config):
+        assert f"{field.metadata['help']} (default {field.default}," in words
+
+
+@pytest.mark.parametrize("help_flag", ["--help", "--helpshort", "--helpfull"])
+def test_help_describes_the_program(main, help_flag):
+    assert "--image_size: input height and width" in main(help_flag).stdout
+
+
+@pytest.mark.parametrize(
+    ("argument", "message"),
+    [
+        ("--model=efficientnet-b9", "error: --model=efficientnet-b9: allowed is "),
+        ("--model=efficientnet-b9", "did you mean efficientnet-b8?"),
+        ("--image_size=2", "error: --image_size=2: allowed is 8 and more"),
+        ("--image_size=large", "flag --image_size=large: invalid literal for int()"),
+        ("--dropout_rate=1", "error: --dropout_rate=1.0: allowed is 0 to below 1"),
+        ("--learning_rate=0", "error: --learning_rate=0.0: allowed is more than 0"),
+        ("--augment=auto", "error: --augment=auto: allowed is autoaugment, "),
+        ("--minival_shards=1.5", "error: --minival_shards=1.5: allowed is 0, a "),
+        ("--minival_shards=inf", "error: --minival_shards=inf: allowed is 0, a "),
+        ("--train_epochs=nan", "error: --train_epochs=nan: allowed is more than 0"),
+        ("--train_epochs=inf", "error: --train_epochs=inf: allowed is "),
+        ("--seed=-1", "error: --seed=-1: allowed is 0 to 2147483647"),
+        ("--dataset=imagenet", "error: --data_dir is missing: dataset imagenet"),
+        ("--dataset=imagnet", "did you mean imagenet?"),
+        ("--mode=trian", "--mode=trian: value should be one of <"),
+        ("--device=quantum", "--device=quantum: value should be one of <auto|tpu|"),
+        ("--num_cpu_devices=0", "--num_cpu_devices=0: 0 is not a positive integer"),
+        ("--flip=maybe", "flag --flip=maybe: "),
+    ],
+)
+def test_a_wrong_value_is_named_with_what_is_allowed(main, argument, message):
+    done = main(argument)
+    assert done.returncode == 1
+    assert message in done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("mode", ["eval", "export", "predict"])
+def test_a_wrong_value_stops_every_mode(main, mode):
+    images = ["image.jpg"] if mode == "predict" else []
+    done = main(f"--mode={mode}", "--eval_batch_size=0", *images)
+    assert done.returncode == 1
+    assert "error: --eval_batch_size=0: allowed is 1 and more" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("unknown", "nearest"),
+    [
+        ("--modle=efficientnet-b1", "model"),
+        ("--train_batchsize=8", "train_batch_size"),
+        ("--image-size=64", "image_size"),
+        ("--moving_avarage_decay=0", "moving_average_decay"),
+    ],
+)
+def test_an_unknown_flag_suggests_the_nearest(main, unknown, nearest):
+    done = main(unknown)
+    assert done.returncode == 1
+    name = unknown[2:].split("=")[0]
+    message = re.search(
+        rf"Unknown command line flag '{name}'\. Did you mean: (.*) \?", done.stderr
+    )
+    assert nearest in message[1].split(", ")
+
+
+def test_an_unexpected_argument_is_named(main):
+    done = main("--dataset=fake", "image.jpg")
+    assert done.returncode == 1
+    assert done.stderr == "error: unexpected argument 'image.jpg'\n"
+
+
+def test_predict_without_files_says_what_is_missing(main):
+    done = main("--mode=predict")
+    assert done.returncode == 1
+    assert done.stderr == "error: --mode=predict: name one or more image files\n"
+
+
+@pytest.mark.parametrize(
+    "mode", ["train", "eval", "train_and_eval", "export", "predict"]
+)
+def test_every_mode_of_the_original_is_known(run, mode):
+    code = "import sys, flags; flags.FLAGS(sys.argv); print(flags.FLAGS.mode)"
+    assert run("-c", code, f"--mode={mode}").stdout == f"{mode}\n"
+
+
+def test_flags_reach_the_config(run):
+    code = (
+        "import sys, flags; from efficientnet_tf import config; flags.FLAGS(sys.argv);"
+        "print(config.dumps(flags.to_config()))"
+    )
+    argv = [
+        *("--model=efficientnet-b3", "--image_size=48", "--noflip", "--mixup_alpha=0"),
+        *("--train_epochs=2", "--minival_shards=0", "--sync_batch_norm=false"),
+    ]
+    done = run("-c", code, *argv)
+    assert json.loads(done.stdout) == dataclasses.asdict(
+        config.create(
+            model="efficientnet-b3",
+            image_size=48,
+            flip=False,
+            mixup_alpha=0.0,
+            train_epochs=2.0,
+            minival_shards=0.0,
+            sync_batch_norm=False,
+        )
+    )
+
+
+@pytest.mark.parametrize(
+    ("argv", "model_dir", "export_dir"),
+    [
+        (
+            [],
+            "runs/efficientnet-b0-digits",
+            "runs/efficientnet-b0-digits/saved_model",
+        ),
+        (
+            ["--model=efficientnet-b1", "--dataset=fake"],
+            "runs/efficientnet-b1-fake",
+            "runs/efficientnet-b1-fake/saved_model",
+        ),
+        (["--model_dir=gs://a/b/"], "gs://a/b", "gs://a/b/saved_model"),
+        (["--model_dir=a", "--export_dir=c/"], "a", "c"),
+    ],
+)
+def test_folders(run, argv, model_dir, export_dir):
+    code = (
+        "import sys, flags; flags.FLAGS(sys.argv);"
+        "print(flags.model_dir(), flags.export_dir())"
+    )
+    assert run("-c", code, *argv).stdout.split() == [model_dir, export_dir]
