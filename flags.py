@@ -43,10 +43,19 @@ def _define_config_flags() -> None:
             float: absl_flags.DEFINE_float,
             str: absl_flags.DEFINE_string,
         }[kinds[0]]
-        allowed = field.metadata["allowed"].words
-        text = f"{field.metadata['help']} (default {field.default}, allowed {allowed})"
         # None tells a flag that was not given, which leaves the value to the recipes.
-        define(field.name, None, text)
+        define(field.name, None, _help(field))
+
+
+def _help(field: dataclasses.Field) -> str:
+    default = field.default
+    if field.name in config.RECIPE_FIELDS:
+        default = f"{default}, or the model's or dataset's recipe"
+    allowed = field.metadata["allowed"].words
+    return (
+        f"{field.metadata['help']} (default: {default}"
+        f"{f'; allowed: {allowed}' if allowed else ''})"
+    )
 
 
 _define_config_flags()

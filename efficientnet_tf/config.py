@@ -36,7 +36,7 @@ def _above(low) -> Allowed:
 
 _FRACTION = Allowed("0 to below 1", lambda value: 0 <= value < 1)
 _PROBABILITY = Allowed("above 0, at most 1", lambda value: 0 < value <= 1)
-_ANY = Allowed("anything", lambda value: True)
+_ANY = Allowed("", lambda value: True)
 
 
 def _field(default, help: str, allowed: Allowed = _ANY, *, may_change: bool = False):
@@ -266,6 +266,10 @@ _DATASET_RECIPES = {
         "checkpoint_epochs": 5.0,
     },
 }
+
+
+# Fields whose default depends on the model or the dataset.
+RECIPE_FIELDS = frozenset(model_recipe(Config.model)).union(*_DATASET_RECIPES.values())
 
 
 def dumps(config: Config) -> str:

@@ -205,9 +205,8 @@ def test_equal_arguments_have_one_shortest_string(longer, canonical):
 def test_errors_name_string_option_and_position(string, option, position):
     with pytest.raises(ValueError) as error:
         blocks.decode_block(string)
-    assert (
-        f"block string {string!r}: option {option!r} at position {position}"
-        in str(error.value)
+    assert f"block string {string!r}: option {option!r} at position {position}" in str(
+        error.value
     )
 
 

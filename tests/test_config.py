@@ -11,9 +11,7 @@ IMAGENET = {"dataset": "imagenet", "data_dir": "gs://bucket/imagenet"}
 
 def _loaded(**changed) -> config.Config:
     """A Config read from a file with some values changed."""
-    return config.loads(
-        json.dumps(json.loads(config.dumps(config.create())) | changed)
-    )
+    return config.loads(json.dumps(json.loads(config.dumps(config.create())) | changed))
 
 
 @pytest.mark.parametrize(

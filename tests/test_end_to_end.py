@@ -52,8 +52,7 @@ def validation(digits_dir):
     """All validation records: encoded images and labels from 0."""
     split = tfrecord.open_splits(digits_dir).validation
     records = [
-        tfrecord.parse(record)
-        for record in tf.data.TFRecordDataset(list(split.files))
+        tfrecord.parse(record) for record in tf.data.TFRecordDataset(list(split.files))
     ]
     encoded = np.array([image.numpy() for image, _ in records])
     return encoded, np.array([int(label) - 1 for _, label in records])
@@ -83,9 +82,10 @@ def test_metrics_are_json_lines_in_order(trained):
     for record in records:
         assert record["epoch"] == pytest.approx(record["step"] * 64 / 1347, abs=1e-4)
         if record["kind"] == "eval":
-            assert record["examples"] == {"minival": 90, "validation": 360}[
-                record["split"]
-            ]
+            assert (
+                record["examples"]
+                == {"minival": 90, "validation": 360}[record["split"]]
+            )
             assert 0 <= record["top_1"] <= record["top_5"] <= 1
         else:
             assert {"loss", "learning_rate", "top_1"} <= record.keys()
@@ -246,6 +246,24 @@ def test_batch_that_does_not_divide_among_devices_is_refused(tmp_path, digits_di
         result.stderr
     )
     assert not list(tmp_path.iterdir())
+
+
+def test_weights_that_cannot_be_loaded_leave_no_run_behind(tmp_path, digits_dir):
+    weights = tmp_path / "damaged.weights.h5"
+    weights.write_bytes(b"not a file of weights")
+    for path, message in [
+        (tmp_path / "none.weights.h5", "no such file"),
+        (weights, "cannot be loaded into efficientnetb0"),
+    ]:
+        result = run(
+            f"--model_dir={tmp_path}/run",
+            f"--data_dir={digits_dir}",
+            f"--weights={path}",
+            check=False,
+        )
+        assert result.returncode == 1
+        assert f"error: weights={path}: {message}" in result.stderr
+        assert not (tmp_path / "run").exists()
 
 
 def test_fake_data_trains_without_files(tmp_path):

@@ -101,6 +101,7 @@ def trainer_of(tiny_state, images, labels, **kwargs):
         data,
         strategy=tf.distribute.get_strategy(),
         batch_size=len(images),
+        learning_rate=tiny_state.optimizer._learning_rate,
         **({"weight_decay": 0.0, "label_smoothing": 0.0, "seed": 0} | kwargs),
     )
 
@@ -114,9 +115,7 @@ def batch(size=8):
 def test_loss_is_smoothed_cross_entropy_plus_l2_outside_batch_norm(tiny_state):
     _, labels = batch()
     logits = tf.constant(np.random.default_rng(1).normal(0, 1, (8, 10)), tf.float32)
-    trainer = trainer_of(
-        tiny_state, *batch(), weight_decay=1e-2, label_smoothing=0.1
-    )
+    trainer = trainer_of(tiny_state, *batch(), weight_decay=1e-2, label_smoothing=0.1)
     expected = keras.losses.CategoricalCrossentropy(
         from_logits=True, label_smoothing=0.1
     )(labels, logits)
@@ -177,7 +176,9 @@ def test_evaluation_scores_by_hand_and_masks_the_padding():
     scores = evaluator.evaluate(tf.constant(-1))
     logits = images.reshape(6, 48).astype("float64")
     ranks = (-logits).argsort(axis=1, kind="stable")
-    top_5 = np.mean([label in rank[:5] for label, rank in zip(labels, ranks)])
+    top_5 = np.mean(
+        [label in rank[:5] for label, rank in zip(labels, ranks, strict=True)]
+    )
     log_sums = np.log(np.exp(logits - 255).sum(1)) + 255
     assert scores["examples"] == 6
     assert scores["top_1"] == pytest.approx(np.mean(ranks[:, 0] == labels))
@@ -218,3 +219,17 @@ def test_best_evaluation_is_remembered():
     assert run_state.note_evaluation(top_1=0.5, loss=0.9)
     assert int(run_state.evals_since_best.numpy()) == 0
     assert run_state.note_evaluation(top_1=0.6, loss=2.0)
+
+
+def test_the_whole_step_compiles_under_xla(tiny_state):
+    images, labels = batch()
+    trainer = trainer_of(tiny_state, images, labels, weight_decay=1e-5)
+    before = flat_weights(tiny_state.model)
+    tf.function(trainer._replica_step, jit_compile=True)(images, labels)
+    assert int(tiny_state.step.numpy()) == 1
+    trainer.train(tf.constant(1))  # the second step, at a rate above zero
+    assert np.abs(flat_weights(tiny_state.model) - before).max() > 0
+
+
+def flat_weights(model):
+    return np.concatenate([v.numpy().ravel() for v in model.weights])

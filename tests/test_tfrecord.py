@@ -185,7 +185,7 @@ def _example(**features) -> bytes:
 def test_the_first_record_of_a_good_file_passes(digits_dir):
     splits = tfrecord.open_splits(digits_dir)
     tfrecord.check_first_record(splits.train, num_classes=10)
-    with pytest.raises(ValueError, match="allowed is 1 to num_classes=1$"):
+    with pytest.raises(ValueError, match=r"allowed is 1 to num_classes=1$"):
         tfrecord.check_first_record(splits.train, num_classes=1)
 
 

@@ -6,6 +6,8 @@ themselves (there are no ZeroPadding2D layers, and odd or unknown image sizes co
 as in the TF1 original), and one stateless Rescaling layer holds all preprocessing.
 """
 
+import os
+
 import keras
 
 from efficientnet_tf import variants
@@ -87,8 +89,17 @@ def EfficientNet(
         inputs = sources[0] if len(sources) == 1 else sources
     model = keras.Model(inputs, x, name=name or variant.name.replace("-", ""))
     if weights is not None:
-        model.load_weights(weights)
+        _load(model, weights)
     return model
+
+
+def _load(model, weights):
+    try:
+        model.load_weights(weights)
+    except (ValueError, OSError) as error:
+        raise ValueError(
+            f"weights={weights}: cannot be loaded into {model.name} ({error})"
+        ) from None
 
 
 def _check_arguments(weights, pooling, classes, dropout_rate):
@@ -97,6 +108,8 @@ def _check_arguments(weights, pooling, classes, dropout_rate):
             'weights="imagenet": released weights cannot be fetched yet; pass '
             "weights=None for random ones or the path of a weights file"
         )
+    if weights is not None and not os.path.exists(weights):
+        raise ValueError(f"weights={weights}: no such file")
     if pooling not in (None, "avg", "max"):
         raise ValueError(f'pooling={pooling!r}: allowed are None, "avg" and "max"')
     if classes < 1:

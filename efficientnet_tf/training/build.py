@@ -22,18 +22,21 @@ def open_source(config: config_lib.Config) -> sources.Records | sources.Fake:
     )
 
 
-def model(config: config_lib.Config, *, policy: str = "float32") -> keras.Model:
+def model(
+    config: config_lib.Config, *, policy: str = "float32", weights: str | None = None
+) -> keras.Model:
     """The run's model, with logits for outputs.
 
     Args:
         config: the run's.
         policy: name of a Keras dtype policy.
+        weights: file to load; None leaves them random.
     """
     keras.utils.set_random_seed(config.seed)
     with _dtype_policy(policy):
         return efficientnet.EfficientNet(
             config.variant,
-            weights=config.weights,
+            weights=weights,
             input_shape=(config.image_size, config.image_size, 3),
             classes=config.num_classes,
             classifier_activation=None,
@@ -43,11 +46,9 @@ def model(config: config_lib.Config, *, policy: str = "float32") -> keras.Model:
         )
 
 
-def train_state(
-    config: config_lib.Config, *, train_images: int, policy: str
-) -> state.TrainState:
-    """Model, optimizer and averages; call in the strategy's scope."""
-    schedule = optimizer.LearningRate(
+def schedule(config: config_lib.Config, *, train_images: int) -> optimizer.LearningRate:
+    """The run's learning rate, a function of the step."""
+    return optimizer.LearningRate(
         batch_size=config.train_batch_size,
         train_images=train_images,
         base=config.learning_rate,
@@ -55,15 +56,27 @@ def train_state(
         decay_rate=config.lr_decay_rate,
         warmup_epochs=config.warmup_epochs,
     )
+
+
+def train_state(
+    config: config_lib.Config,
+    *,
+    train_images: int,
+    policy: str,
+    weights: str | None = None,
+) -> state.TrainState:
+    """Model, optimizer and averages; call in the strategy's scope."""
     rmsprop = optimizer.RMSprop(
-        schedule,
+        schedule(config, train_images=train_images),
         rho=config.rmsprop_decay,
         momentum=config.momentum,
         epsilon=config.rmsprop_epsilon,
         name="rmsprop",
     )
     return state.TrainState(
-        model(config, policy=policy), rmsprop, ema_decay=config.moving_average_decay
+        model(config, policy=policy, weights=weights),
+        rmsprop,
+        ema_decay=config.moving_average_decay,
     )
 
 
@@ -103,6 +116,7 @@ def trainer(
         batch_size=config.train_batch_size,
         weight_decay=config.weight_decay,
         label_smoothing=config.label_smoothing,
+        learning_rate=schedule(config, train_images=source.splits.train.images),
         seed=config.seed,
     )
 

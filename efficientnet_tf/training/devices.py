@@ -18,15 +18,24 @@ def make_strategy(
     Raises:
         ValueError: if the device asked for is not there.
     """
-    gpus = tf.config.list_logical_devices("GPU") if device in ("auto", "gpu") else []
+    if tpu and device not in ("auto", "tpu"):
+        raise ValueError(f"--tpu={tpu} contradicts --device={device}: leave one out")
     if device == "auto":
-        device = "tpu" if tpu else "gpu" if gpus else "cpu"
+        device = "tpu" if tpu else _local_kind(num_cpu_devices)
     if device == "tpu":
         return _tpu_strategy(tpu)
     if device == "gpu":
-        return _mirrored([gpu.name for gpu in gpus], "--device=gpu: no GPU found")
+        gpus = [gpu.name for gpu in tf.config.list_logical_devices("GPU")]
+        return _mirrored(gpus, "--device=gpu: no GPU found")
     tf.config.set_visible_devices([], "GPU")
     return _cpu_strategy(num_cpu_devices)
+
+
+def _local_kind(num_cpu_devices: int) -> str:
+    # Physical devices: listing logical ones would start them as they are.
+    if num_cpu_devices == 1 and tf.config.list_physical_devices("GPU"):
+        return "gpu"
+    return "cpu"
 
 
 def kind(strategy: tf.distribute.Strategy) -> str:

@@ -38,14 +38,18 @@ def train(
     """
     build.check_batch_sizes(config, strategy)
     source = build.open_source(config)
-    run_dir.claim(model_dir, config)
+    run_dir.check_config(model_dir, config)
     policy = devices.configure_numerics(strategy, config.precision)
     with strategy.scope():
         run_state = build.train_state(
-            config, train_images=source.splits.train.images, policy=policy
+            config,
+            train_images=source.splits.train.images,
+            policy=policy,
+            weights=config.weights if run_dir.is_fresh(model_dir) else None,
         )
         checkpoints = run_dir.Checkpoints(model_dir, run_state)
         checkpoints.restore()
+    run_dir.write_config(model_dir, config)
     run = _Run(config, model_dir, strategy, source, run_state, checkpoints)
     finished = run.to_the_end(evaluate)
     result = {"step": run.step, "finished": finished}

@@ -34,26 +34,35 @@ def read_config(model_dir: str) -> config_lib.Config:
             raise ValueError(f"{path}: {error}") from None
 
 
-def claim(model_dir: str, config: config_lib.Config) -> None:
-    """Writes config.json, or checks that the folder's run is the one configured.
+def check_config(model_dir: str, config: config_lib.Config) -> None:
+    """Checks that a folder's run, if it holds one, is the one configured.
 
     Raises:
-        ValueError: if the folder holds a run with other settings.
+        ValueError: naming the settings that differ.
     """
-    if tf.io.gfile.exists(f"{model_dir}/config.json"):
-        saved = read_config(model_dir)
-        differing = config_lib.conflicts(saved, config)
-        if differing:
-            settings = ", ".join(
-                f"{name}={getattr(saved, name)} (now {getattr(config, name)})"
-                for name in differing
-            )
-            raise ValueError(
-                f"model_dir={model_dir} holds a run with {settings}: use its settings "
-                "to continue it, or another model_dir for a new run"
-            )
+    if not tf.io.gfile.exists(f"{model_dir}/config.json"):
+        return
+    saved = read_config(model_dir)
+    differing = ", ".join(
+        f"{name}={getattr(saved, name)} (now {getattr(config, name)})"
+        for name in config_lib.conflicts(saved, config)
+    )
+    if differing:
+        raise ValueError(
+            f"model_dir={model_dir} holds a run with {differing}: use its settings to "
+            "continue it, or another model_dir for a new run"
+        )
+
+
+def write_config(model_dir: str, config: config_lib.Config) -> None:
+    """Writes config.json."""
     tf.io.gfile.makedirs(model_dir)
     _write_whole(f"{model_dir}/config.json", config_lib.dumps(config))
+
+
+def is_fresh(model_dir: str) -> bool:
+    """Whether there is no checkpoint to continue from."""
+    return tf.train.latest_checkpoint(f"{model_dir}/checkpoints") is None
 
 
 def inference_checkpoint(model_dir: str) -> str:

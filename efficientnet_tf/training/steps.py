@@ -4,6 +4,8 @@ Every loss is divided by the global batch once, here; the optimizer then sums gr
 over replicas. So one replica and many, with one global batch, take the same step.
 """
 
+from collections.abc import Callable
+
 import keras
 import orbit
 import tensorflow as tf
@@ -21,6 +23,7 @@ class Trainer(orbit.StandardTrainer):
         batch_size: global.
         weight_decay: of L2, on every trainable variable outside batch normalisation.
         label_smoothing: share of each label given to all classes.
+        learning_rate: the optimizer's schedule, to report.
         seed: of dropout and stochastic depth.
     """
 
@@ -33,6 +36,7 @@ class Trainer(orbit.StandardTrainer):
         batch_size: int,
         weight_decay: float,
         label_smoothing: float,
+        learning_rate: Callable[[int], tf.Tensor],
         seed: int,
     ):
         super().__init__(dataset)
@@ -41,6 +45,7 @@ class Trainer(orbit.StandardTrainer):
         self._batch_size = batch_size
         self._weight_decay = weight_decay
         self._label_smoothing = label_smoothing
+        self._learning_rate = learning_rate
         self._seed = seed
         self._decayed = [
             v for v in state.model.trainable_variables if not _in_batch_norm(v)
@@ -63,8 +68,7 @@ class Trainer(orbit.StandardTrainer):
         step = int(self._state.step.numpy())
         steps = max(1, step - self._first_step)
         means = {n: float(v.read_value()) / steps for n, v in self._sums.items()}
-        schedule = self._state.optimizer._learning_rate
-        return means | {"learning_rate": float(schedule(step - 1))}
+        return means | {"learning_rate": float(self._learning_rate(step - 1))}
 
     def _replica_step(self, images, labels):
         self._reseed()
