@@ -69,7 +69,8 @@ def test_help_lists_every_setting_with_its_default(main):
     assert len(flags) == len(set(flags))
     words = " ".join(text.split())
     for field in dataclasses.fields(config.Config):
-        assert f"{field.metadata['help']} (default {field.default}," in words
+        text = f"{field.metadata['help']} (default: {field.default}"
+        assert re.search(re.escape(text) + "[,;)]", words)
 
 
 @pytest.mark.parametrize("help_flag", ["--help", "--helpshort", "--helpfull"])

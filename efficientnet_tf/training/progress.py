@@ -15,8 +15,8 @@ class Progress:
         step: where the run stands.
         total: its last step.
         steps_per_epoch: to show epochs.
-        batch_size: to show images a second.
-        stream: where to; stderr, so that stdout stays for results.
+        batch_size: to tell the time left.
+        stream: where to; None is stderr, so that stdout stays for results.
     """
 
     def __init__(
@@ -32,9 +32,7 @@ class Progress:
         self._total = total
         self._steps_per_epoch = steps_per_epoch
         self._batch_size = batch_size
-        self._step = step
-        self._start = (step, time.monotonic())
-        self._last_line = 0.0
+        self._last_line = -float("inf")
         self._bar = None
         if self._stream.isatty():
             self._bar = tqdm.tqdm(
@@ -43,6 +41,7 @@ class Progress:
                 unit="step",
                 file=self._stream,
                 dynamic_ncols=True,
+                bar_format="{percentage:3.0f}%|{bar}| {postfix}",
             )
 
     def __enter__(self):
@@ -53,22 +52,19 @@ class Progress:
             self._bar.close()
 
     def update(self, step: int, metrics: dict[str, float]) -> None:
-        """Shows the step reached and its loop's means."""
-        rate = self._images_per_second(step)
+        """Shows the step reached and its loop's `metrics`."""
+        left = (self._total - step) * self._batch_size / metrics["images_per_second"]
+        text = (
+            f"step {step}/{self._total}  epoch {step / self._steps_per_epoch:.1f}  "
+            f"{metrics['images_per_second']:.0f} images/s  "
+            f"loss {metrics['loss']:.4f}  lr {metrics['learning_rate']:.2e}  "
+            f"left {_duration(left)}"
+        )
         if self._bar is not None:
-            self._bar.set_postfix_str(
-                f"epoch {step / self._steps_per_epoch:.1f}, {rate:.0f} images/s, "
-                f"loss {metrics['loss']:.4f}, lr {metrics['learning_rate']:.2e}"
-            )
-            self._bar.update(step - self._step)
-        elif self._is_time(step):
-            remaining = (self._total - step) * self._batch_size / rate
-            self.say(
-                f"step {step}/{self._total}  epoch {step / self._steps_per_epoch:.1f}  "
-                f"{rate:.0f} images/s  loss {metrics['loss']:.4f}  "
-                f"lr {metrics['learning_rate']:.2e}  left {_duration(remaining)}"
-            )
-        self._step = step
+            self._bar.n = step
+            self._bar.set_postfix_str(text)
+        elif self._line_is_due(step):
+            self.say(text)
 
     def say(self, text: str) -> None:
         """Prints a line of its own."""
@@ -77,17 +73,7 @@ class Progress:
         else:
             print(text, file=self._stream, flush=True)
 
-    def _images_per_second(self, step: int) -> float:
-        """Since the first report, which the first call's compilation went into."""
-        first_step, first_time = self._start
-        now = time.monotonic()
-        if self._last_line == 0.0:
-            self._last_line = now - _SECONDS_BETWEEN_LINES
-            self._start = (step, now)
-        seconds = max(now - first_time, 1e-9)
-        return (step - first_step) * self._batch_size / seconds
-
-    def _is_time(self, step: int) -> bool:
+    def _line_is_due(self, step: int) -> bool:
         now = time.monotonic()
         if step < self._total and now - self._last_line < _SECONDS_BETWEEN_LINES:
             return False

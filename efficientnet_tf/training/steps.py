@@ -4,6 +4,7 @@ Every loss is divided by the global batch once, here; the optimizer then sums gr
 over replicas. So one replica and many, with one global batch, take the same step.
 """
 
+import time
 from collections.abc import Callable
 
 import keras
@@ -55,7 +56,7 @@ class Trainer(orbit.StandardTrainer):
             self._sums = {name: _replica_sum(name) for name in ("loss", "top_1")}
 
     def train_loop_begin(self):
-        self._first_step = int(self._state.step.numpy())
+        self._began = (int(self._state.step.numpy()), time.monotonic())
         for total in self._sums.values():
             total.assign(0.0)
 
@@ -64,11 +65,16 @@ class Trainer(orbit.StandardTrainer):
         self._strategy.run(self._replica_step, args=(images, labels))
 
     def train_loop_end(self) -> dict[str, float]:
-        """Means over the loop's steps, and the learning rate of its last one."""
+        """Means over the loop's steps, its speed, and its last learning rate."""
         step = int(self._state.step.numpy())
-        steps = max(1, step - self._first_step)
+        first_step, first_time = self._began
+        steps = step - first_step
         means = {n: float(v.read_value()) / steps for n, v in self._sums.items()}
-        return means | {"learning_rate": float(self._learning_rate(step - 1))}
+        seconds = time.monotonic() - first_time  # after the reads, which wait
+        return means | {
+            "learning_rate": float(self._learning_rate(step - 1)),
+            "images_per_second": steps * self._batch_size / seconds,
+        }
 
     def _replica_step(self, images, labels):
         self._reseed()
