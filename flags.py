@@ -9,7 +9,7 @@ from efficientnet_tf import config
 
 FLAGS = absl_flags.FLAGS
 
-MODES = ("train_and_evaluate", "train", "eval", "export", "predict")
+MODES = ("train_and_eval", "train", "eval", "export", "predict")
 
 absl_flags.DEFINE_enum("mode", MODES[0], MODES, "What to do.")
 absl_flags.DEFINE_enum(
@@ -67,6 +67,18 @@ def chosen() -> dict:
         field.name: FLAGS[field.name].value
         for field in dataclasses.fields(config.Config)
     }
+
+
+def check() -> None:
+    """Checks each flag's value by itself.
+
+    Raises:
+        ValueError: naming the flag and what is allowed.
+    """
+    try:
+        config.check(**chosen())
+    except ValueError as error:
+        raise ValueError(f"--{error}") from None
 
 
 def to_config() -> config.Config:

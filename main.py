@@ -36,13 +36,11 @@ def _run(images: list[str]) -> dict:
         raise ValueError(f"unexpected argument {images[0]!r}")
     if FLAGS.mode == "predict" and not images:
         raise ValueError("--mode=predict: name one or more image files")
-    config = None
-    if FLAGS.mode in ("train", "train_and_evaluate"):
-        config = flags.to_config()
+    flags.check()
     if FLAGS.mode == "train":
-        return _train(config, evaluate=False)
-    if FLAGS.mode == "train_and_evaluate":
-        return _train(config, evaluate=True)
+        return _train(flags.to_config(), evaluate=False)
+    if FLAGS.mode == "train_and_eval":
+        return _train(flags.to_config(), evaluate=True)
     if FLAGS.mode == "eval":
         return _evaluate()
     return _export() if FLAGS.mode == "export" else _predict(images)

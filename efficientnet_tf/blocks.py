@@ -6,6 +6,7 @@ tensorflow/tpu, models/official/efficientnet/efficientnet_builder.py.
 """
 
 import dataclasses
+import decimal
 import re
 
 ACTIVATIONS = ("relu", "swish")  # a0, a1
@@ -69,7 +70,7 @@ class _Option:
         if self.is_flag:
             value = self.kind == "set" if text == "" else None
         elif self.kind == "ratio":
-            value = float(text) if re.fullmatch(r"\d+(\.\d*)?(e-?\d+)?", text) else None
+            value = float(text) if re.fullmatch(r"[0-9]+(\.[0-9]+)?", text) else None
         elif not re.fullmatch(r"[0-9]+", text):
             value = None
         elif self.kind == "pair":
@@ -90,24 +91,29 @@ class _Option:
             return f"{self.key}{value[0]}{value[1]}"
         if self.kind == "activation":
             return f"{self.key}{ACTIVATIONS.index(value)}"
+        if self.kind == "ratio":
+            # As a decimal, because repr may give an exponent.
+            plain = format(decimal.Decimal(repr(float(value))), "f")
+            return self.key + plain.removesuffix(".0")
         return f"{self.key}{value}"
 
     def problem(self, value) -> str | None:
         """Says what is wrong with a field's value, or None."""
         if value is None and self.kind in ("ratio", "activation"):
             return None
-        is_int = isinstance(value, int) and not isinstance(value, bool)
         valid = {
-            "int": lambda: is_int and value >= self.minimum,
+            "int": lambda: type(value) is int and value >= self.minimum,
             "pair": lambda: isinstance(value, tuple) and _is_pair_of_digits(value),
-            "ratio": lambda: 0 < value <= 1,
+            "ratio": lambda: type(value) in (int, float) and 0 < value <= 1,
             "activation": lambda: value in ACTIVATIONS,
         }.get(self.kind, lambda: isinstance(value, bool))()
         return None if valid else f"{value!r} is not {self.allowed}"
 
 
 def _is_pair_of_digits(value: tuple) -> bool:
-    return len(value) == 2 and all(digit in range(1, 10) for digit in value)
+    return len(value) == 2 and all(
+        type(digit) is int and 1 <= digit <= 9 for digit in value
+    )
 
 
 # In the order in which the original writes them.

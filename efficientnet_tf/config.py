@@ -6,7 +6,11 @@ dataset's recipe, the user's. Where a run happens (device, folders) is not part 
 
 import dataclasses
 import difflib
+import fractions
 import json
+import math
+import types
+import typing
 from collections.abc import Callable
 from typing import Any
 
@@ -185,7 +189,8 @@ class Config:
 
     def steps(self, epochs: float, *, train_images: int) -> int:
         """Whole steps in a number of epochs, at least one."""
-        return max(1, int(epochs * train_images / self.train_batch_size))
+        exact = fractions.Fraction(str(epochs)) * train_images / self.train_batch_size
+        return max(1, int(exact))
 
 
 def create(**chosen) -> Config:
@@ -299,19 +304,34 @@ def conflicts(saved: Config, wanted: Config) -> list[str]:
     ]
 
 
+def check(**chosen) -> None:
+    """Checks values one by one, without a Config to put them in; None passes.
+
+    Raises:
+        ValueError: naming the first that is not allowed.
+    """
+    for field in dataclasses.fields(Config):
+        if chosen.get(field.name) is not None:
+            _check(field, chosen[field.name])
+
+
 def _check(field: dataclasses.Field, value):
-    optional = "None" in str(field.type)
-    if value is None and optional:
+    kinds = typing.get_args(field.type) or (field.type,)
+    if value is None and types.NoneType in kinds:
         return
     allowed = field.metadata["allowed"]
-    try:
-        valid = allowed.test(value)
-    except TypeError:
-        valid = False
-    if not valid:
+    if not (_has_type(value, kinds[0]) and allowed.test(value)):
+        words = allowed.words or f"a {kinds[0].__name__}"
         raise ValueError(
-            f"{field.name}={value}: allowed is {allowed.words}{_hint(field, value)}"
+            f"{field.name}={value}: allowed is {words}{_hint(field, value)}"
         )
+
+
+def _has_type(value, kind: type) -> bool:
+    """A float field takes whole numbers too, but nothing infinite."""
+    if kind is float:
+        return type(value) in (int, float) and math.isfinite(value)
+    return type(value) is kind
 
 
 def _hint(field: dataclasses.Field, value) -> str:

@@ -153,7 +153,7 @@ def test_no_option_can_be_left_out_of_an_encoded_string():
         (PLAIN.replace("r1", "r001"), PLAIN),
         (PLAIN + "_se0.250", PLAIN + "_se0.25"),
         (PLAIN + "_se1.0", PLAIN + "_se1"),
-        (PLAIN + "_se1e-05", PLAIN + "_se1e-5"),
+        (PLAIN + "_se0.000010", PLAIN + "_se0.00001"),
     ],
 )
 def test_equal_arguments_have_one_shortest_string(longer, canonical):

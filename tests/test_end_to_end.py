@@ -252,7 +252,7 @@ def test_weights_that_cannot_be_loaded_leave_no_run_behind(tmp_path, digits_dir)
     weights = tmp_path / "damaged.weights.h5"
     weights.write_bytes(b"not a file of weights")
     for path, message in [
-        (tmp_path / "none.weights.h5", "no such file"),
+        (tmp_path / "none.weights.h5", "cannot be loaded"),
         (weights, "cannot be loaded into efficientnetb0"),
     ]:
         result = run(

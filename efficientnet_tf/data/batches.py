@@ -29,6 +29,7 @@ class TrainTransform:
     image_size: int
     num_classes: int
     crop_area_min: float = 0.08
+    eval_fraction: float = 0.875
     flip: bool = True
     augment: str = "none"
     randaugment_num_layers: int = 2
@@ -132,13 +133,12 @@ def eval_batches(
 
 
 def _shard_files(split: tfrecord.Split, shard: Shard) -> tuple[str, ...]:
-    files = split.files[shard.index :: shard.count]
-    if not files:
+    if len(split.files) < shard.count:
         raise ValueError(
             f"split {split.name} has {len(split.files)} files for {shard.count} hosts; "
             "each host needs at least one: write more shards"
         )
-    return files
+    return split.files[shard.index :: shard.count]
 
 
 def _shuffled_records(files, *, images, seed, start, shuffle_buffer):
@@ -187,6 +187,7 @@ def _train_example(record, transform: TrainTransform, seed):
         image_size=transform.image_size,
         seed=crop_seed,
         crop_area_min=transform.crop_area_min,
+        eval_fraction=transform.eval_fraction,
         flip=transform.flip,
     )
     if transform.augment == "autoaugment":
@@ -209,7 +210,9 @@ def _checked(label, num_classes):
     with tf.control_dependencies(
         [
             tf.debugging.assert_positive(label, message),
-            tf.debugging.assert_less_equal(label, tf.constant(num_classes, tf.int64)),
+            tf.debugging.assert_less_equal(
+                label, tf.constant(num_classes, tf.int64), message
+            ),
         ]
     ):
         return tf.identity(label)

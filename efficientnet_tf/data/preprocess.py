@@ -43,18 +43,21 @@ def decode_and_distort(
     image_size: int,
     seed: tf.Tensor,
     crop_area_min: float = 0.08,
+    eval_fraction: float = 0.875,
     flip: bool = True,
 ) -> tf.Tensor:
     """Decodes a random crop, resizes it and mirrors half of all images.
 
-    The crop takes `crop_area_min` to all of the image's area at an aspect ratio of 3/4
-    to 4/3. Where 10 attempts find none, the evaluation crop serves.
+    The crop takes `crop_area_min`, and at least a tenth, to all of the image's area at
+    an aspect ratio of 3/4 to 4/3. The evaluation crop serves where 10 attempts find
+    none and where one is the whole image, which the original cannot tell apart.
 
     Args:
         encoded: as in `decode_and_center_crop`.
         image_size: height and width of the result.
         seed: integer [2]; equal seeds give equal images.
         crop_area_min: smallest share of the area.
+        eval_fraction: of the evaluation crop, see `decode_and_center_crop`.
         flip: whether to mirror at random.
 
     Returns:
@@ -75,7 +78,7 @@ def decode_and_distort(
         failed = tf.reduce_all(tf.equal(size[:2], shape[:2]))
         return tf.where(
             failed,
-            _center_window(shape, crop_fraction(image_size, "padded")),
+            _center_window(shape, eval_fraction),
             tf.concat([begin[:2], size[:2]], 0),
         )
 

@@ -6,6 +6,7 @@ A record is a tf.train.Example with `image/encoded` (JPEG or PNG bytes) and
 
 import dataclasses
 import struct
+import uuid
 from collections.abc import Iterable
 
 import tensorflow as tf
@@ -172,8 +173,9 @@ def write_shards(
     """
     tf.io.gfile.makedirs(data_dir)
     paths = [f"{data_dir}/{split}-{i:05d}-of-{shards:05d}" for i in range(shards)]
-    # A leading dot hides unfinished files from the pattern train-*.
-    partial = [f"{data_dir}/.partial-{path.rsplit('/', 1)[1]}" for path in paths]
+    # Hidden from the pattern train-*, and no other process's.
+    mark = uuid.uuid4().hex
+    partial = [f"{data_dir}/.{mark}-{path.rsplit('/', 1)[1]}" for path in paths]
     writers = [tf.io.TFRecordWriter(path) for path in partial]
     for index, (encoded, label) in enumerate(examples):
         writers[index % shards].write(_serialize(encoded, label))

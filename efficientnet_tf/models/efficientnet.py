@@ -6,8 +6,6 @@ themselves (there are no ZeroPadding2D layers, and odd or unknown image sizes co
 as in the TF1 original), and one stateless Rescaling layer holds all preprocessing.
 """
 
-import os
-
 import keras
 
 from efficientnet_tf import variants
@@ -108,8 +106,6 @@ def _check_arguments(weights, pooling, classes, dropout_rate):
             'weights="imagenet": released weights cannot be fetched yet; pass '
             "weights=None for random ones or the path of a weights file"
         )
-    if weights is not None and not os.path.exists(weights):
-        raise ValueError(f"weights={weights}: no such file")
     if pooling not in (None, "avg", "max"):
         raise ValueError(f'pooling={pooling!r}: allowed are None, "avg" and "max"')
     if classes < 1:

@@ -92,6 +92,7 @@ def trainer(
         image_size=config.image_size,
         num_classes=config.num_classes,
         crop_area_min=config.crop_area_min,
+        eval_fraction=crop_fraction(config),
         flip=config.flip,
         augment=config.augment,
         randaugment_num_layers=config.randaugment_num_layers,
