@@ -288,3 +288,49 @@ def test_default_run_reaches_97_percent(tmp_path):
     scores = last_json(run(f"--model_dir={tmp_path}", "--json"))
     assert scores["examples"] == 360
     assert scores["top_1"] >= 0.97
+
+
+SMALL = ("--width_coefficient=0.25", "--depth_coefficient=0.3", "--steps_per_loop=5")
+
+
+def test_training_stops_early_when_held_out_images_gain_nothing(tmp_path, digits_dir):
+    result = run(
+        f"--model_dir={tmp_path}",
+        f"--data_dir={digits_dir}",
+        *SMALL,
+        "--learning_rate=1e-12",
+        "--moving_average_decay=0",
+        "--eval_epochs=0.5",
+        "--early_stopping_evals=2",
+        "--json",
+    )
+    scores = last_json(result)
+    lines = (tmp_path / "metrics.jsonl").read_text().splitlines()
+    held_out = [r for r in map(json.loads, lines) if r.get("split") == "minival"]
+    assert scores["finished"] and scores["step"] == held_out[-1]["step"] < 200
+    best = max(held_out, key=lambda record: (record["top_1"], -record["loss"]))
+    assert held_out.index(best) == len(held_out) - 3
+    assert scores["weights"] == held_out[0]["weights"] == "raw"
+
+
+def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_checkpoint(
+    tmp_path, digits_dir
+):
+    result = run(
+        f"--model_dir={tmp_path}",
+        f"--data_dir={digits_dir}",
+        *SMALL,
+        "--learning_rate=1e30",
+        "--warmup_epochs=0.5",
+        "--checkpoint_epochs=0.05",
+        check=False,
+    )
+    assert result.returncode == 1
+    assert "error: loss is " in result.stderr and "--learning_rate" in result.stderr
+    saved = tf.train.latest_checkpoint(str(tmp_path / "checkpoints"))
+    assert saved.endswith("-1")  # the step before the rate rose
+    assert np.isfinite(
+        tf.train.load_checkpoint(saved).get_tensor(
+            "model/stem_conv.Skernel/.ATTRIBUTES/VARIABLE_VALUE"
+        )
+    ).all()
