@@ -282,6 +282,24 @@ def test_plain_fit_learns_and_the_saved_file_loads_without_this_package(
     )
 
 
+def test_a_model_trained_with_the_papers_optimizer_survives_saving(tmp_path):
+    variant = dataclasses.replace(
+        en.get_variant("efficientnet-b0"), width=0.25, depth=0.3
+    )
+    model = en.EfficientNet(variant, classes=3, input_shape=(32, 32, 3))
+    rate = en.LearningRate(batch_size=8, train_images=80)
+    model.compile(en.RMSprop(rate), "sparse_categorical_crossentropy")
+    model.fit(images(32, batch=8), np.arange(8) % 3, epochs=2, verbose=0)
+    model.save(tmp_path / "model.keras")
+    again = keras.models.load_model(tmp_path / "model.keras")
+    assert isinstance(again.optimizer, en.RMSprop)
+    assert len(again.optimizer.variables) == len(model.optimizer.variables)
+    for got, expected in zip(
+        again.optimizer.variables, model.optimizer.variables, strict=True
+    ):
+        np.testing.assert_array_equal(got.numpy(), expected.numpy())
+
+
 def test_weights_argument_takes_a_path(tiny, tmp_path):
     path = tmp_path / "tiny.weights.h5"
     tiny.save_weights(path)
