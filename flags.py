@@ -1,6 +1,7 @@
 """The command line: run flags by hand, one flag for each field of Config."""
 
 import dataclasses
+import difflib
 import typing
 
 from absl import flags as absl_flags
@@ -69,8 +70,33 @@ def chosen() -> dict:
     }
 
 
+def parse(argv: list[str]) -> list[str]:
+    """Parses a command line; returns what is left of it.
+
+    Raises:
+        ValueError: naming the flag and what is allowed, or the nearest known name.
+    """
+    try:
+        return FLAGS(argv)
+    except absl_flags.UnrecognizedFlagError as error:
+        near = " or ".join(f"--{name}" for name in _nearest(error.flagname))
+        raise ValueError(
+            f"unknown flag --{error.flagname}; did you mean {near}?"
+        ) from None
+    except absl_flags.Error as error:
+        raise ValueError(str(error)) from None
+
+
+def _nearest(unknown: str) -> list[str]:
+    """The known names that contain the unknown one, else those spelled most like it."""
+    unknown = unknown.replace("-", "_")
+    known = {f.name for f in FLAGS.get_key_flags_for_module(__name__)}
+    containing = sorted(name for name in known if unknown in name)
+    return containing or difflib.get_close_matches(unknown, known, n=2, cutoff=0)
+
+
 def check() -> None:
-    """Checks each flag's value by itself.
+    """Checks each flag's value by itself, and those of the hardware together.
 
     Raises:
         ValueError: naming the flag and what is allowed.
@@ -79,6 +105,17 @@ def check() -> None:
         config.check(**chosen())
     except ValueError as error:
         raise ValueError(f"--{error}") from None
+    if FLAGS.tpu and FLAGS.device not in ("auto", "tpu"):
+        raise ValueError(f"--tpu={FLAGS.tpu} contradicts --device={FLAGS.device}")
+    if FLAGS.num_cpu_devices > 1 and (FLAGS.tpu or FLAGS.device not in ("auto", "cpu")):
+        raise ValueError(
+            f"--num_cpu_devices={FLAGS.num_cpu_devices}: allowed is 1 except on the CPU"
+        )
+    if f"{model_dir()}/".startswith(f"{export_dir()}/"):
+        raise ValueError(
+            f"--export_dir={export_dir()} is or holds --model_dir={model_dir()}: the "
+            "SavedModel would replace the run"
+        )
 
 
 def to_config() -> config.Config:

@@ -17,6 +17,14 @@ import flags
 FLAGS = flags.FLAGS
 
 
+def parse(argv: list[str]) -> list[str]:
+    """Parses the flags, or ends with one line of error."""
+    try:
+        return flags.parse(argv)
+    except ValueError as error:
+        sys.exit(f"error: {error}")
+
+
 def main(argv: list[str]) -> None:
     """Runs the mode asked for and prints its result."""
     # What matters reaches the user as an exception; TensorFlow and orbit log the rest.
@@ -38,9 +46,9 @@ def _run(images: list[str]) -> dict:
         raise ValueError("--mode=predict: name one or more image files")
     flags.check()
     if FLAGS.mode == "train":
-        return _train(flags.to_config(), evaluate=False)
+        return _train(flags.to_config(), validate=False)
     if FLAGS.mode == "train_and_eval":
-        return _train(flags.to_config(), evaluate=True)
+        return _train(flags.to_config(), validate=True)
     if FLAGS.mode == "eval":
         return _evaluate()
     return _export() if FLAGS.mode == "export" else _predict(images)
@@ -49,16 +57,19 @@ def _run(images: list[str]) -> dict:
 # TensorFlow takes seconds to import, so only the modes below do.
 
 
-def _train(config, *, evaluate: bool) -> dict:
+def _train(config, *, validate: bool) -> dict:
     strategy = _strategy()
+    from efficientnet_tf.export import saved_model
     from efficientnet_tf.training import loop
 
     model_dir = flags.model_dir()
+    if validate:
+        saved_model.check_target(flags.export_dir())
     result = loop.train(
-        config, model_dir=model_dir, strategy=strategy, evaluate=evaluate
+        config, model_dir=model_dir, strategy=strategy, validate=validate
     )
     result["model_dir"] = model_dir
-    if result["finished"] and evaluate:
+    if result["finished"] and validate:
         result |= _export()
         _print_scores(result)
         _print_next_steps(model_dir)
@@ -67,11 +78,10 @@ def _train(config, *, evaluate: bool) -> dict:
 
 def _evaluate() -> dict:
     strategy = _strategy()
-    from efficientnet_tf.training import loop, run_dir
+    from efficientnet_tf.training import loop
 
     model_dir = flags.model_dir()
-    config = flags.of_trained_run(run_dir.read_config(model_dir))
-    result = loop.evaluate_run(config, model_dir=model_dir, strategy=strategy)
+    result = loop.evaluate(_config_of_run(), model_dir=model_dir, strategy=strategy)
     _print_scores(result)
     return result
 
@@ -80,13 +90,10 @@ def _export() -> dict:
     from efficientnet_tf.export import saved_model
     from efficientnet_tf.training import build
 
-    model, config = build.trained_model(flags.model_dir())
-    path = saved_model.save(
-        model,
-        flags.export_dir(),
-        image_size=config.image_size,
-        crop_fraction=build.crop_fraction(config),
+    model, preparation = build.trained_model(
+        _config_of_run(), model_dir=flags.model_dir()
     )
+    path = saved_model.save(model, flags.export_dir(), **preparation)
     print(f"SavedModel    {path}")
     return {"export_dir": path}
 
@@ -95,18 +102,21 @@ def _predict(images: list[str]) -> dict:
     from efficientnet_tf.export import predict
     from efficientnet_tf.training import build
 
-    model, config = build.trained_model(flags.model_dir())
-    results = predict.predict_files(
-        model,
-        images,
-        image_size=config.image_size,
-        crop_fraction=build.crop_fraction(config),
+    model, preparation = build.trained_model(
+        _config_of_run(), model_dir=flags.model_dir()
     )
+    results = predict.predict_files(model, images, **preparation)
     for result in results:
         print(result["file"])
         for prediction in result["predictions"]:
             print(f"  {prediction['probability']:7.2%}  class {prediction['class']}")
     return {"results": results}
+
+
+def _config_of_run():
+    from efficientnet_tf.training import run_dir
+
+    return flags.of_trained_run(run_dir.read_config(flags.model_dir()))
 
 
 def _strategy():
@@ -126,18 +136,19 @@ def _print_scores(result: dict) -> None:
 
 
 def _print_next_steps(model_dir: str) -> None:
+    python = min(sys.executable, os.path.relpath(sys.executable), key=len)
     print(
         f"run           {model_dir}: config.json, metrics.jsonl, checkpoints/, best/\n"
         f"TensorBoard   tensorboard --logdir {model_dir}\n"
         f"\n"
         f"What to try next:\n"
-        f"  python main.py --mode=predict --model_dir={model_dir} IMAGE ...\n"
-        f"  python main.py --mode=eval --model_dir={model_dir}\n"
-        f"  python main.py --dataset=imagenet --data_dir=DIR    (your own TFRecords)\n"
-        f"  python main.py --help"
+        f"  {python} main.py --mode=predict --model_dir={model_dir} IMAGE ...\n"
+        f"  {python} main.py --mode=eval --model_dir={model_dir}\n"
+        f"  {python} main.py --dataset=imagenet --data_dir=YOUR_TFRECORDS\n"
+        f"  {python} main.py --help"
     )
 
 
 if __name__ == "__main__":
     absl_flags.adopt_module_key_flags(flags)
-    app.run(main)
+    app.run(main, flags_parser=parse)

@@ -189,8 +189,17 @@ class Config:
 
     def steps(self, epochs: float, *, train_images: int) -> int:
         """Whole steps in a number of epochs, at least one."""
-        exact = fractions.Fraction(str(epochs)) * train_images / self.train_batch_size
-        return max(1, int(exact))
+        return max(1, int(self._exact_steps(epochs, train_images)))
+
+    def interval(self, epochs: float, *, train_images: int) -> int:
+        """Steps between things that happen every so many epochs.
+
+        Rounded up: a run that resumes at an epoch's beginning has little to skip.
+        """
+        return math.ceil(self._exact_steps(epochs, train_images))
+
+    def _exact_steps(self, epochs: float, train_images: int) -> fractions.Fraction:
+        return fractions.Fraction(str(epochs)) * train_images / self.train_batch_size
 
 
 def create(**chosen) -> Config:
@@ -221,7 +230,9 @@ def override(saved: Config, **chosen) -> Config:
     """
     chosen = {name: value for name, value in chosen.items() if value is not None}
     config = dataclasses.replace(saved, **chosen)
-    for name in conflicts(saved, config):
+    differing = conflicts(saved, config)
+    if differing:
+        name = differing[0]
         raise ValueError(
             f"{name}={chosen[name]}: the run was trained with {getattr(saved, name)}; "
             "leave it out"

@@ -12,6 +12,7 @@ import tensorflow as tf
 
 from efficientnet_tf import config as config_lib
 from efficientnet_tf.training import build, devices
+from efficientnet_tf.training import state as state_lib
 
 STEPS = 10
 
@@ -21,9 +22,12 @@ def main(num_devices: int, data_dir: str, out: str, settings: dict) -> None:
     strategy = devices.make_strategy("cpu", num_cpu_devices=num_devices)
     policy = devices.configure_numerics(strategy, config.precision)
     source = build.open_source(config)
+    evaluations = state_lib.Evaluations()
     with strategy.scope():
         images = source.splits.train.images
-        state = build.train_state(config, train_images=images, policy=policy)
+        state = build.train_state(
+            config, train_images=images, policy=policy, evaluations=evaluations
+        )
     assert strategy.num_replicas_in_sync == num_devices
     initial = flat(state.model.weights)
     trainer = build.trainer(config, state, source, strategy)
@@ -43,6 +47,8 @@ def main(num_devices: int, data_dir: str, out: str, settings: dict) -> None:
         initial=initial,
         weights=flat(state.model.weights),
         averages=np.concatenate([v.numpy().ravel() for v in state.ema.averages]),
+        replica_weights=per_replica(strategy, [v.value for v in state.model.weights]),
+        replica_averages=per_replica(strategy, state.ema.averages),
         examples=scores["examples"],
         logits=replica_logits(strategy, state.model, trainer),
     )
@@ -50,6 +56,12 @@ def main(num_devices: int, data_dir: str, out: str, settings: dict) -> None:
 
 def flat(variables) -> np.ndarray:
     return np.concatenate([v.numpy().ravel() for v in variables])
+
+
+def per_replica(strategy, variables) -> np.ndarray:
+    """Each replica's own copy of all variables, a row each."""
+    copies = [strategy.experimental_local_results(v) for v in variables]
+    return np.stack([flat(row) for row in zip(*copies, strict=True)])
 
 
 def replica_logits(strategy, model, trainer) -> np.ndarray:

@@ -335,5 +335,14 @@ def test_every_host_refuses_fewer_files_than_hosts(numbered, index):
     message = "split train has 7 files for 8 hosts; each host needs at least one"
     with pytest.raises(ValueError, match=message):
         _train(numbered, 1, shard=shard)
-    with pytest.raises(ValueError, match=message):
-        _evaluate(numbered, batch_size=1, shard=shard)
+
+
+def test_hosts_without_a_file_evaluate_padding_alone(numbered):
+    hosts = SHARDS + 1
+    found = [
+        _evaluate(numbered, batch_size=20, shard=batches.Shard(index, hosts))
+        for index in range(hosts)
+    ]
+    labels = np.concatenate([part["label"][part["mask"] == 1] for part in found])
+    assert sorted(labels) == list(range(RECORDS))
+    assert not found[-1]["mask"].any()

@@ -123,16 +123,35 @@ def test_a_wrong_value_stops_every_mode(main, mode):
         ("--train_batchsize=8", "train_batch_size"),
         ("--image-size=64", "image_size"),
         ("--moving_avarage_decay=0", "moving_average_decay"),
+        ("--epochs=3", "train_epochs"),
+        ("--batch_size=8", "train_batch_size"),
+        ("--classes=3", "num_classes"),
+        ("--resolution=64", "precision"),
     ],
 )
 def test_an_unknown_flag_suggests_the_nearest(main, unknown, nearest):
     done = main(unknown)
     assert done.returncode == 1
     name = unknown[2:].split("=")[0]
-    message = re.search(
-        rf"Unknown command line flag '{name}'\. Did you mean: (.*) \?", done.stderr
+    message = re.fullmatch(
+        rf"error: unknown flag --{name}; did you mean (.*)\?\n", done.stderr
     )
-    assert nearest in message[1].split(", ")
+    assert f"--{nearest}" in message[1].split(" or ")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--tpu=x", "--device=cpu"], "--tpu=x contradicts --device=cpu"),
+        (["--device=gpu", "--num_cpu_devices=2"], "--num_cpu_devices=2: allowed is 1"),
+        (["--model_dir=a/b", "--export_dir=a"], "--export_dir=a is or holds"),
+        (["--model_dir=a", "--export_dir=a/"], "--export_dir=a is or holds"),
+    ],
+)
+def test_flags_that_contradict_each_other_are_named(main, arguments, message):
+    done = main(*arguments)
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"error: {message}")
 
 
 def test_an_unexpected_argument_is_named(main):

@@ -70,6 +70,7 @@ def variables(folder):
     return {
         name: reader.get_tensor(name)
         for name in reader.get_variable_to_shape_map()
+        # How often a process saved is no part of what it saved.
         if not name.startswith(("save_counter", "_CHECKPOINTABLE"))
     }
 
@@ -115,7 +116,8 @@ def test_three_sigkills_change_no_bit(digits_dir, tmp_path, unbroken):
         process.communicate()
         assert process.returncode == -signal.SIGKILL
     finish(start(digits_dir, tmp_path))
-    assert variables(f"{tmp_path}/checkpoints")["best_step/.ATTRIBUTES/VARIABLE_VALUE"]
+    names = variables(f"{tmp_path}/checkpoints")
+    assert names["evaluations/best_step/.ATTRIBUTES/VARIABLE_VALUE"] > 0
     assert_same_end(tmp_path, expected)
     assert evaluations(tmp_path) == evaluations(expected)
 
@@ -148,9 +150,12 @@ def test_a_run_with_other_settings_is_refused_and_left_alone(digits_dir, unbroke
     assert pathlib.Path(model_dir, "config.json").read_text() == before
 
 
-def test_a_damaged_checkpoint_is_named(digits_dir, tmp_path):
+def test_a_damaged_checkpoint_is_named_and_the_one_before_serves(
+    digits_dir, tmp_path, unbroken
+):
     process = start(digits_dir, tmp_path)
     wait_for_checkpoint(tmp_path, process)
+    wait_for_checkpoint(tmp_path, process, after=latest_step(tmp_path))
     process.send_signal(signal.SIGTERM)
     finish(process)
     saved = tf.train.latest_checkpoint(f"{tmp_path}/checkpoints")
@@ -160,3 +165,7 @@ def test_a_damaged_checkpoint_is_named(digits_dir, tmp_path):
     output, _ = again.communicate(timeout=120)
     assert again.returncode == 1
     assert f"checkpoint {saved} cannot be restored" in output
+    for path in pathlib.Path(saved).parent.glob(f"{pathlib.Path(saved).name}.*"):
+        path.unlink()
+    assert "continuing from step" in finish(start(digits_dir, tmp_path))
+    assert_same_end(tmp_path, unbroken[0])

@@ -265,13 +265,21 @@ def test_preparing_digits_again_writes_nothing(tmp_path):
 
 def test_an_interrupted_preparation_is_done_again(tmp_path, digits_dir):
     digits.prepare(str(tmp_path))
-    (tmp_path / "COMPLETE").unlink()
+    (tmp_path / "DIGITS").write_text("being written\n")
     (tmp_path / "train-00003-of-00016").write_bytes(b"half a rec")
     (tmp_path / "validation-00001-of-00002").unlink()
     digits.prepare(str(tmp_path))
     for path in tmp_path.iterdir():
         with open(f"{digits_dir}/{path.name}", "rb") as file:
             assert path.read_bytes() == file.read()
+
+
+def test_records_of_someone_else_are_not_mixed_with_digits(tmp_path):
+    _write(tmp_path, "train", shards=16)
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    with pytest.raises(ValueError, match=r"not the digits; .*--dataset=imagenet"):
+        digits.prepare(str(tmp_path))
+    assert {p.name: p.read_bytes() for p in tmp_path.iterdir()} == before
 
 
 def test_the_cache_folder_follows_xdg(monkeypatch):

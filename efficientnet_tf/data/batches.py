@@ -74,9 +74,9 @@ def train_batches(
     )
 
     def example(number, record):
-        # Numbers are unique over hosts and never repeat, so neither do seeds.
-        image_seed = tf.stack([tf.cast(seed, tf.int64), number * shard.count])
-        image_seed = tf.random.fold_in(image_seed, shard.index)
+        # Numbers are unique over hosts and epochs, and so are seeds.
+        unique = number * shard.count + shard.index
+        image_seed = tf.stack([tf.cast(seed, tf.int64), unique])
         image, label = _train_example(record, transform, image_seed)
         return image, label, image_seed
 
@@ -101,13 +101,14 @@ def eval_batches(
     """Every image once, then batches whose mask is zero, without end.
 
     The padding gives static shapes and lets hosts with fewer images keep step with the
-    others; whoever reads stops when no host's mask has a one left.
+    others, or with no file of their own; whoever reads stops when no host's mask has a
+    one left.
 
     Returns:
         A dataset of {"image": uint8 [batch, size, size, 3], "label": int32 [batch]
         from 0, "mask": float32 [batch]}.
     """
-    files = _shard_files(split, shard)
+    files = split.files[shard.index :: shard.count]
 
     def example(record):
         encoded, label = tfrecord.parse(record)
@@ -123,7 +124,7 @@ def eval_batches(
         "mask": tf.zeros([]),
     }
     batches = (
-        _interleave(tf.data.Dataset.from_tensor_slices(list(files)))
+        _interleave(tf.data.Dataset.from_tensor_slices(tf.constant(files, tf.string)))
         .map(example, num_parallel_calls=tf.data.AUTOTUNE)
         .concatenate(tf.data.Dataset.from_tensors(padding).repeat())
         .batch(batch_size, drop_remainder=True)

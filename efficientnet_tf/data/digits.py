@@ -16,7 +16,8 @@ VALIDATION_IMAGES = 360
 _TRAIN_SHARDS = 16
 _VALIDATION_SHARDS = 2
 _PIXELS = 32  # each side; 4 times the original, so that JPEG blurs no stroke
-_DONE = "COMPLETE"
+_MARKER = "DIGITS"  # says whose records these are, and whether all are there
+_COMPLETE = "complete\n"
 
 
 def default_dir() -> str:
@@ -26,10 +27,22 @@ def default_dir() -> str:
 
 
 def prepare(data_dir: str) -> None:
-    """Writes the records unless a complete copy is there."""
-    done = f"{data_dir}/{_DONE}"
-    if tf.io.gfile.exists(done):
+    """Writes the records unless a complete copy is there.
+
+    Raises:
+        ValueError: if the folder holds record files that are not the digits.
+    """
+    marker = f"{data_dir}/{_MARKER}"
+    if _read(marker) == _COMPLETE:
         return
+    others = tf.io.gfile.glob([f"{data_dir}/train-*", f"{data_dir}/validation-*"])
+    if others and _read(marker) is None:
+        raise ValueError(
+            f"data_dir={data_dir} holds records that are not the digits; to train on "
+            "them give --dataset=imagenet (any TFRecords in its schema)"
+        )
+    tf.io.gfile.makedirs(data_dir)
+    _write(marker, "being written\n")
     from sklearn import datasets, model_selection  # 1 s to import, needed once
 
     images, labels = datasets.load_digits(return_X_y=True)
@@ -49,8 +62,7 @@ def prepare(data_dir: str) -> None:
         _examples(validation_images, validation_labels),
         shards=_VALIDATION_SHARDS,
     )
-    with tf.io.gfile.GFile(done, "w") as file:
-        file.write("written after every shard\n")
+    _write(marker, _COMPLETE)
 
 
 def _examples(images, labels):
@@ -67,3 +79,15 @@ def encode_jpeg(digit: np.ndarray) -> bytes:
     buffer = io.BytesIO()
     image.save(buffer, "JPEG", quality=95)
     return buffer.getvalue()
+
+
+def _read(path: str) -> str | None:
+    if not tf.io.gfile.exists(path):
+        return None
+    with tf.io.gfile.GFile(path) as file:
+        return file.read()
+
+
+def _write(path: str, text: str) -> None:
+    with tf.io.gfile.GFile(path, "w") as file:
+        file.write(text)

@@ -48,8 +48,8 @@ def open_splits(
         data_dir: local folder or gs:// URL.
         minival_shards: a number of shards, or below 1 a fraction of them (rounded, at
             least one shard); 0 holds nothing out.
-        num_train_images: images in all of train-*; None counts them, unless they are
-            the 1,024 shards of ImageNet.
+        num_train_images: images in all of train-*; None counts them, unless the
+            1,024 and 128 shards of ImageNet are found.
 
     Raises:
         ValueError: if files are missing, damaged, or too few to hold any out.
@@ -57,7 +57,10 @@ def open_splits(
     train_files = _files(data_dir, "train")
     held_out = _held_out(minival_shards, len(train_files))
     minival_files, kept_files = train_files[:held_out], train_files[held_out:]
-    if num_train_images is None and len(train_files) == IMAGENET_TRAIN_SHARDS:
+    validation_files = _files(data_dir, "validation")
+    shards = (len(train_files), len(validation_files))
+    is_imagenet = shards == (IMAGENET_TRAIN_SHARDS, IMAGENET_VALIDATION_SHARDS)
+    if num_train_images is None and is_imagenet:
         num_train_images = IMAGENET_TRAIN_IMAGES
     if num_train_images is None:
         minival_images, train_images = _count(minival_files), _count(kept_files)
@@ -65,10 +68,8 @@ def open_splits(
         # Pro rata: 20 of ImageNet's 1,024 shards come to its exact 25,022 images.
         minival_images = num_train_images * held_out // len(train_files)
         train_images = num_train_images - minival_images
-    validation_files = _files(data_dir, "validation")
-    if len(validation_files) == IMAGENET_VALIDATION_SHARDS:
-        validation_images = IMAGENET_VALIDATION_IMAGES
-    else:
+    validation_images = IMAGENET_VALIDATION_IMAGES
+    if not is_imagenet:
         validation_images = _count(validation_files)
     return Splits(
         train=Split("train", kept_files, train_images),

@@ -35,7 +35,11 @@ def save(
 
     Returns:
         `export_dir`.
+
+    Raises:
+        ValueError: if `export_dir` holds anything but a SavedModel.
     """
+    check_target(export_dir)
     export_dir = export_dir.rstrip("/")
     top_k = min(top_k, model.output_shape[-1])
 
@@ -76,6 +80,20 @@ def save(
     archive.write_out(partial, verbose=False)
     _replace(partial, export_dir)
     return export_dir
+
+
+def check_target(export_dir: str) -> None:
+    """Refuses a folder with anything in it that is not a SavedModel to replace.
+
+    Raises:
+        ValueError: naming the folder.
+    """
+    holds = tf.io.gfile.listdir(export_dir) if tf.io.gfile.exists(export_dir) else []
+    if holds and "saved_model.pb" not in holds:
+        raise ValueError(
+            f"export_dir={export_dir} holds {sorted(holds)[0]} and no SavedModel; "
+            "allowed is a new folder, an empty one, or one to replace a SavedModel in"
+        )
 
 
 def _replace(source: str, target: str) -> None:

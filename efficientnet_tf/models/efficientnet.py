@@ -40,8 +40,8 @@ def EfficientNet(
         include_preprocessing: whether the model takes RGB pixels in [0, 255], float or
             uint8, and normalises them itself; False takes normalised floats.
         input_tensor: optional `keras.Input` to build on.
-        input_shape: (height, width, 3); None takes the variant's resolution with the
-            classifier, and any size without.
+        input_shape: (height, width, channels), with preprocessing 3 channels; None
+            takes the variant's resolution with the classifier, any size without.
         pooling: without the classifier, None (a feature map), "avg" or "max".
         classes: number of classes.
         classifier_activation: None returns logits.
@@ -64,6 +64,8 @@ def EfficientNet(
     _check_arguments(weights, pooling, classes, dropout_rate)
     network = variants.expand(variant, survival_prob=survival_prob)
     inputs = _inputs(input_tensor, input_shape, variant.resolution, include_top)
+    if include_preprocessing:
+        _check_rgb(inputs)
     layers = _Layers(synchronized)
 
     x = _preprocess(inputs) if include_preprocessing else inputs
@@ -121,11 +123,20 @@ def _inputs(input_tensor, input_shape, resolution, include_top):
     if input_shape is None:
         size = resolution if include_top else None
         input_shape = (3, size, size) if channels_first else (size, size, 3)
-    if len(input_shape) != 3 or input_shape[0 if channels_first else -1] != 3:
+    if len(input_shape) != 3:
         raise ValueError(
-            f"input_shape={input_shape}: allowed is (height, width, 3), RGB"
+            f"input_shape={input_shape}: allowed is (height, width, channels)"
         )
     return keras.Input(input_shape, name="image")
+
+
+def _check_rgb(inputs):
+    channels_first = keras.config.image_data_format() == "channels_first"
+    if inputs.shape[1 if channels_first else -1] != 3:
+        raise ValueError(
+            f"input_shape={tuple(inputs.shape[1:])}: allowed is (height, width, 3), "
+            "RGB; include_preprocessing=False takes any number of channels"
+        )
 
 
 def _full_precision():

@@ -63,6 +63,7 @@ def train_state(
     *,
     train_images: int,
     policy: str,
+    evaluations: state.Evaluations,
     weights: str | None = None,
 ) -> state.TrainState:
     """Model, optimizer and averages; call in the strategy's scope."""
@@ -76,6 +77,7 @@ def train_state(
     return state.TrainState(
         model(config, policy=policy, weights=weights),
         rmsprop,
+        evaluations=evaluations,
         ema_decay=config.moving_average_decay,
     )
 
@@ -156,18 +158,24 @@ def crop_fraction(config: config_lib.Config) -> float:
 
 
 def trained_model(
-    model_dir: str, *, policy: str = "float32"
-) -> tuple[keras.Model, config_lib.Config]:
-    """The model of a run with the weights to serve, and the run's Config.
+    config: config_lib.Config, *, model_dir: str
+) -> tuple[keras.Model, dict]:
+    """A run's model with the weights to serve, and how its images are prepared.
+
+    Returns:
+        The model, with logits for outputs, and the keyword arguments image_size and
+        crop_fraction of `preprocess.decode_and_center_crop`.
 
     Raises:
-        ValueError: if the folder holds no trained run.
+        ValueError: if the folder holds no checkpoint.
     """
-    config = run_dir.read_config(model_dir)
     path = run_dir.inference_checkpoint(model_dir)
-    trained = model(config, policy=policy)
+    trained = model(config)
     state.restore_inference(trained, path)
-    return trained, config
+    return trained, {
+        "image_size": config.image_size,
+        "crop_fraction": crop_fraction(config),
+    }
 
 
 def check_batch_sizes(

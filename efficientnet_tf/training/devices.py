@@ -18,15 +18,13 @@ def make_strategy(
     Raises:
         ValueError: if the device asked for is not there.
     """
-    if tpu and device not in ("auto", "tpu"):
-        raise ValueError(f"--tpu={tpu} contradicts --device={device}: leave one out")
     if device == "auto":
         device = "tpu" if tpu else _local_kind(num_cpu_devices)
     if device == "tpu":
         return _tpu_strategy(tpu)
     if device == "gpu":
         gpus = [gpu.name for gpu in tf.config.list_logical_devices("GPU")]
-        return _mirrored(gpus, "--device=gpu: no GPU found")
+        return _mirrored(gpus, "device=gpu: no GPU found; allowed are cpu and auto")
     tf.config.set_visible_devices([], "GPU")
     return _cpu_strategy(num_cpu_devices)
 
@@ -75,11 +73,11 @@ def _tpu_strategy(tpu: str | None) -> tf.distribute.Strategy:
         if tpu not in (None, "local"):
             tf.config.experimental_connect_to_cluster(resolver)
         tf.tpu.experimental.initialize_tpu_system(resolver)
-    except (ValueError, RuntimeError, tf.errors.OpError) as error:
+    except Exception as error:  # of TensorFlow, urllib, google.auth, googleapiclient
         raise ValueError(
-            f"--tpu={tpu or 'local'}: cannot reach a TPU ({error}); allowed is the "
-            "name of a Cloud TPU, local on a TPU VM, or grpc://HOST:PORT"
-        ) from None
+            f"tpu={tpu or 'local'}: cannot reach a TPU ({error}); allowed is the name "
+            "of a Cloud TPU, local on a TPU VM, or grpc://HOST:PORT"
+        ) from error
     return tf.distribute.TPUStrategy(resolver)
 
 

@@ -9,6 +9,7 @@ import orbit
 import tensorflow as tf
 
 from efficientnet_tf import config as config_lib
+from efficientnet_tf.data import sources, tfrecord
 from efficientnet_tf.training import build, devices, progress, run_dir, state
 
 
@@ -17,20 +18,23 @@ def train(
     *,
     model_dir: str,
     strategy: tf.distribute.Strategy,
-    evaluate: bool = True,
+    validate: bool = True,
 ) -> dict:
     """Trains, or continues the run in `model_dir`, and leaves its results there.
+
+    On the way it evaluates the held-out shards, if there are any, and keeps the weights
+    that do best on them.
 
     Args:
         config: the run's; must agree with the one in `model_dir`, if there is one.
         model_dir: local folder or gs:// URL.
         strategy: from `devices.make_strategy`.
-        evaluate: whether to evaluate on the way (on the held-out shards, else on the
-            validation data) and at the end (the best weights on the validation data).
+        validate: whether to score the best weights on the validation data at the end
+            and, where nothing is held out, the latest on the way.
 
     Returns:
-        The run's "step", whether it is "finished" (False after SIGTERM), and the last
-        evaluation's numbers.
+        The run's "step", whether it is "finished" (False after SIGTERM), and with
+        `validate` the scores of `evaluate`.
 
     Raises:
         ValueError: naming a setting, file or record that is wrong.
@@ -40,77 +44,97 @@ def train(
     source = build.open_source(config)
     run_dir.check_config(model_dir, config)
     policy = devices.configure_numerics(strategy, config.precision)
+    evaluations = state.Evaluations()
+    is_fresh = run_dir.latest_checkpoint(model_dir) is None
     with strategy.scope():
         run_state = build.train_state(
             config,
             train_images=source.splits.train.images,
             policy=policy,
-            weights=config.weights if run_dir.is_fresh(model_dir) else None,
+            evaluations=evaluations,
+            weights=config.weights if is_fresh else None,
         )
         checkpoints = run_dir.Checkpoints(model_dir, run_state)
         checkpoints.restore()
     run_dir.write_config(model_dir, config)
-    run = _Run(config, model_dir, strategy, source, run_state, checkpoints)
-    finished = run.to_the_end(evaluate)
-    result = {"step": run.step, "finished": finished}
-    if not (finished and evaluate):
+    run = _Run(config, model_dir, strategy, source, run_state, checkpoints, validate)
+    result = {"finished": run.to_the_end(), "step": run.step}
+    if not (result["finished"] and validate):
         return result
-    return result | evaluate_run(config, model_dir=model_dir, strategy=strategy)
+    return result | evaluate(
+        config, model_dir=model_dir, strategy=strategy, source=source
+    )
 
 
-def evaluate_run(
-    config: config_lib.Config, *, model_dir: str, strategy: tf.distribute.Strategy
+def evaluate(
+    config: config_lib.Config,
+    *,
+    model_dir: str,
+    strategy: tf.distribute.Strategy,
+    source: sources.Records | sources.Fake | None = None,
 ) -> dict:
     """Scores a run's best weights, else its latest, on the validation data.
 
+    Args:
+        config: the run's.
+        model_dir: its folder.
+        strategy: from `devices.make_strategy`.
+        source: its data, if it is open already.
+
     Returns:
         "top_1", "top_5", "loss" (cross-entropy), "examples" (each counted once),
-        "weights" ("ema" or "raw") and "checkpoint".
+        "weights" ("ema" or "raw"), "split" and "checkpoint".
     """
     build.check_batch_sizes(config, strategy)
-    source = build.open_source(config)
-    policy = devices.configure_numerics(strategy, config.precision)
     path = run_dir.inference_checkpoint(model_dir)
+    source = source or build.open_source(config)
+    policy = devices.configure_numerics(strategy, config.precision)
     with strategy.scope():
         model = build.model(config, policy=policy)
         state.restore_inference(model, path)
-    weights = {variable.path: variable.value for variable in model.weights}
-    evaluator = build.evaluator(
-        config, model, weights, source, source.splits.validation, strategy
-    )
+    split = source.splits.validation
     step = int(path.rsplit("-", 1)[1])
     controller = orbit.Controller(
         global_step=tf.Variable(step, dtype=tf.int64),
-        evaluator=evaluator,
+        evaluator=build.evaluator(
+            config, model, state.by_path(model.weights), source, split, strategy
+        ),
         strategy=strategy,
-        eval_summary_dir=f"{model_dir}/validation",
+        eval_summary_dir=f"{model_dir}/{split.name}",
     )
+    scores = _score(controller, config, split)
+    epoch = step * config.train_batch_size / source.splits.train.images
+    run_dir.append_metrics(model_dir, "eval", step=step, epoch=epoch, **scores)
+    return scores | {"checkpoint": path}
+
+
+def _score(
+    controller: orbit.Controller, config: config_lib.Config, split: tfrecord.Split
+) -> dict:
     with _quiet_orbit():
         scores = controller.evaluate()
-    kind = "ema" if config.moving_average_decay > 0 else "raw"
-    scores |= {"weights": kind, "split": "validation"}
-    epoch = step * config.train_batch_size / source.splits.train.images
-    log = run_dir.MetricsLog(model_dir, last_step=tf.int64.max)
-    log.write("eval", step=step, epoch=epoch, **scores)
-    return scores | {"checkpoint": path}
+    weights = "ema" if config.moving_average_decay > 0 else "raw"
+    return scores | {"weights": weights, "split": split.name}
 
 
 class _Run:
     """One process's share of a run: loops, evaluations and checkpoints in order."""
 
-    def __init__(self, config, model_dir, strategy, source, state, checkpoints):
+    def __init__(
+        self, config, model_dir, strategy, source, state, checkpoints, validate
+    ):
         self._config = config
+        self._model_dir = model_dir
         self._state = state
         self._checkpoints = checkpoints
         self._train_images = source.splits.train.images
-        self._total = self._steps(config.train_epochs)
-        self._eval_every = self._steps(config.eval_epochs)
-        self._checkpoint_every = self._steps(config.checkpoint_epochs)
+        self._total = config.steps(config.train_epochs, train_images=self._train_images)
+        self._checkpoint_every = self._interval(config.checkpoint_epochs)
+        self._eval_every = self._interval(config.eval_epochs)
         self._saved_step = self.step
-        self._log = run_dir.MetricsLog(model_dir, last_step=self.step)
-        held_out = source.splits.minival
-        self._split = held_out or source.splits.validation
-        self._picks_best = held_out is not None
+        self._picks_best = source.splits.minival is not None
+        self._evaluates = self._picks_best or validate
+        self._split = source.splits.minival or source.splits.validation
         self._controller = orbit.Controller(
             global_step=state.step,
             trainer=build.trainer(config, state, source, strategy),
@@ -133,28 +157,41 @@ class _Run:
     def step(self) -> int:
         return int(self._state.step.numpy())
 
-    def to_the_end(self, evaluate: bool) -> bool:
-        """Runs until the last step, an early stop, or SIGTERM; False for the latter."""
+    def to_the_end(self) -> bool:
+        """Runs until the last step, an early stop, or SIGTERM; False for the latter.
+
+        The evaluation of a step comes before its checkpoint, because its outcome is
+        part of it: a run killed in between evaluates again.
+        """
+        run_dir.drop_metrics_after(self._model_dir, self.step)
         with self._new_progress() as self._progress, _sigterm() as stop_requested:
-            if self.step:
-                self._progress.say(f"continuing from step {self.step}")
-            while not stop_requested():
-                if evaluate and self._evaluation_is_due():
+            self._introduce()
+            while True:
+                if self._evaluation_is_due():
                     self._evaluate()
-                if self._due(self._checkpoint_every):
+                done = self.step >= self._total or self._stopped_early()
+                stopped = stop_requested()
+                if done or stopped or self._due(self._checkpoint_every):
                     self._save()
-                if self.step >= self._total or self._stopped_early():
-                    self._save()
+                if done:
                     return True
+                if stopped:
+                    break
                 with _quiet_orbit():
                     self._controller.train(
-                        self._next_stop(evaluate), checkpoint_at_completion=False
+                        self._next_stop(), checkpoint_at_completion=False
                     )
-            self._save()
             self._progress.say(
                 f"SIGTERM: saved at step {self.step}; the same command continues"
             )
         return False
+
+    def _introduce(self) -> None:
+        self._progress.say(
+            f"{self._config.model} on {self._config.dataset}: {self._train_images} "
+            f"images, {self._total} steps of {self._config.train_batch_size}"
+            + (f", continuing from step {self.step}" if self.step else "")
+        )
 
     def _save(self) -> None:
         """Saves this step once: a checkpoint is never written over."""
@@ -163,17 +200,15 @@ class _Run:
             self._saved_step = self.step
 
     def _evaluation_is_due(self) -> bool:
-        """Also after a restart, if the checkpoint is from before the evaluation."""
-        evaluated = int(self._state.evaluated_step.numpy()) == self.step
-        return self._due(self._eval_every) and not evaluated
+        """Once a step, also after a restart at that step."""
+        evaluated = int(self._state.evaluations.last_step.numpy()) == self.step
+        return self._evaluates and self._due(self._eval_every) and not evaluated
 
     def _evaluate(self) -> None:
-        with _quiet_orbit():
-            scores = self._controller.evaluate()
-        scores |= {"weights": self._state.inference_kind, "split": self._split.name}
-        self._log.write("eval", step=self.step, epoch=self._epoch(), **scores)
-        improved = self._state.note_evaluation(
-            top_1=scores["top_1"], loss=scores["loss"]
+        scores = _score(self._controller, self._config, self._split)
+        self._append_metrics("eval", scores)
+        improved = self._state.evaluations.note(
+            step=self.step, top_1=scores["top_1"], loss=scores["loss"]
         )
         best = improved and self._picks_best
         if best:
@@ -190,13 +225,19 @@ class _Run:
                 f"loss is {metrics['loss']} at step {self.step}; the last checkpoint "
                 "is from before. Lower --learning_rate or raise --warmup_epochs"
             )
-        self._log.write("train", step=self.step, epoch=self._epoch(), **metrics)
+        self._append_metrics("train", metrics)
         self._progress.update(self.step, metrics)
 
-    def _next_stop(self, evaluate: bool) -> int:
+    def _append_metrics(self, kind: str, values: dict) -> None:
+        epoch = self.step * self._config.train_batch_size / self._train_images
+        run_dir.append_metrics(
+            self._model_dir, kind, step=self.step, epoch=epoch, **values
+        )
+
+    def _next_stop(self) -> int:
         """The next step at which something other than training happens."""
         rhythms = [self._config.steps_per_loop, self._checkpoint_every]
-        if evaluate:
+        if self._evaluates:
             rhythms.append(self._eval_every)
         return min(self._total, *((self.step // n + 1) * n for n in rhythms))
 
@@ -205,13 +246,10 @@ class _Run:
 
     def _stopped_early(self) -> bool:
         patience = self._config.early_stopping_evals
-        return 0 < patience <= int(self._state.evals_since_best.numpy())
+        return 0 < patience <= int(self._state.evaluations.since_best.numpy())
 
-    def _steps(self, epochs: float) -> int:
-        return self._config.steps(epochs, train_images=self._train_images)
-
-    def _epoch(self) -> float:
-        return self.step * self._config.train_batch_size / self._train_images
+    def _interval(self, epochs: float) -> int:
+        return self._config.interval(epochs, train_images=self._train_images)
 
     def _new_progress(self) -> progress.Progress:
         return progress.Progress(

@@ -6,6 +6,7 @@ a folder that the same command continues from.
 """
 
 import json
+import math
 
 import tensorflow as tf
 
@@ -60,9 +61,11 @@ def write_config(model_dir: str, config: config_lib.Config) -> None:
     _write_whole(f"{model_dir}/config.json", config_lib.dumps(config))
 
 
-def is_fresh(model_dir: str) -> bool:
-    """Whether there is no checkpoint to continue from."""
-    return tf.train.latest_checkpoint(f"{model_dir}/checkpoints") is None
+def latest_checkpoint(model_dir: str, folder: str = "checkpoints") -> str | None:
+    """The newest checkpoint whose files are there; the user may have deleted some."""
+    record = tf.train.get_checkpoint_state(f"{model_dir}/{folder}")
+    paths = record.all_model_checkpoint_paths if record else []
+    return next(filter(tf.train.checkpoint_exists, reversed(paths)), None)
 
 
 def inference_checkpoint(model_dir: str) -> str:
@@ -72,7 +75,7 @@ def inference_checkpoint(model_dir: str) -> str:
         ValueError: if the folder holds no checkpoint.
     """
     for folder in ("best", "checkpoints"):
-        path = tf.train.latest_checkpoint(f"{model_dir}/{folder}")
+        path = latest_checkpoint(model_dir, folder)
         if path:
             return path
     raise ValueError(f"model_dir={model_dir}: no checkpoint there yet; train first")
@@ -87,6 +90,7 @@ class Checkpoints:
     """
 
     def __init__(self, model_dir: str, state: state_lib.TrainState):
+        self._model_dir = model_dir
         self._state = state
         self._latest = tf.train.CheckpointManager(
             state.checkpoint(), f"{model_dir}/checkpoints", _KEPT_CHECKPOINTS
@@ -101,7 +105,7 @@ class Checkpoints:
         Raises:
             ValueError: naming a checkpoint that does not fit or is damaged.
         """
-        path = self._latest.latest_checkpoint
+        path = latest_checkpoint(self._model_dir)
         if path is None:
             return False
         try:
@@ -121,31 +125,27 @@ class Checkpoints:
         return self._best.save(checkpoint_number=self._state.step.numpy())
 
 
-class MetricsLog:
-    """metrics.jsonl: one JSON object a line, in the order of steps.
+def append_metrics(model_dir: str, kind: str, *, step: int, epoch: float, **values):
+    """Appends one JSON object to metrics.jsonl; `kind` is "train" or "eval".
 
-    Args:
-        model_dir: the run's folder.
-        last_step: of the checkpoint continued from; later lines are dropped, as the
-            steps they tell of are about to be taken again.
+    A value that is not finite becomes null, which JSON can say.
     """
+    record = {"kind": kind, "step": step, "epoch": round(epoch, 4), **values}
+    for name, value in record.items():
+        if isinstance(value, float) and not math.isfinite(value):
+            record[name] = None
+    with tf.io.gfile.GFile(f"{model_dir}/metrics.jsonl", "a") as file:
+        file.write(json.dumps(record) + "\n")
 
-    def __init__(self, model_dir: str, *, last_step: int):
-        self._path = f"{model_dir}/metrics.jsonl"
-        if tf.io.gfile.exists(self._path):
-            self._truncate(last_step)
 
-    def write(self, kind: str, *, step: int, epoch: float, **values) -> None:
-        """Appends one line; `kind` is "train" or "eval"."""
-        record = {"kind": kind, "step": step, "epoch": round(epoch, 4), **values}
-        with tf.io.gfile.GFile(self._path, "a") as file:
-            file.write(json.dumps(record) + "\n")
-
-    def _truncate(self, last_step: int) -> None:
-        with tf.io.gfile.GFile(self._path) as file:
-            lines = file.read().splitlines(keepends=True)
-        kept = [line for line in lines if _is_whole(line, last_step)]
-        _write_whole(self._path, "".join(kept))
+def drop_metrics_after(model_dir: str, step: int) -> None:
+    """Drops the lines of steps that a resumed run is about to take again."""
+    path = f"{model_dir}/metrics.jsonl"
+    if not tf.io.gfile.exists(path):
+        return
+    with tf.io.gfile.GFile(path) as file:
+        lines = file.read().splitlines(keepends=True)
+    _write_whole(path, "".join(line for line in lines if _is_whole(line, step)))
 
 
 def _is_whole(line: str, last_step: int) -> bool:

@@ -52,6 +52,9 @@ class Trainer(orbit.StandardTrainer):
             v for v in state.model.trainable_variables if not _in_batch_norm(v)
         ]
         self._seed_states = _seed_states(state.model)
+        self._local_statistics = []
+        if strategy.num_replicas_in_sync > 1:
+            self._local_statistics = _local_statistics(state.model)
         with strategy.scope():
             self._sums = {name: _replica_sum(name) for name in ("loss", "top_1")}
 
@@ -85,6 +88,7 @@ class Trainer(orbit.StandardTrainer):
         variables = state.model.trainable_variables
         gradients = tape.gradient(loss, [v.value for v in variables])
         state.optimizer.apply_gradients(zip(gradients, variables, strict=True))
+        self._share_statistics()
         if state.ema is not None:
             state.ema.update(state.optimizer.iterations)
         correct = tf.equal(tf.argmax(logits, -1), tf.argmax(labels, -1))
@@ -102,6 +106,19 @@ class Trainer(orbit.StandardTrainer):
         loss = tf.reduce_sum(cross_entropy) / self._batch_size
         l2 = tf.add_n([tf.nn.l2_loss(v.value) for v in self._decayed])
         return loss + self._weight_decay * l2 / self._strategy.num_replicas_in_sync
+
+    def _share_statistics(self):
+        """Averages the moving statistics of batch norms that each replica does alone.
+
+        Else replicas would evaluate, and a checkpoint keep, those of one of them.
+        """
+        if not self._local_statistics:
+            return
+        means = tf.distribute.get_replica_context().all_reduce(
+            tf.distribute.ReduceOp.MEAN, [v.value for v in self._local_statistics]
+        )
+        for variable, mean in zip(self._local_statistics, means, strict=True):
+            variable.assign(mean)
 
     def _reseed(self):
         """Gives every random layer a seed made of the run's, the step and the replica.
@@ -187,7 +204,9 @@ class Evaluator(orbit.StandardEvaluator):
         cross_entropy = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
         ranked = tf.math.top_k(logits, k=min(5, logits.shape[-1])).indices
         hits = tf.cast(tf.equal(ranked, labels[:, tf.newaxis]), tf.float32)
-        hits *= mask[:, tf.newaxis]
+        # The ranks of a model that answers NaN mean nothing.
+        finite = tf.reduce_all(tf.math.is_finite(logits), axis=-1)
+        hits *= (mask * tf.cast(finite, tf.float32))[:, tf.newaxis]
         return {
             "examples": tf.reduce_sum(mask),
             "top_1": tf.reduce_sum(hits[:, 0]),
@@ -206,6 +225,15 @@ def _seed_states(model: keras.Model) -> list:
         variable
         for variable in model.non_trainable_variables
         if variable.path.endswith("seed_generator_state")
+    ]
+
+
+def _local_statistics(model: keras.Model) -> list:
+    return [
+        variable
+        for layer in model.layers
+        if isinstance(layer, keras.layers.BatchNormalization) and not layer.synchronized
+        for variable in layer.non_trainable_variables
     ]
 
 
