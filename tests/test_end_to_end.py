@@ -10,7 +10,7 @@ import pytest
 import tensorflow as tf
 
 from efficientnet_tf.data import preprocess, tfrecord
-from efficientnet_tf.training import build
+from efficientnet_tf.training import build, run_dir
 
 ROOT = pathlib.Path(__file__).parents[1]
 
@@ -159,7 +159,8 @@ def test_saved_model_takes_pixels_of_either_type(trained, validation):
         np.testing.assert_allclose(
             tf.nn.softmax(outputs["logits"]), outputs["probabilities"], atol=1e-6
         )
-    model, _ = build.trained_model(str(trained[0]))
+    model_dir = str(trained[0])
+    model, _ = build.trained_model(run_dir.read_config(model_dir), model_dir=model_dir)
     np.testing.assert_allclose(
         from_uint8["logits"], model(images, training=False), atol=1e-4, rtol=1e-4
     )

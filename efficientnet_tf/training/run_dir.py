@@ -65,7 +65,8 @@ def latest_checkpoint(model_dir: str, folder: str = "checkpoints") -> str | None
     """The newest checkpoint whose files are there; the user may have deleted some."""
     record = tf.train.get_checkpoint_state(f"{model_dir}/{folder}")
     paths = record.all_model_checkpoint_paths if record else []
-    return next(filter(tf.train.checkpoint_exists, reversed(paths)), None)
+    there = (path for path in reversed(paths) if tf.io.gfile.exists(f"{path}.index"))
+    return next(there, None)
 
 
 def inference_checkpoint(model_dir: str) -> str:
