@@ -232,7 +232,8 @@ def test_best_evaluation_is_remembered():
 
 def test_the_whole_step_compiles_under_xla_to_the_same_step():
     images, labels = batch()
-    config = config_lib.create(dataset="digits", warmup_epochs=0.0, **TINY)
+    # Dropout off: XLA draws other random numbers from the same seed.
+    config = config_lib.create(warmup_epochs=0.0, **TINY, **STILL)
     ends = []
     for compiled in (True, False):
         run_state = build.train_state(
