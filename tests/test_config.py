@@ -297,3 +297,12 @@ def test_steps_are_the_whole_batches_of_all_epochs_together(
 ):
     made = config.create(train_batch_size=batch)
     assert made.steps(epochs, train_images=train_images) == steps
+
+
+@pytest.mark.parametrize(
+    ("epochs", "floor", "ceiling"), [(1, 613, 614), (2, 1226, 1227), (0.0001, 1, 1)]
+)
+def test_totals_round_down_and_intervals_up(epochs, floor, ceiling):
+    made = config.create(**IMAGENET)  # 1,256,145 / 2048 = 613.35 steps an epoch
+    assert made.steps(epochs, train_images=1_256_145) == floor
+    assert made.interval(epochs, train_images=1_256_145) == ceiling

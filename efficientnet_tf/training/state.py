@@ -84,10 +84,6 @@ class TrainState:
             return self.ema.by_path()
         return by_path(self.model.weights)
 
-    @property
-    def inference_kind(self) -> str:
-        return "raw" if self.ema is None else "ema"
-
     def checkpoint(self) -> tf.train.Checkpoint:
         """Everything, to continue a run."""
         return tf.train.Checkpoint(
