@@ -1,4 +1,4 @@
-"""tf.data pipelines: record files to batches of static shape.
+"""tf.data pipelines: files to batches of static shape.
 
 A training pipeline is a pure function of (seed, position): the order of each epoch and
 every random draw of each image derive from the seed and the image's running number. So
@@ -6,12 +6,12 @@ a restarted run continues anywhere without iterator checkpoints.
 """
 
 import dataclasses
+import os
+from collections.abc import Iterable
 
 import tensorflow as tf
 
 from efficientnet_tf.data import augment, preprocess, tfrecord
-
-_READERS = 16  # files read in turn; fixed, because it decides the order
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,6 +28,8 @@ class TrainTransform:
 
     image_size: int
     num_classes: int
+    label_offset: int = 0
+    resize: str = "bicubic"
     crop_area_min: float = 0.08
     eval_fraction: float = 0.875
     flip: bool = True
@@ -66,7 +68,8 @@ def train_batches(
     """
     files = _shard_files(split, shard)
     records = _shuffled_records(
-        files,
+        split,
+        _paths(files),
         images=split.images // shard.count,
         seed=seed,
         start=start,
@@ -77,7 +80,7 @@ def train_batches(
         # Numbers are unique over hosts and epochs, and so are seeds.
         unique = number * shard.count + shard.index
         image_seed = tf.stack([tf.cast(seed, tf.int64), unique])
-        image, label = _train_example(record, transform, image_seed)
+        image, label = _train_example(*split.example(record), transform, image_seed)
         return image, label, image_seed
 
     batches = (
@@ -96,6 +99,8 @@ def eval_batches(
     num_classes: int,
     crop_fraction: float,
     batch_size: int,
+    resize: str = "bicubic",
+    label_offset: int = 0,
     shard: Shard = Shard(),
 ) -> tf.data.Dataset:
     """Every image once, then batches whose mask is zero, without end.
@@ -111,11 +116,11 @@ def eval_batches(
     files = split.files[shard.index :: shard.count]
 
     def example(record):
-        encoded, label = tfrecord.parse(record)
+        encoded, label = split.example(record)
         image = preprocess.decode_and_center_crop(
-            encoded, image_size=image_size, fraction=crop_fraction
+            encoded, image_size=image_size, fraction=crop_fraction, resize=resize
         )
-        label = tf.cast(_checked(label, num_classes) - 1, tf.int32)
+        label = tf.cast(_class_of(label, num_classes, label_offset), tf.int32)
         return {"image": image, "label": label, "mask": tf.constant(1.0)}
 
     padding = {
@@ -124,7 +129,7 @@ def eval_batches(
         "mask": tf.zeros([]),
     }
     batches = (
-        _interleave(tf.data.Dataset.from_tensor_slices(tf.constant(files, tf.string)))
+        split.records(tf.data.Dataset.from_tensor_slices(_paths(files)))
         .map(example, num_parallel_calls=tf.data.AUTOTUNE)
         .concatenate(tf.data.Dataset.from_tensors(padding).repeat())
         .batch(batch_size, drop_remainder=True)
@@ -142,11 +147,16 @@ def _shard_files(split: tfrecord.Split, shard: Shard) -> tuple[str, ...]:
     return split.files[shard.index :: shard.count]
 
 
-def _shuffled_records(files, *, images, seed, start, shuffle_buffer):
-    """(running number, serialized record), from the number `start` on.
+def _paths(files: Iterable[str]) -> tf.Tensor:
+    """String [files]; the names are any bytes, as the system holds them."""
+    return tf.constant([os.fsencode(file) for file in files], tf.string)
+
+
+def _shuffled_records(split, paths, *, images, seed, start, shuffle_buffer):
+    """(running number, record), from the number `start` on.
 
     An epoch is `images` records in an order of its own. Skipping to the middle of one
-    reads records but decodes none.
+    may read records but decodes none.
     """
     first_epoch, offset = divmod(start, images)
 
@@ -157,10 +167,10 @@ def _shuffled_records(files, *, images, seed, start, shuffle_buffer):
         seeds = tf.random.stateless_uniform(
             [2], [seed, number], minval=None, maxval=None, dtype=tf.int64
         )
-        ordered = tf.data.Dataset.from_tensor_slices(list(files)).shuffle(
-            len(files), seed=seeds[0], reshuffle_each_iteration=False
+        ordered = tf.data.Dataset.from_tensor_slices(paths).shuffle(
+            paths.shape[0], seed=seeds[0], reshuffle_each_iteration=False
         )
-        records = _interleave(ordered).shuffle(
+        records = split.records(ordered).shuffle(
             min(shuffle_buffer, images), seed=seeds[1], reshuffle_each_iteration=False
         )
         # A host with fewer than its share of images starts over, one with more stops.
@@ -170,18 +180,8 @@ def _shuffled_records(files, *, images, seed, start, shuffle_buffer):
     return epochs.flat_map(epoch).skip(offset).enumerate(start)
 
 
-def _interleave(files: tf.data.Dataset) -> tf.data.Dataset:
-    return files.interleave(
-        tf.data.TFRecordDataset,
-        cycle_length=_READERS,
-        num_parallel_calls=tf.data.AUTOTUNE,
-        deterministic=True,
-    )
-
-
-def _train_example(record, transform: TrainTransform, seed):
+def _train_example(encoded, label, transform: TrainTransform, seed):
     """uint8 [size, size, 3] and a one-hot float32 [classes]."""
-    encoded, label = tfrecord.parse(record)
     crop_seed, augment_seed = tf.unstack(tf.random.split(seed, 2))
     image = preprocess.decode_and_distort(
         encoded,
@@ -190,6 +190,7 @@ def _train_example(record, transform: TrainTransform, seed):
         crop_area_min=transform.crop_area_min,
         eval_fraction=transform.eval_fraction,
         flip=transform.flip,
+        resize=transform.resize,
     )
     if transform.augment == "autoaugment":
         image = augment.autoaugment(image, augment_seed)
@@ -201,22 +202,25 @@ def _train_example(record, transform: TrainTransform, seed):
             magnitude=transform.randaugment_magnitude,
         )
     image = tf.ensure_shape(image, [transform.image_size, transform.image_size, 3])
-    label = _checked(label, transform.num_classes) - 1
+    label = _class_of(label, transform.num_classes, transform.label_offset)
     return image, tf.one_hot(label, transform.num_classes)
 
 
-def _checked(label, num_classes):
-    """The label, once it is known to lie in 1 ... num_classes."""
-    message = f"a record's label is not within 1 ... num_classes={num_classes}"
+def _class_of(label, num_classes, label_offset):
+    """The class of a label, which counts from 1, once it is known to have one."""
+    labels = num_classes - label_offset
+    message = f"a record's label is not within 1 ... {labels}, which is num_classes"
+    if label_offset:
+        message += " less label_offset"
     with tf.control_dependencies(
         [
             tf.debugging.assert_positive(label, message),
             tf.debugging.assert_less_equal(
-                label, tf.constant(num_classes, tf.int64), message
+                label, tf.constant(labels, tf.int64), message
             ),
         ]
     ):
-        return tf.identity(label)
+        return label - 1 + label_offset
 
 
 def _mixer(alpha: float):

@@ -21,7 +21,7 @@ def crop_fraction(image_size: int, eval_crop: str) -> float:
 
 
 def decode_and_center_crop(
-    encoded: tf.Tensor, *, image_size: int, fraction: float
+    encoded: tf.Tensor, *, image_size: int, fraction: float, resize: str = "bicubic"
 ) -> tf.Tensor:
     """Decodes the central square and resizes it.
 
@@ -29,12 +29,13 @@ def decode_and_center_crop(
         encoded: string scalar, JPEG or PNG (any channels, 8 or 16 bit), GIF or BMP.
         image_size: height and width of the result.
         fraction: side of the square, as a share of the image's short side.
+        resize: "bicubic" or "bilinear".
 
     Returns:
         uint8 [image_size, image_size, 3], RGB.
     """
     image = _decode_window(encoded, lambda shape: _center_window(shape, fraction))
-    return _resize(image, image_size)
+    return _resize(image, image_size, resize)
 
 
 def decode_and_distort(
@@ -45,6 +46,7 @@ def decode_and_distort(
     crop_area_min: float = 0.08,
     eval_fraction: float = 0.875,
     flip: bool = True,
+    resize: str = "bicubic",
 ) -> tf.Tensor:
     """Decodes a random crop, resizes it and mirrors half of all images.
 
@@ -59,6 +61,7 @@ def decode_and_distort(
         crop_area_min: smallest share of the area.
         eval_fraction: of the evaluation crop, see `decode_and_center_crop`.
         flip: whether to mirror at random.
+        resize: "bicubic" or "bilinear".
 
     Returns:
         uint8 [image_size, image_size, 3], RGB.
@@ -82,7 +85,7 @@ def decode_and_distort(
             tf.concat([begin[:2], size[:2]], 0),
         )
 
-    image = _resize(_decode_window(encoded, window), image_size)
+    image = _resize(_decode_window(encoded, window), image_size, resize)
     if flip:
         image = tf.image.stateless_random_flip_left_right(image, flip_seed)
     return image
@@ -118,9 +121,13 @@ def _decode_window(
     return tf.cond(tf.io.is_jpeg(encoded), decode_jpeg, decode_other)
 
 
-def _resize(image: tf.Tensor, image_size: int) -> tf.Tensor:
-    """Bicubic, sampled as TF1's resize_bicubic did, rounded to uint8."""
-    resized = tf.raw_ops.ResizeBicubic(
+def _resize(image: tf.Tensor, image_size: int, method: str) -> tf.Tensor:
+    """Sampled as TF1 did (no half-pixel centres), rounded to uint8."""
+    operator = {
+        "bicubic": tf.raw_ops.ResizeBicubic,
+        "bilinear": tf.raw_ops.ResizeBilinear,
+    }
+    resized = operator[method](
         images=image[tf.newaxis],
         size=[image_size, image_size],
         align_corners=False,

@@ -4,12 +4,12 @@ import dataclasses
 
 import tensorflow as tf
 
-from efficientnet_tf.data import batches, digits, tfrecord
+from efficientnet_tf.data import batches, digits, image_files, tfrecord
 
 
 @dataclasses.dataclass(frozen=True)
-class Records:
-    """Images in TFRecord files."""
+class Files:
+    """Images in TFRecord files, or a file each."""
 
     splits: tfrecord.Splits
 
@@ -29,14 +29,14 @@ class Fake:
     splits: tfrecord.Splits
 
     def train(self, transform: batches.TrainTransform, *, batch_size: int, **_):
-        """As `Records.train`; position and seed play no part."""
+        """As `Files.train`; position and seed play no part."""
         images = _random_images(batch_size, transform.image_size)
         classes = tf.range(batch_size) % transform.num_classes
         labels = tf.one_hot(classes, transform.num_classes)
         return tf.data.Dataset.from_tensors((images, labels)).repeat()
 
     def evaluate(self, split, *, image_size, batch_size, shard, num_classes, **_):
-        """As `Records.evaluate`, over `split.images` images of class 0 on."""
+        """As `Files.evaluate`, over `split.images` images of class 0 on."""
         images = _random_images(batch_size, image_size)
         labels = tf.range(batch_size) % num_classes
         mine = split.images // shard.count + (shard.index < split.images % shard.count)
@@ -56,14 +56,15 @@ def open_source(
     num_classes: int,
     minival_shards: float,
     num_train_images: int | None,
-) -> Records | Fake:
-    """Finds a dataset, writing the digits first if need be, and reads one record each.
+) -> Files | Fake:
+    """Finds a dataset, writing the digits first if need be, and tries some images.
 
     Args:
-        dataset: "digits", "imagenet" (any TFRecords in its schema) or "fake".
-        data_dir: folder of the records; None takes the digits' cache.
+        dataset: "digits", "imagenet" (any TFRecords in its schema), "folder" (of
+            images by class) or "fake".
+        data_dir: folder of the records or images; None takes the digits' cache.
         num_classes: labels run from 1 to this.
-        minival_shards: see `tfrecord.open_splits`.
+        minival_shards: see `tfrecord.open_splits` and `image_files.open_splits`.
         num_train_images: see `tfrecord.open_splits`.
 
     Raises:
@@ -75,6 +76,13 @@ def open_source(
         return Fake(
             tfrecord.Splits(train, None, tfrecord.Split("validation", (), 1024))
         )
+    if dataset == "folder":
+        splits = image_files.open_splits(
+            data_dir, num_classes=num_classes, minival_images=minival_shards
+        )
+        for split in filter(None, (splits.train, splits.validation)):
+            image_files.check_first_images(split)
+        return Files(splits)
     if dataset == "digits":
         data_dir = data_dir or digits.default_dir()
         digits.prepare(data_dir)
@@ -83,7 +91,7 @@ def open_source(
     )
     for split in (splits.train, splits.validation):
         tfrecord.check_first_record(split, num_classes=num_classes)
-    return Records(splits)
+    return Files(splits)
 
 
 def _random_images(batch_size: int, image_size: int) -> tf.Tensor:

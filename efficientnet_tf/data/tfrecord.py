@@ -15,6 +15,7 @@ import tensorflow as tf
 IMAGENET_TRAIN_SHARDS, IMAGENET_TRAIN_IMAGES = 1024, 1_281_167
 IMAGENET_VALIDATION_SHARDS, IMAGENET_VALIDATION_IMAGES = 128, 50_000
 
+_READERS = 16  # files read in turn; fixed, because it decides the order
 _FEATURES = {
     "image/encoded": tf.io.FixedLenFeature([], tf.string),
     "image/class/label": tf.io.FixedLenFeature([], tf.int64),
@@ -23,18 +24,34 @@ _FEATURES = {
 
 @dataclasses.dataclass(frozen=True)
 class Split:
-    """A set of record files and the number of images in them."""
+    """A set of files and the number of images in them; here, of record files."""
 
     name: str
     files: tuple[str, ...]
     images: int
 
+    def records(self, files: tf.data.Dataset) -> tf.data.Dataset:
+        """A string scalar for each image in some of the files; cheap to skip."""
+        return files.interleave(
+            tf.data.TFRecordDataset,
+            cycle_length=_READERS,
+            num_parallel_calls=tf.data.AUTOTUNE,
+            deterministic=True,
+        )
+
+    def example(self, record: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """One of `records`' image bytes (string scalar) and label (int64, from 1)."""
+        return parse(record)
+
 
 @dataclasses.dataclass(frozen=True)
 class Splits:
-    """The disjoint parts of a dataset; `minival` is None where nothing is held out."""
+    """The disjoint parts of a dataset; `minival` is None where nothing is held out.
 
-    train: Split
+    `train` is None where there is nothing to train on.
+    """
+
+    train: Split | None
     minival: Split | None
     validation: Split
 
@@ -55,7 +72,7 @@ def open_splits(
         ValueError: if files are missing, damaged, or too few to hold any out.
     """
     train_files = _files(data_dir, "train")
-    held_out = _held_out(minival_shards, len(train_files))
+    held_out = number_held_out(minival_shards, len(train_files), unit="shards")
     minival_files, kept_files = train_files[:held_out], train_files[held_out:]
     validation_files = _files(data_dir, "validation")
     shards = (len(train_files), len(validation_files))
@@ -92,15 +109,20 @@ def _files(data_dir: str, split: str) -> tuple[str, ...]:
     return found
 
 
-def _held_out(minival_shards: float, shards: int) -> int:
+def number_held_out(minival_shards: float, total: int, *, unit: str) -> int:
+    """How many of `total` shards or images, the `unit`, the setting holds out.
+
+    Raises:
+        ValueError: if that leaves none.
+    """
     if minival_shards == 0:
         return 0
     fraction = minival_shards < 1
-    held_out = max(1, round(minival_shards * shards)) if fraction else minival_shards
-    if held_out >= shards:
+    held_out = max(1, round(minival_shards * total)) if fraction else minival_shards
+    if held_out >= total:
         raise ValueError(
-            f"minival_shards={minival_shards:g} leaves nothing of {shards} train "
-            "shards to train on; allowed is 0 (hold nothing out) or fewer shards"
+            f"minival_shards={minival_shards:g} leaves nothing of {total} train {unit} "
+            f"to train on; allowed is 0 (hold nothing out) or fewer {unit}"
         )
     return int(held_out)
 

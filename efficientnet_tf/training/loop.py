@@ -9,8 +9,10 @@ import orbit
 import tensorflow as tf
 
 from efficientnet_tf import config as config_lib
-from efficientnet_tf.data import sources, tfrecord
+from efficientnet_tf.data import folder, sources, tfrecord
 from efficientnet_tf.training import build, devices, progress, run_dir, state
+from efficientnet_tf.weights import reading
+from efficientnet_tf.weights.checkpoint import Checkpoint
 
 
 def train(
@@ -42,21 +44,25 @@ def train(
     """
     build.check_batch_sizes(config, strategy)
     source = build.open_source(config)
+    if source.splits.train is None:
+        raise ValueError(
+            f"data_dir={config.data_dir}: no train folder; {folder.TRAINING_LAYOUT}"
+        )
     run_dir.check_config(model_dir, config)
     policy = devices.configure_numerics(strategy, config.precision)
     evaluations = state.Evaluations()
-    is_fresh = run_dir.latest_checkpoint(model_dir) is None
     with strategy.scope():
+        model = _initial_model(config, model_dir=model_dir, policy=policy)
         run_state = build.train_state(
             config,
             train_images=source.splits.train.images,
-            policy=policy,
+            model=model,
             evaluations=evaluations,
-            weights=config.weights if is_fresh else None,
         )
         checkpoints = run_dir.Checkpoints(model_dir, run_state)
         checkpoints.restore()
     run_dir.write_config(model_dir, config)
+    run_dir.write_passport(model_dir, model.passport)
     run = _Run(config, model_dir, strategy, source, run_state, checkpoints, validate)
     result = {"finished": run.to_the_end(), "step": run.step}
     if not (result["finished"] and validate):
@@ -66,12 +72,22 @@ def train(
     )
 
 
+def _initial_model(config: config_lib.Config, *, model_dir: str, policy: str):
+    """The model before a checkpoint is restored: pretrained only in a new run."""
+    if config.weights and run_dir.latest_checkpoint(model_dir) is None:
+        checkpoint = reading.open_source(
+            config.weights, config.variant, ema=config.weights_ema
+        )
+        return build.pretrained_model(config, checkpoint, policy=policy)
+    return build.model(config, policy=policy, variant=run_dir.read_variant(model_dir))
+
+
 def evaluate(
     config: config_lib.Config,
     *,
     model_dir: str,
     strategy: tf.distribute.Strategy,
-    source: sources.Records | sources.Fake | None = None,
+    source: sources.Files | sources.Fake | None = None,
 ) -> dict:
     """Scores a run's best weights, else its latest, on the validation data.
 
@@ -90,22 +106,57 @@ def evaluate(
     source = source or build.open_source(config)
     policy = devices.configure_numerics(strategy, config.precision)
     with strategy.scope():
-        model = build.model(config, policy=policy)
+        variant = run_dir.read_variant(model_dir)
+        model = build.model(config, policy=policy, variant=variant)
         state.restore_inference(model, path)
-    split = source.splits.validation
     step = int(path.rsplit("-", 1)[1])
+    summary_dir = f"{model_dir}/{source.splits.validation.name}"
+    scores = _validate(config, model, source, strategy, step, summary_dir)
+    train_split = source.splits.train
+    # A folder may hold validation images alone.
+    train_images = math.nan if train_split is None else train_split.images
+    epoch = step * config.train_batch_size / train_images
+    run_dir.append_metrics(model_dir, "eval", step=step, epoch=epoch, **scores)
+    return scores | {"checkpoint": path}
+
+
+def evaluate_weights(
+    config: config_lib.Config,
+    checkpoint: Checkpoint,
+    *,
+    strategy: tf.distribute.Strategy,
+) -> dict:
+    """Scores weights from outside on the validation data; writes nothing.
+
+    Args:
+        config: says how the images are prepared.
+        checkpoint: from `reading.open_source`.
+        strategy: from `devices.make_strategy`.
+
+    Returns:
+        As `evaluate`, without "checkpoint"; "weights" is where they come from.
+    """
+    build.check_batch_sizes(config, strategy)
+    source = build.open_source(config)
+    policy = devices.configure_numerics(strategy, config.precision)
+    with strategy.scope():
+        model = build.pretrained_model(config, checkpoint, policy=policy)
+    scores = _validate(config, model, source, strategy, 0, None)
+    return scores | {"weights": checkpoint.source}
+
+
+def _validate(config, model, source, strategy, step, summary_dir) -> dict:
+    """A model's scores on the validation split."""
+    split = source.splits.validation
     controller = orbit.Controller(
         global_step=tf.Variable(step, dtype=tf.int64),
         evaluator=build.evaluator(
             config, model, state.by_path(model.weights), source, split, strategy
         ),
         strategy=strategy,
-        eval_summary_dir=f"{model_dir}/{split.name}",
+        eval_summary_dir=summary_dir,
     )
-    scores = _score(controller, config, split)
-    epoch = step * config.train_batch_size / source.splits.train.images
-    run_dir.append_metrics(model_dir, "eval", step=step, epoch=epoch, **scores)
-    return scores | {"checkpoint": path}
+    return _score(controller, config, split)
 
 
 def _score(

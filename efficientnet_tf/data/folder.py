@@ -1,0 +1,145 @@
+"""Folders of images, one folder a class: finding and counting, without TensorFlow.
+
+`DIR/train/CLASS/*` and `DIR/val/CLASS/*` (or `validation`, or `test`), or `DIR/CLASS/*`
+to evaluate alone. Classes are the sorted names; hidden files and folders are ignored.
+"""
+
+import dataclasses
+import os
+from collections.abc import Iterable
+
+TRAINING_LAYOUT = "training wants DIR/train/CLASS/* and DIR/val/CLASS/*"
+_VALIDATION = ("val", "validation", "test")  # the first that is there
+_SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png")  # what TensorFlow decodes
+# Fewer images than a user believes to train on would be worse than an error.
+_OTHER_SUFFIXES = (
+    *(".avif", ".dng", ".heic", ".heif", ".ico", ".jfif", ".jp2", ".jpe", ".jxl"),
+    *(".pbm", ".pgm", ".pnm", ".ppm", ".psd", ".svg", ".tga", ".tif", ".tiff"),
+    ".webp",
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Layout:
+    """The folders of the splits; `train` is None where there is none."""
+
+    train: str | None
+    validation: str
+    classes: tuple[str, ...]
+
+
+def find_layout(data_dir: str, *, num_classes: int | None = None) -> Layout:
+    """Finds the splits and the classes of a folder; looks at no file.
+
+    Args:
+        data_dir: local folder.
+        num_classes: how many classes there have to be; None takes any number.
+
+    Raises:
+        ValueError: naming what is missing, or what does not agree.
+    """
+    if "://" in data_dir:
+        raise ValueError(
+            f"data_dir={data_dir}: folder data sets are read from local disks; write "
+            "TFRecords for gs://"
+        )
+    root = data_dir.rstrip("/")
+    # A class may be called train too; but a split holds folders.
+    splits = {
+        name: f"{root}/{name}"
+        for name in _folders(root)
+        if name in ("train", *_VALIDATION) and _folders(f"{root}/{name}")
+    }
+    names = [name for name in _VALIDATION if name in splits]
+    if "train" in splits and not names:
+        raise ValueError(
+            f"data_dir={data_dir}: no class folders in {', '.join(_VALIDATION)} beside "
+            f"train; {TRAINING_LAYOUT}"
+        )
+    validation = splits[names[0]] if names else root
+    layout = Layout(splits.get("train"), validation, _folders(validation))
+    _check_classes(data_dir, layout, num_classes)
+    return layout
+
+
+def _check_classes(data_dir: str, layout: Layout, num_classes: int | None) -> None:
+    classes = set(layout.classes)
+    if not classes:
+        raise ValueError(f"data_dir={data_dir}: no class folders; {TRAINING_LAYOUT}")
+    in_train = classes if layout.train is None else set(_folders(layout.train))
+    if classes != in_train:
+        name = min(classes ^ in_train)
+        there, missing = layout.train, layout.validation
+        if name in classes:
+            there, missing = missing, there
+        raise ValueError(
+            f"data_dir={data_dir}: class {name!r} is in {os.path.basename(there)} but "
+            f"not in {os.path.basename(missing)}; both need the same classes"
+        )
+    if num_classes not in (None, len(classes)):
+        raise ValueError(
+            f"num_classes={num_classes}: data_dir={data_dir} holds {len(classes)} "
+            "class folders; the two must agree"
+        )
+
+
+def list_images(split_dir: str, classes: Iterable[str]) -> tuple[str, ...]:
+    """The paths of a split's images, sorted within each class.
+
+    Raises:
+        ValueError: naming a class without images or an image that cannot be decoded.
+    """
+    return tuple(path for name in classes for path in _images(f"{split_dir}/{name}"))
+
+
+def _images(class_dir: str) -> list[str]:
+    names = []
+    for name in _entries(class_dir, folders=False):
+        suffix = os.path.splitext(name)[1].lower()
+        if suffix in _OTHER_SUFFIXES:
+            raise ValueError(
+                f"{class_dir}/{name} cannot be read; allowed is {', '.join(_SUFFIXES)}"
+            )
+        if suffix in _SUFFIXES:
+            names.append(name)
+    if not names:
+        raise ValueError(
+            f"{class_dir} holds no images ({', '.join(_SUFFIXES)}); each folder beside "
+            f"it is a class, and {TRAINING_LAYOUT}"
+        )
+    return [f"{class_dir}/{name}" for name in names]
+
+
+def hold_out(
+    files: tuple[str, ...], count: int
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Takes `count` files at even distances, so that each class gives its share.
+
+    Returns:
+        The files taken and the others, both in order.
+    """
+    total = len(files)
+    taken = {(2 * i + 1) * total // (2 * count) for i in range(count)}
+    return (
+        tuple(file for i, file in enumerate(files) if i in taken),
+        tuple(file for i, file in enumerate(files) if i not in taken),
+    )
+
+
+def _folders(path: str) -> tuple[str, ...]:
+    return _entries(path, folders=True)
+
+
+def _entries(path: str, *, folders: bool) -> tuple[str, ...]:
+    """The sorted names of a folder's folders, or of all else; none that is hidden."""
+    try:
+        with os.scandir(path) as entries:
+            return tuple(
+                sorted(
+                    entry.name
+                    for entry in entries
+                    if entry.is_dir() == folders and not entry.name.startswith(".")
+                )
+            )
+    except OSError as error:
+        raise ValueError(f"data_dir={path}: {error.strerror}") from None
