@@ -9,10 +9,16 @@ __version__ = "0.1.0"
 
 _HOME = {
     "blocks": ("BlockArgs", "decode_block", "encode_block"),
-    "variants": ("Variant", "expand", "get_variant", "list_variants"),
+    "variants": ("Variant", "get_variant", "list_variants"),
+    "expansion": ("expand",),
     "counting": ("count",),
     "models.efficientnet": ("EfficientNet",),
-    "models.applications": tuple(f"EfficientNetB{i}" for i in range(8)),
+    "models.applications": (
+        *(f"EfficientNetB{i}" for i in range(8)),
+        *(f"EfficientNetV2{i}" for i in ("B0", "B1", "B2", "B3", "S", "M", "L")),
+    ),
+    "models.pretrained": ("load_weights",),
+    "weights.writing": ("save_weights",),
     "training.optimizer": ("RMSprop", "LearningRate", "learning_rate"),
     "training.ema": ("ExponentialMovingAverage",),
 }

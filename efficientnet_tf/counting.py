@@ -1,13 +1,13 @@
 """Parameters and multiply-accumulates of a variant, by arithmetic alone.
 
 One multiply-accumulate counts once (the paper prints these as FLOPS): convolutions, the
-squeeze-excite 1x1 convolutions and the classifier. Normalisation, activations and
-pooling count nothing, as in the paper.
+squeeze-excite 1x1 convolutions, the routing and mixing of conditional kernels and the
+classifier. Normalisation, activations and pooling count nothing, as in the paper.
 """
 
 import dataclasses
 
-from efficientnet_tf import variants
+from efficientnet_tf import expansion, variants
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,7 +33,8 @@ class Count:
 def count(
     variant: str | variants.Variant,
     *,
-    image_size: int | None = None,
+    image_size: int | tuple[int, int] | None = None,
+    channels: int = 3,
     classes: int = 1000,
     include_top: bool = True,
 ) -> Count:
@@ -41,52 +42,126 @@ def count(
 
     Args:
         variant: a name or a `Variant`.
-        image_size: height and width in pixels; None takes the variant's resolution.
+        image_size: height and width in pixels, or one number for both; None takes the
+            variant's resolution.
+        channels: of the input.
         classes: outputs of the classifier.
         include_top: whether the classifier counts.
 
     Returns:
         `.params`, `.trainable_params` and `.macs` (for one image).
+
+    Raises:
+        ValueError: for an unknown variant or a size below 1.
     """
     variant = variants.get_variant(variant)
-    network = variants.expand(variant)
-    size = variant.resolution if image_size is None else image_size
-    if size < 1:
-        raise ValueError(f"image_size={size} is not a positive number of pixels")
-    rows = columns = _strided(size, 2)
-    total = _conv(3, 3, network.stem_filters, rows * columns)
+    network = expansion.expand(variant)
+    size = _size(variant.resolution if image_size is None else image_size)
+    size = _strided(size, (2, 2))
+    total = _conv(network.stem_kernel, channels, network.stem_filters, size)
+    if network.stem_pool:
+        size = _strided(size, (2, 2))
     for block in network.blocks:
-        expansion_pixels = rows * columns
-        rows = _strided(rows, block.strides[0])
-        columns = _strided(columns, block.strides[1])
-        total += _block(block, expansion_pixels, rows * columns)
-    last_filters = network.blocks[-1].output_filters
-    total += _conv(1, last_filters, network.head_filters, rows * columns)
+        total += _COUNTERS[block.kind](block, size)
+        size = _strided(size, block.strides)
+    if network.head_filters:
+        last_filters = network.blocks[-1].output_filters
+        total += _conv(1, last_filters, network.head_filters, size)
     if include_top:
-        weights = network.head_filters * classes
-        total += Count(trainable_params=weights + classes, macs=weights)
+        total += _dense(network.feature_filters, classes)
     return total
 
 
-def _block(block: variants.Block, expansion_pixels: int, pixels: int) -> Count:
-    filters = block.expanded_filters
+def _mbconv(block: expansion.Block, size: "_Size") -> Count:
+    filters, experts = block.expanded_filters, block.experts
+    strided = _strided(size, block.strides)
+    total = _dense(block.input_filters, experts) if experts else Count()
+    if block.expand_ratio != 1:
+        total += _conv(1, block.input_filters, filters, size, experts=experts)
+    # Depthwise: each filter has one input.
+    total += _conv(block.kernel_size, 1, filters, strided, experts=experts)
+    total += _squeeze_excite(block)
+    return total + _conv(1, filters, block.output_filters, strided, experts=experts)
+
+
+def _edge(block: expansion.Block, size: "_Size") -> Count:
     total = Count()
     if block.expand_ratio != 1:
-        total += _conv(1, block.input_filters, filters, expansion_pixels)
-    total += _conv(block.kernel_size, 1, filters, pixels)  # depthwise: 1 input each
-    if block.se_filters:
-        weights = 2 * filters * block.se_filters
-        biases = block.se_filters + filters
-        total += Count(trainable_params=weights + biases, macs=weights)
-    return total + _conv(1, filters, block.output_filters, pixels)
+        filters = block.expanded_filters
+        total += _conv(block.kernel_size, block.input_filters, filters, size)
+    strided = _strided(size, block.strides)
+    return total + _conv(1, block.expanded_filters, block.output_filters, strided)
 
 
-def _conv(kernel_size: int, inputs: int, outputs: int, pixels: int) -> Count:
-    """A bias-free convolution and the batch normalisation behind it."""
+def _fused(block: expansion.Block, size: "_Size") -> Count:
+    size = _strided(size, block.strides)
+    total = _squeeze_excite(block)
+    if block.expand_ratio == 1:
+        filters = block.output_filters
+        return total + _conv(block.kernel_size, block.input_filters, filters, size)
+    filters = block.expanded_filters
+    total += _conv(block.kernel_size, block.input_filters, filters, size)
+    return total + _conv(1, filters, block.output_filters, size)
+
+
+def _bottleneck(block: expansion.Block, size: "_Size") -> Count:
+    filters = block.expanded_filters
+    strided = _strided(size, block.strides)
+    reduced = strided if block.kind == "bottleneck_v1" else size
+    total = _conv(1, block.input_filters, filters, reduced)
+    total += _conv(block.kernel_size, filters, filters, strided)
+    total += _conv(1, filters, block.output_filters, strided)
+    if block.projects_shortcut:
+        total += _conv(1, block.input_filters, block.output_filters, strided)
+    return total
+
+
+_COUNTERS = {
+    "mbconv": _mbconv,
+    "edge": _edge,
+    "fused": _fused,
+    "separable": _mbconv,
+    "bottleneck": _bottleneck,
+    "bottleneck_v1": _bottleneck,
+}
+
+
+def _squeeze_excite(block: expansion.Block) -> Count:
+    if not block.se_filters:
+        return Count()
+    return _dense(block.expanded_filters, block.se_filters) + _dense(
+        block.se_filters, block.expanded_filters
+    )
+
+
+def _dense(inputs: int, outputs: int) -> Count:
+    return Count(trainable_params=(inputs + 1) * outputs, macs=inputs * outputs)
+
+
+def _conv(kernel_size, inputs, outputs, size: "_Size", *, experts: int = 0) -> Count:
+    """A bias-free convolution and the batch normalisation behind it.
+
+    With experts, each image's kernel is a mixture of theirs.
+    """
     weights = kernel_size * kernel_size * inputs * outputs
-    return Count(weights + 2 * outputs, 2 * outputs, weights * pixels)
+    mixing = weights * experts
+    return Count(
+        weights * max(1, experts) + 2 * outputs,
+        2 * outputs,
+        weights * size[0] * size[1] + mixing,
+    )
 
 
-def _strided(size: int, stride: int) -> int:
-    """Output size under SAME padding."""
-    return -(-size // stride)
+_Size = tuple[int, int]  # rows and columns
+
+
+def _size(image_size: int | _Size) -> _Size:
+    size = (image_size,) * 2 if isinstance(image_size, int) else tuple(image_size)
+    if len(size) != 2 or min(size) < 1:
+        raise ValueError(f"image_size={image_size} is not a positive number of pixels")
+    return size
+
+
+def _strided(size: _Size, strides: tuple[int, int]) -> _Size:
+    """Output size of a padded convolution or pooling."""
+    return -(-size[0] // strides[0]), -(-size[1] // strides[1])

@@ -1,16 +1,63 @@
-"""The family as a table, and its expansion into concrete blocks by compound scaling.
+"""The families as tables; `expansion.py` makes networks of their rows.
 
-Widths, depths, resolutions and dropout: paper section 4 and appendix, and
-`efficientnet_params` in tensorflow/tpu efficientnet_builder.py for b8 and l2.
+Block strings are those of `blocks.py`; what `c` and `f` build is said at
+`expansion.KINDS`.
 """
 
 import dataclasses
 import difflib
-import fractions
-import math
-import string
 
-from efficientnet_tf import blocks
+
+@dataclasses.dataclass(frozen=True)
+class Pixels:
+    """How images are made ready: (x - mean) / stddev, in units of [0, 255], RGB."""
+
+    mean: tuple[float, float, float]
+    stddev: tuple[float, float, float]
+    resize: str = "bicubic"  # or bilinear
+
+
+# ImageNet's statistics; tensorflow/tpu efficientnet_builder.py.
+IMAGENET_PIXELS = Pixels((123.675, 116.28, 103.53), (58.395, 57.12, 57.375))
+# tensorflow/tpu: MEAN_RGB of lite/, edgetpu/ (both bilinear) and condconv/.
+_LITE_PIXELS = Pixels((127.0,) * 3, (128.0,) * 3, "bilinear")
+_CONDCONV_PIXELS = Pixels((127.0,) * 3, (128.0,) * 3)
+_V2_PIXELS = Pixels((128.0,) * 3, (128.0,) * 3)  # keras.applications efficientnet_v2.py
+MOBILENET_PIXELS = Pixels((127.5,) * 3, (127.5,) * 3)  # "tf" mode of keras
+CAFFE_PIXELS = Pixels((123.68, 116.779, 103.939), (1.0,) * 3)  # "caffe" mode, as RGB
+
+
+@dataclasses.dataclass(frozen=True)
+class Variant:
+    """A network before scaling, and how far it is scaled."""
+
+    name: str
+    width: float  # multiplies every filter count
+    depth: float  # multiplies every repeat count
+    resolution: int  # input height and width in pixels
+    dropout: float  # before the classifier
+    blocks: tuple[str, ...]
+    stem_filters: int = 32
+    stem_kernel: int = 3
+    stem_pool: bool = False  # a 3x3 max pooling of stride 2 behind the stem
+    head_filters: int = 1280  # 0: no convolution between blocks and pooling
+    head_shrinks: bool = True  # whether a width below 1 scales the head
+    scale_ends: bool = True  # stem, head, first and last stage's repeats; Lite: not
+    survival_prob: float = 0.8  # of the last block; stochastic depth, paper section 5.2
+    activation: str = "swish"
+    experts: int = 0  # kernels that a `cc` block mixes
+    divisor: int = 8
+    keep_90_percent: bool = True  # rounding never takes more than a tenth of a width
+    padding: str = "same"  # or symmetric, as PyTorch pads: both sides alike
+    batch_norm_momentum: float = 0.99
+    batch_norm_epsilon: float = 1e-3
+    pixels: Pixels = IMAGENET_PIXELS
+
+
+def _rows(prefix: str, table: dict[str, tuple], **common) -> list[Variant]:
+    """Variants of one family: name -> (width, depth, resolution, dropout)."""
+    return [Variant(f"{prefix}{name}", *row, **common) for name, row in table.items()]
+
 
 # Paper table 1; the squeeze-excite ratio is of the block's input filters.
 B0_BLOCKS = (
@@ -23,82 +70,258 @@ B0_BLOCKS = (
     "r1_k3_s11_e6_i192_o320_se0.25",
 )
 
+# Paper section 4 and appendix; efficientnet_builder.py in tensorflow/tpu for b8 and l2.
+_V1 = _rows(
+    "efficientnet-",
+    {
+        "b0": (1.0, 1.0, 224, 0.2),
+        "b1": (1.0, 1.1, 240, 0.2),
+        "b2": (1.1, 1.2, 260, 0.3),
+        "b3": (1.2, 1.4, 300, 0.3),
+        "b4": (1.4, 1.8, 380, 0.4),
+        "b5": (1.6, 2.2, 456, 0.4),
+        "b6": (1.8, 2.6, 528, 0.5),
+        "b7": (2.0, 3.1, 600, 0.5),
+        "b8": (2.2, 3.6, 672, 0.5),
+        "l2-475": (4.3, 5.3, 475, 0.5),
+        "l2": (4.3, 5.3, 800, 0.5),
+    },
+    blocks=B0_BLOCKS,
+)
 
-@dataclasses.dataclass(frozen=True)
-class Variant:
-    """A member of the family: how far the baseline is scaled, and the baseline."""
+# lite/efficientnet_lite_builder.py in tensorflow/tpu.
+_LITE = _rows(
+    "efficientnet-lite",
+    {
+        "0": (1.0, 1.0, 224, 0.2),
+        "1": (1.0, 1.1, 240, 0.2),
+        "2": (1.1, 1.2, 260, 0.3),
+        "3": (1.2, 1.4, 280, 0.3),
+        "4": (1.4, 1.8, 300, 0.3),
+    },
+    blocks=tuple(block.removesuffix("_se0.25") for block in B0_BLOCKS),
+    scale_ends=False,
+    activation="relu6",
+    pixels=_LITE_PIXELS,
+)
 
-    name: str
-    width: float  # multiplies every filter count
-    depth: float  # multiplies every repeat count
-    resolution: int  # input height and width in pixels
-    dropout: float  # before the classifier
-    blocks: tuple[str, ...] = B0_BLOCKS
-    stem_filters: int = 32
-    head_filters: int = 1280
-    survival_prob: float = 0.8  # of the last block; stochastic depth, paper section 5.2
-    activation: str = "swish"
-    divisor: int = 8
+# edgetpu/efficientnet_edgetpu_builder.py in tensorflow/tpu.
+_EDGETPU = _rows(
+    "efficientnet-edgetpu-",
+    {
+        "s": (1.0, 1.0, 224, 0.2),
+        "m": (1.0, 1.1, 240, 0.2),
+        "l": (1.2, 1.4, 300, 0.3),
+    },
+    blocks=(
+        "r1_k3_s11_e4_i24_o24_c1_noskip",
+        "r2_k3_s22_e8_i24_o32_c1",
+        "r4_k3_s22_e8_i32_o48_c1",
+        "r5_k5_s22_e8_i48_o96",
+        "r4_k5_s11_e8_i96_o144",
+        "r2_k5_s22_e8_i144_o192",
+    ),
+    activation="relu",
+    pixels=_LITE_PIXELS,
+)
+
+# condconv/efficientnet_condconv_builder.py in tensorflow/tpu.
+_CONDCONV_BLOCKS = B0_BLOCKS[:4] + tuple(f"{block}_cc" for block in B0_BLOCKS[4:])
+_CONDCONV = [
+    Variant(
+        f"efficientnet-condconv-b0-{name}",
+        1.0,
+        depth,
+        224,
+        0.25,
+        _CONDCONV_BLOCKS,
+        experts=experts,
+        pixels=_CONDCONV_PIXELS,
+    )
+    for name, depth, experts in (("4e", 1.0, 4), ("8e", 1.0, 8), ("8e-depth", 1.1, 8))
+]
+
+# efficientnetv2/effnetv2_configs.py in google/automl, whose c1 is our f1.
+_V2_COMMON = {"keep_90_percent": False, "batch_norm_momentum": 0.9}
+_V2_BASE = _rows(
+    "efficientnetv2-",
+    {
+        "b0": (1.0, 1.0, 224, 0.2),
+        "b1": (1.0, 1.1, 240, 0.2),
+        "b2": (1.1, 1.2, 260, 0.3),
+        "b3": (1.2, 1.4, 300, 0.3),
+    },
+    blocks=(
+        "r1_k3_s11_e1_i32_o16_f1",
+        "r2_k3_s22_e4_i16_o32_f1",
+        "r2_k3_s22_e4_i32_o48_f1",
+        "r3_k3_s22_e4_i48_o96_se0.25",
+        "r5_k3_s11_e6_i96_o112_se0.25",
+        "r8_k3_s22_e6_i112_o192_se0.25",
+    ),
+    **_V2_COMMON,
+)
 
 
-@dataclasses.dataclass(frozen=True)
-class Block:
-    """One concrete inverted-residual block, after scaling."""
+def _v2(name, resolution, dropout, repeats, filters) -> Variant:
+    """A larger EfficientNetV2: repeats of its stages and their filters, stem first."""
+    layouts = (
+        "s11_e1_{}_f1",
+        "s22_e4_{}_f1",
+        "s22_e4_{}_f1",
+        "s22_e4_{}_se0.25",
+        "s11_e6_{}_se0.25",
+        "s22_e6_{}_se0.25",
+        "s11_e6_{}_se0.25",
+    )
+    stages = zip(layouts, repeats, filters[:-1], filters[1:], strict=False)
+    return Variant(
+        f"efficientnetv2-{name}",
+        1.0,
+        1.0,
+        resolution,
+        dropout,
+        tuple(f"r{r}_k3_" + layout.format(f"i{i}_o{o}") for layout, r, i, o in stages),
+        stem_filters=filters[0],
+        pixels=_V2_PIXELS,
+        **_V2_COMMON,
+    )
 
-    name: str  # "block2a": stage from 1, repeat from a, as in keras.applications
-    kernel_size: int
-    strides: tuple[int, int]
-    input_filters: int
-    output_filters: int
-    expand_ratio: int
-    se_filters: int  # 0: no squeeze-excite
-    skip: bool  # adds its input to its output
-    drop_rate: float  # of stochastic depth
-    activation: str
 
-    @property
-    def expanded_filters(self) -> int:
-        return self.input_filters * self.expand_ratio
+_V2_LARGE = [
+    _v2("s", 384, 0.2, (2, 4, 4, 6, 9, 15), (24, 24, 48, 64, 128, 160, 256)),
+    _v2("m", 480, 0.3, (3, 5, 5, 7, 14, 18, 5), (24, 24, 48, 80, 160, 176, 304, 512)),
+    _v2("l", 480, 0.4, (4, 7, 7, 10, 19, 25, 7), (32, 32, 64, 96, 192, 224, 384, 640)),
+    _v2("xl", 512, 0.4, (4, 8, 8, 16, 24, 32, 8), (32, 32, 64, 96, 192, 256, 512, 640)),
+]
+
+# arXiv 1704.04861 table 1 and arXiv 1801.04381 table 2; dropout, batch norm and pixels
+# as in tensorflow/models research/slim.
+_MOBILENETS = [
+    Variant(
+        "mobilenet-v1",
+        1.0,
+        1.0,
+        224,
+        0.001,
+        (
+            "r1_k3_s11_e1_i32_o64_c2",
+            "r2_k3_s22_e1_i64_o128_c2",
+            "r2_k3_s22_e1_i128_o256_c2",
+            "r6_k3_s22_e1_i256_o512_c2",
+            "r2_k3_s22_e1_i512_o1024_c2",
+        ),
+        head_filters=0,
+        survival_prob=1.0,
+        activation="relu6",
+        pixels=MOBILENET_PIXELS,
+    ),
+    Variant(
+        "mobilenet-v2",
+        1.0,
+        1.0,
+        224,
+        0.2,
+        (
+            "r1_k3_s11_e1_i32_o16",
+            "r2_k3_s22_e6_i16_o24",
+            "r3_k3_s22_e6_i24_o32",
+            "r4_k3_s22_e6_i32_o64",
+            "r3_k3_s11_e6_i64_o96",
+            "r3_k3_s22_e6_i96_o160",
+            "r1_k3_s11_e6_i160_o320",
+        ),
+        head_shrinks=False,
+        survival_prob=1.0,
+        activation="relu6",
+        batch_norm_momentum=0.999,
+        pixels=MOBILENET_PIXELS,
+    ),
+]
 
 
-@dataclasses.dataclass(frozen=True)
-class Expansion:
-    """A scaled network: the stem's and the head's filters and the blocks between."""
+def _resnet(name, repeats, *, conv_type, **kwargs) -> Variant:
+    """ArXiv 1512.03385 table 1."""
+    stages = zip(repeats, ("11", "22", "22", "22"), (64, 256, 512, 1024), strict=True)
+    outputs = (256, 512, 1024, 2048)
+    return Variant(
+        name,
+        1.0,
+        1.0,
+        224,
+        0.0,
+        tuple(
+            f"r{r}_k3_s{s}_e4_i{i}_o{o}_c{conv_type}"
+            for (r, s, i), o in zip(stages, outputs, strict=True)
+        ),
+        stem_filters=64,
+        stem_kernel=7,
+        stem_pool=True,
+        head_filters=0,
+        survival_prob=1.0,
+        activation="relu",
+        padding="symmetric",
+        batch_norm_momentum=0.9,
+        **kwargs,
+    )
 
-    stem_filters: int
-    blocks: tuple[Block, ...]
-    head_filters: int
-    activation: str
 
-    def __iter__(self):
-        return iter(self.blocks)
+_RESNET_DEPTHS = {"resnet-50": (3, 4, 6, 3), "resnet-152": (3, 8, 36, 3)}
+_RESNETS = [
+    # v1.5 strides in the 3x3 convolution; epsilon as in PyTorch, whose weights fit.
+    *(
+        _resnet(name, repeats, conv_type=3, batch_norm_epsilon=1e-5)
+        for name, repeats in _RESNET_DEPTHS.items()
+    ),
+    # v1, the one whose weights keras.applications has.
+    *(
+        _resnet(
+            f"{name}-v1",
+            repeats,
+            conv_type=4,
+            batch_norm_epsilon=1.001e-5,
+            pixels=CAFFE_PIXELS,
+        )
+        for name, repeats in _RESNET_DEPTHS.items()
+    ),
+]
 
-    def __len__(self) -> int:
-        return len(self.blocks)
-
-    def __getitem__(self, index):
-        return self.blocks[index]
-
+# Every kind of MBConv in 0.1 million parameters, for tests and CI.
+_TEST = Variant(
+    "efficientnet-test",
+    1.0,
+    1.0,
+    32,
+    0.2,
+    (
+        "r1_k3_s11_e1_i8_o8_se0.25",
+        "r2_k3_s22_e4_i8_o16_se0.25",
+        "r1_k5_s22_e4_i16_o24_se0.25",
+        "r1_k3_s22_e6_i24_o32_se0.25",
+        "r2_k5_s22_e6_i32_o40_se0.25",
+    ),
+    stem_filters=8,
+    head_filters=128,
+)
 
 _VARIANTS = {
     variant.name: variant
     for variant in (
-        Variant("efficientnet-b0", 1.0, 1.0, 224, 0.2),
-        Variant("efficientnet-b1", 1.0, 1.1, 240, 0.2),
-        Variant("efficientnet-b2", 1.1, 1.2, 260, 0.3),
-        Variant("efficientnet-b3", 1.2, 1.4, 300, 0.3),
-        Variant("efficientnet-b4", 1.4, 1.8, 380, 0.4),
-        Variant("efficientnet-b5", 1.6, 2.2, 456, 0.4),
-        Variant("efficientnet-b6", 1.8, 2.6, 528, 0.5),
-        Variant("efficientnet-b7", 2.0, 3.1, 600, 0.5),
-        Variant("efficientnet-b8", 2.2, 3.6, 672, 0.5),
-        Variant("efficientnet-l2", 4.3, 5.3, 800, 0.5),
+        *_V1,
+        *_LITE,
+        *_EDGETPU,
+        *_CONDCONV,
+        *_V2_BASE,
+        *_V2_LARGE,
+        *_MOBILENETS,
+        *_RESNETS,
+        _TEST,
     )
 }
 
 
 def list_variants() -> list[str]:
-    """Every name that `get_variant` knows, in order of size."""
+    """Every name that `get_variant` knows, family by family, in order of size."""
     return list(_VARIANTS)
 
 
@@ -112,108 +335,10 @@ def get_variant(variant: str | Variant) -> Variant:
         return variant
     if variant in _VARIANTS:
         return _VARIANTS[variant]
-    near = difflib.get_close_matches(str(variant), _VARIANTS, n=1, cutoff=0.0)
+    # "l2" means efficientnet-l2, though shorter names are nearer.
+    near = [name for name in _VARIANTS if name.endswith(f"-{variant}")]
+    near += difflib.get_close_matches(str(variant), _VARIANTS, n=1, cutoff=0.0)
     raise ValueError(
         f"unknown model {variant!r}; did you mean {near[0]!r}? "
         f"Known: {', '.join(_VARIANTS)}"
     )
-
-
-def round_filters(filters: int, width: float, divisor: int = 8) -> int:
-    """Scales a filter count to a multiple of `divisor`, never below 90% of the product.
-
-    Source: `round_filters` in tensorflow/tpu efficientnet_model.py.
-    """
-    scaled = filters * width
-    rounded = max(divisor, int(scaled + divisor / 2) // divisor * divisor)
-    if rounded < 0.9 * scaled:
-        rounded += divisor
-    return rounded
-
-
-def round_repeats(repeats: int, depth: float) -> int:
-    """Scales a repeat count, rounding up.
-
-    The coefficient is taken as the decimal it is written as: in floats 1.1 * 10 is
-    above 11 and would round up to 12.
-    """
-    return math.ceil(fractions.Fraction(str(depth)) * repeats)
-
-
-def expand(variant: str | Variant, *, survival_prob: float | None = None) -> Expansion:
-    """Applies compound scaling (paper section 3.3) and lists every block.
-
-    Args:
-        variant: a name or a `Variant`.
-        survival_prob: of the last block, in (0, 1]; None takes the variant's. Block i
-            of n is dropped with probability (1 - survival_prob) * i / n, with n counted
-            after scaling.
-
-    Raises:
-        ValueError: if the variant is unknown, a block string is malformed, or asks for
-            an option that no builder here supports yet.
-    """
-    variant = get_variant(variant)
-    survival_prob = variant.survival_prob if survival_prob is None else survival_prob
-    if not 0 < survival_prob <= 1:
-        raise ValueError(f"survival_prob={survival_prob} is not in (0, 1]")
-    stages = [_decode_supported(block) for block in variant.blocks]
-    repeats = [round_repeats(stage.repeats, variant.depth) for stage in stages]
-    total = sum(repeats)
-    expanded = []
-    for stage_index, (stage, count) in enumerate(zip(stages, repeats, strict=True)):
-        for repeat in range(count):
-            drop_rate = (1 - survival_prob) * len(expanded) / total
-            name = f"block{stage_index + 1}{_letters(repeat)}"
-            expanded.append(_block(variant, stage, repeat, name, drop_rate))
-    return Expansion(
-        stem_filters=round_filters(
-            variant.stem_filters, variant.width, variant.divisor
-        ),
-        blocks=tuple(expanded),
-        head_filters=round_filters(
-            variant.head_filters, variant.width, variant.divisor
-        ),
-        activation=variant.activation,
-    )
-
-
-def _decode_supported(block: str) -> blocks.BlockArgs:
-    args = blocks.decode_block(block)
-    for field in ("conv_type", "fused_conv", "space2depth", "condconv"):
-        if getattr(args, field):
-            raise ValueError(
-                f"block string {block!r}: {field} can be read and written but not "
-                "built yet"
-            )
-    return args
-
-
-def _block(variant, stage, repeat, name, drop_rate) -> Block:
-    """One block of a stage; only the first one strides and changes the width."""
-    output_filters = round_filters(stage.output_filters, variant.width, variant.divisor)
-    input_filters = output_filters
-    if repeat == 0:
-        input_filters = round_filters(
-            stage.input_filters, variant.width, variant.divisor
-        )
-    strides = stage.strides if repeat == 0 else (1, 1)
-    return Block(
-        name=name,
-        kernel_size=stage.kernel_size,
-        strides=strides,
-        input_filters=input_filters,
-        output_filters=output_filters,
-        expand_ratio=stage.expand_ratio,
-        se_filters=max(1, int(input_filters * stage.se_ratio)) if stage.se_ratio else 0,
-        skip=stage.id_skip and strides == (1, 1) and input_filters == output_filters,
-        drop_rate=drop_rate,
-        activation=stage.activation or variant.activation,
-    )
-
-
-def _letters(index: int) -> str:
-    """Names 0 to 25 a to z, then aa, ab: no stage of l2 is this long, others may be."""
-    alphabet = string.ascii_lowercase
-    head, tail = divmod(index, len(alphabet))
-    return (_letters(head - 1) if head else "") + alphabet[tail]

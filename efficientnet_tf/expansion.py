@@ -1,0 +1,300 @@
+"""Compound scaling: from a variant's block strings to a list of concrete blocks."""
+
+import dataclasses
+import fractions
+import math
+import string
+from collections.abc import Sequence
+
+from efficientnet_tf import blocks
+from efficientnet_tf.variants import Variant, get_variant
+
+# What a block is built of, by conv_type (c0, c1, ...):
+# mbconv: 1x1 expansion, depthwise, squeeze-excite, 1x1 projection, skip.
+# edge: full convolution for expansion, 1x1 projection that strides (EdgeTPU).
+# separable: depthwise, activated 1x1, no skip (MobileNetV1).
+# bottleneck: 1x1, full convolution that strides, 1x1, skip (ResNet v1.5); expand_ratio
+#   is output filters over the inner ones.
+# bottleneck_v1: the same, but the first 1x1 strides (ResNet v1).
+# A fused block (f1) is one full convolution that strides and a 1x1 projection, with an
+# expansion of 1 a single activated convolution (EfficientNetV2).
+KINDS = ("mbconv", "edge", "separable", "bottleneck", "bottleneck_v1")
+
+
+@dataclasses.dataclass(frozen=True)
+class Block:
+    """One concrete block, after scaling."""
+
+    name: str  # "block2a": stage from 1, repeat from a, as in keras.applications
+    kind: str  # one of KINDS, or fused
+    kernel_size: int
+    strides: tuple[int, int]
+    input_filters: int
+    output_filters: int
+    expand_ratio: int
+    expanded_filters: int  # a bottleneck's inner ones
+    se_filters: int  # 0: no squeeze-excite
+    skip: bool  # adds its input to its output
+    drop_rate: float  # of stochastic depth
+    activation: str
+    experts: int  # 0: plain convolutions
+
+    @property
+    def projects_shortcut(self) -> bool:
+        """Whether a bottleneck's shortcut is a 1x1 convolution."""
+        return self.strides != (1, 1) or self.input_filters != self.output_filters
+
+
+@dataclasses.dataclass(frozen=True)
+class Expansion:
+    """A scaled network: stem, blocks and head."""
+
+    stem_filters: int
+    stem_kernel: int
+    stem_pool: bool
+    blocks: tuple[Block, ...]
+    head_filters: int  # 0: none
+    activation: str
+
+    @property
+    def feature_filters(self) -> int:
+        """Channels of the feature map that is pooled."""
+        return self.head_filters or self.blocks[-1].output_filters
+
+    def reductions(self) -> dict[str, str]:
+        """Names of the last blocks before each stride, by endpoint.
+
+        `{"reduction_1": "block1a", ...}`; the stem is "stem". Names as in
+        tensorflow/tpu efficientnet_model.py.
+        """
+        last = ["stem"] if self.stem_pool else []
+        for block, following in zip(self.blocks, self.blocks[1:], strict=False):
+            if max(following.strides) > 1:
+                last.append(block.name)
+        last.append(self.blocks[-1].name)
+        return {f"reduction_{i + 1}": name for i, name in enumerate(last)}
+
+    def __iter__(self):
+        return iter(self.blocks)
+
+    def __len__(self) -> int:
+        return len(self.blocks)
+
+    def __getitem__(self, index):
+        return self.blocks[index]
+
+
+def customize(
+    variant: str | Variant,
+    *,
+    blocks: Sequence[str] | None = None,
+    width: float | None = None,
+    depth: float | None = None,
+    activation: str | None = None,
+) -> Variant:
+    """A variant with a part of it replaced; None keeps the variant's.
+
+    Args:
+        variant: a name or a `Variant`.
+        blocks: block strings; the stem gets the filters the first one takes.
+        width: filter multiplier, above 0.
+        depth: repeat multiplier, above 0.
+        activation: name of a Keras activation.
+
+    Raises:
+        ValueError: naming what is wrong; block strings are expanded to find out.
+    """
+    variant = get_variant(variant)
+    changes = {"width": width, "depth": depth, "activation": activation}
+    if isinstance(blocks, str):
+        raise ValueError(f"blocks={blocks!r}: allowed is a list of block strings")
+    if blocks is not None:
+        changes["blocks"] = tuple(blocks)
+        changes["stem_filters"] = _decode(changes["blocks"])[0].input_filters
+    for name in ("width", "depth"):
+        if changes[name] is not None and not 0 < changes[name] < math.inf:
+            raise ValueError(f"{name}={changes[name]}: allowed is more than 0")
+    chosen = {name: value for name, value in changes.items() if value is not None}
+    variant = dataclasses.replace(variant, **chosen)
+    expand(variant)
+    return variant
+
+
+def round_filters(
+    filters: int, width: float, divisor: int = 8, *, keep_90_percent: bool = True
+) -> int:
+    """Scales a filter count to the nearest multiple of `divisor`.
+
+    Args:
+        filters: before scaling.
+        width: multiplier.
+        divisor: of the result.
+        keep_90_percent: whether to round up rather than go below 90% of the product.
+
+    Source: `round_filters` in tensorflow/tpu efficientnet_model.py.
+    """
+    scaled = filters * width
+    rounded = max(divisor, int(scaled + divisor / 2) // divisor * divisor)
+    if keep_90_percent and rounded < 0.9 * scaled:
+        rounded += divisor
+    return rounded
+
+
+def round_repeats(repeats: int, depth: float) -> int:
+    """Scales a repeat count, rounding up.
+
+    The coefficient is taken as the decimal it is written as: in floats 1.1 * 10 is
+    above 11 and would round up to 12.
+    """
+    return math.ceil(fractions.Fraction(str(depth)) * repeats)
+
+
+def expand(variant: str | Variant, *, survival_prob: float | None = None) -> Expansion:
+    """Applies compound scaling (paper section 3.3) and lists every block.
+
+    Args:
+        variant: a name or a `Variant`.
+        survival_prob: of the last block, in (0, 1]; None takes the variant's. Block i
+            of n is dropped with probability (1 - survival_prob) * i / n, with n counted
+            after scaling.
+
+    Raises:
+        ValueError: if the variant is unknown, a block string is malformed, asks for
+            what cannot be built or does not take what the one before it gives.
+    """
+    variant = get_variant(variant)
+    survival_prob = variant.survival_prob if survival_prob is None else survival_prob
+    if not 0 < survival_prob <= 1:
+        raise ValueError(f"survival_prob={survival_prob} is not in (0, 1]")
+    stages = _decode(variant.blocks)
+    _check_stages(variant, stages)
+    repeats = _repeats(variant, stages)
+    total = sum(repeats)
+    stem_filters, head_filters = _ends(variant)
+    expanded = []
+    channels = stem_filters
+    for stage_index, (stage, count) in enumerate(zip(stages, repeats, strict=True)):
+        for repeat in range(count):
+            drop_rate = (1 - survival_prob) * len(expanded) / total
+            name = f"block{stage_index + 1}{_letters(repeat)}"
+            block = _block(variant, stage, repeat, name, channels, drop_rate)
+            expanded.append(block)
+            channels = block.output_filters
+    return Expansion(
+        stem_filters=stem_filters,
+        stem_kernel=variant.stem_kernel,
+        stem_pool=variant.stem_pool,
+        blocks=tuple(expanded),
+        head_filters=head_filters,
+        activation=variant.activation,
+    )
+
+
+def _decode(strings: Sequence[str]) -> list[blocks.BlockArgs]:
+    if not strings:
+        raise ValueError("blocks=[]: allowed is one block string or more")
+    return [blocks.decode_block(string) for string in strings]
+
+
+def _check_stages(variant: Variant, stages: list[blocks.BlockArgs]):
+    """Raises ValueError for stages that cannot be built or do not fit together."""
+    for index, (text, stage) in enumerate(zip(variant.blocks, stages, strict=True)):
+        problem = None
+        if stage.conv_type >= len(KINDS):
+            problem = f"conv_type: c{stage.conv_type} is not c0 to c{len(KINDS) - 1}"
+        elif stage.fused_conv > 1 or (stage.fused_conv and stage.conv_type):
+            problem = "fused_conv: allowed is f1, and only without c"
+        elif stage.space2depth:
+            problem = "space2depth can be read and written but not built"
+        elif stage.condconv and (stage.conv_type or stage.fused_conv):
+            problem = "condconv: cc goes with depthwise blocks alone (no c, no f)"
+        elif stage.condconv and variant.experts < 1:
+            problem = "condconv: cc needs a variant with experts"
+        elif stage.se_ratio and stage.conv_type:
+            problem = f"se_ratio: c{stage.conv_type} blocks have no squeeze-excite"
+        elif stage.conv_type == 2 and stage.expand_ratio != 1:
+            problem = "expand_ratio: c2 blocks do not expand; allowed is e1"
+        elif stage.conv_type >= 2 and not stage.id_skip:
+            problem = f"id_skip: noskip says nothing about c{stage.conv_type} blocks"
+        elif stage.conv_type >= 3 and stage.output_filters % stage.expand_ratio:
+            problem = (
+                f"output_filters: {stage.output_filters} is no multiple of the "
+                f"expansion {stage.expand_ratio}"
+            )
+        elif index and stage.input_filters != stages[index - 1].output_filters:
+            problem = (
+                f"input_filters: takes {stage.input_filters}, but the block string "
+                f"before it gives {stages[index - 1].output_filters}"
+            )
+        if problem:
+            raise ValueError(f"block string {text!r}: {problem}")
+
+
+def _repeats(variant: Variant, stages: list[blocks.BlockArgs]) -> list[int]:
+    repeats = [round_repeats(stage.repeats, variant.depth) for stage in stages]
+    if not variant.scale_ends:
+        for end in (0, -1):
+            repeats[end] = stages[end].repeats
+    return repeats
+
+
+def _ends(variant: Variant) -> tuple[int, int]:
+    """Filters of stem and head."""
+    if not variant.scale_ends:
+        return variant.stem_filters, variant.head_filters
+    head_width = variant.width if variant.head_shrinks else max(1.0, variant.width)
+    head = _scaled(variant, variant.head_filters, head_width)
+    return _scaled(variant, variant.stem_filters), head if variant.head_filters else 0
+
+
+def _scaled(variant: Variant, filters: int, width: float | None = None) -> int:
+    return round_filters(
+        filters,
+        variant.width if width is None else width,
+        variant.divisor,
+        keep_90_percent=variant.keep_90_percent,
+    )
+
+
+def _block(variant, stage, repeat, name, channels, drop_rate) -> Block:
+    """One block of a stage; only the first one strides and changes the width.
+
+    `channels` is what the block before it gives. The block strings' own input filters
+    differ from it where the stem has a width of its own (Lite, EdgeTPU); expansion
+    and squeeze-excite go by them, as in the original.
+    """
+    kind = "fused" if stage.fused_conv else KINDS[stage.conv_type]
+    ratio = stage.expand_ratio
+    if kind.startswith("bottleneck"):
+        expanded_filters = _scaled(variant, stage.output_filters // ratio)
+        output_filters = nominal = expanded_filters * ratio
+    else:
+        output_filters = nominal = _scaled(variant, stage.output_filters)
+    if repeat == 0:
+        nominal = _scaled(variant, stage.input_filters)
+    if not kind.startswith("bottleneck"):
+        expanded_filters = channels if ratio == 1 else nominal * ratio
+    strides = stage.strides if repeat == 0 else (1, 1)
+    keeps_shape = strides == (1, 1) and channels == output_filters
+    return Block(
+        name=name,
+        kind=kind,
+        kernel_size=stage.kernel_size,
+        strides=strides,
+        input_filters=channels,
+        output_filters=output_filters,
+        expand_ratio=ratio,
+        expanded_filters=expanded_filters,
+        se_filters=max(1, int(nominal * stage.se_ratio)) if stage.se_ratio else 0,
+        skip=stage.id_skip and keeps_shape and kind != "separable",
+        drop_rate=drop_rate,
+        activation=stage.activation or variant.activation,
+        experts=variant.experts if stage.condconv else 0,
+    )
+
+
+def _letters(index: int) -> str:
+    """Names 0 to 25 a to z, then aa, ab."""
+    alphabet = string.ascii_lowercase
+    head, tail = divmod(index, len(alphabet))
+    return (_letters(head - 1) if head else "") + alphabet[tail]
