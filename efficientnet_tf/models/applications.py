@@ -1,10 +1,44 @@
-"""EfficientNetB0 ... EfficientNetB7 with the signature of keras.applications."""
+"""The builders of keras.applications by their names and with their signatures."""
 
 from efficientnet_tf.models import efficientnet
 
 
-def _application(letter_and_number: str):
-    """Makes the builder of one variant, `_application("b0")` that of B0."""
+def _v2(letter_and_number: str):
+    """Makes the builder of one EfficientNetV2, `_v2("s")` that of S."""
+    variant = f"efficientnetv2-{letter_and_number}"
+
+    def build(
+        include_top=True,
+        weights="imagenet",
+        input_tensor=None,
+        input_shape=None,
+        pooling=None,
+        classes=1000,
+        classifier_activation="softmax",
+        include_preprocessing=True,
+        name=variant,
+    ):
+        return efficientnet.EfficientNet(
+            variant,
+            include_top=include_top,
+            weights=weights,
+            input_tensor=input_tensor,
+            input_shape=input_shape,
+            pooling=pooling,
+            classes=classes,
+            classifier_activation=classifier_activation,
+            include_preprocessing=include_preprocessing,
+            name=name,
+        )
+
+    return _named(build, f"EfficientNetV2{letter_and_number.upper()}")
+
+
+def _v1(letter_and_number: str):
+    """Makes the builder of one EfficientNet, `_v1("b0")` that of B0.
+
+    Its signature is V2's without include_preprocessing.
+    """
     default_name = f"efficientnet{letter_and_number}"
 
     def build(
@@ -29,22 +63,30 @@ def _application(letter_and_number: str):
             name=name,
         )
 
-    build.__name__ = build.__qualname__ = f"EfficientNet{letter_and_number.upper()}"
-    build.__doc__ = f"""Builds EfficientNet-{letter_and_number.upper()}; takes what
-    `keras.applications.{build.__name__}` takes. See `EfficientNet` for the arguments.
+    return _named(build, f"EfficientNet{letter_and_number.upper()}")
 
-    Raises:
-        ValueError: for `weights="imagenet"`, the default there, until released weights
-            can be fetched; pass None or a path.
+
+def _named(build, name: str):
+    build.__name__ = build.__qualname__ = name
+    build.__doc__ = f"""Takes what `keras.applications.{name}` takes.
+
+    See `EfficientNet` for the arguments and for the errors.
     """
     return build
 
 
-EfficientNetB0 = _application("b0")
-EfficientNetB1 = _application("b1")
-EfficientNetB2 = _application("b2")
-EfficientNetB3 = _application("b3")
-EfficientNetB4 = _application("b4")
-EfficientNetB5 = _application("b5")
-EfficientNetB6 = _application("b6")
-EfficientNetB7 = _application("b7")
+EfficientNetB0 = _v1("b0")
+EfficientNetB1 = _v1("b1")
+EfficientNetB2 = _v1("b2")
+EfficientNetB3 = _v1("b3")
+EfficientNetB4 = _v1("b4")
+EfficientNetB5 = _v1("b5")
+EfficientNetB6 = _v1("b6")
+EfficientNetB7 = _v1("b7")
+EfficientNetV2B0 = _v2("b0")
+EfficientNetV2B1 = _v2("b1")
+EfficientNetV2B2 = _v2("b2")
+EfficientNetV2B3 = _v2("b3")
+EfficientNetV2S = _v2("s")
+EfficientNetV2M = _v2("m")
+EfficientNetV2L = _v2("l")
