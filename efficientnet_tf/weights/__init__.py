@@ -1,0 +1,1 @@
+"""Weights in and out: releases, files of known projects, what they hold, conversion."""

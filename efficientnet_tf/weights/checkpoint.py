@@ -1,0 +1,245 @@
+"""Weights on their way into a model.
+
+Strict: each tensor of the file and each of the model is used, or asked to be skipped,
+or known to be no weight; everything is checked before anything is changed.
+"""
+
+import dataclasses
+from collections.abc import Callable, Sequence
+
+import keras
+import numpy as np
+
+from efficientnet_tf import variants
+from efficientnet_tf.weights import conventions
+from efficientnet_tf.weights import layout as layouts
+from efficientnet_tf.weights import passport as passports
+
+# What each project calls the classifier's bias.
+_BIASES = (
+    *("predictions/bias", "probs/bias", "conv_preds/bias", "head/dense/bias"),
+    *("classifier.bias", "classifier.1.bias", "_fc.bias", "fc.bias"),
+)
+# Fields of a variant that say which network it is.
+_NETWORK = (
+    *("width", "depth", "blocks", "stem_filters", "stem_kernel", "stem_pool"),
+    *("head_filters", "head_shrinks", "scale_ends", "activation", "experts"),
+    *("divisor", "keep_90_percent"),
+)
+_SHOWN = 5  # problems in one error
+
+
+@dataclasses.dataclass(frozen=True)
+class Report:
+    """What loading did with every tensor."""
+
+    source: str
+    project: str  # whose names the file has
+    loaded: int
+    skipped: tuple[str, ...]  # paths of the model left as they were, as asked
+    unused: tuple[str, ...]  # names of the file that are no weights, or not asked for
+    adapted: tuple[str, ...]  # paths whose values were made to fit, and how
+
+
+@dataclasses.dataclass(frozen=True)
+class Checkpoint:
+    """Weights read from a file, not in a model yet."""
+
+    source: str
+    project: str
+    tensors: dict[str, np.ndarray]  # by the project's names
+    names: Callable[[layouts.Layout], dict[str, str]]
+    decode: Callable[[layouts.Tensor, np.ndarray], np.ndarray]
+    # Takes tensors that only this project has into others; returns their names.
+    fold: Callable[..., list[str]] = lambda tensors, layout, names: []
+    unused: tuple[str, ...] = ()
+    averaged: bool | None = None
+    network: str | None = None  # what a TF1 checkpoint calls it
+    passport: passports.Passport | None = None
+
+    @property
+    def variant(self) -> str | variants.Variant | None:
+        """The network the file says it holds, if it says so."""
+        if self.passport:
+            return self.passport.variant
+        return self.network if self.network in variants.list_variants() else None
+
+    @property
+    def classes(self) -> int | None:
+        """Outputs of the classifier in the file; None if there is none."""
+        found = [self.tensors[name] for name in _BIASES if name in self.tensors]
+        return found[0].size if found else None
+
+    def adapt(self, variant: variants.Variant) -> variants.Variant:
+        """The variant with what the weights' origin does differently.
+
+        Raises:
+            ValueError: if the file says it holds another network.
+        """
+        if self.passport and self.passport.variant:
+            stated = self.passport.variant
+            _check_same_network(self.source, variant, stated)
+            changes = {name: getattr(stated, name) for name in conventions.FIELDS}
+            return dataclasses.replace(variant, **changes)
+        return conventions.adapt(
+            variant, self.project, path=self.source, tensors=self.tensors
+        )
+
+    def assign(
+        self, model: keras.Model, *, skip: Sequence[str] = (), part: bool = False
+    ) -> Report:
+        """Puts the weights into a model, or raises and leaves it as it was.
+
+        Args:
+            model: built by this package.
+            skip: layers ("predictions"), blocks ("block7a") or paths to leave out.
+            part: whether the model may lack what the file has.
+        """
+        return _assign(self, model, skip=skip, part=part)
+
+
+def _check_same_network(source, wanted: variants.Variant, stated: variants.Variant):
+    for field in _NETWORK:
+        asked, has = getattr(wanted, field), getattr(stated, field)
+        if field == "blocks":
+            asked, has = map(conventions.common_blocks, (asked, has))
+        if asked != has:
+            raise ValueError(
+                f"{source}: holds {stated.name} with {field}={has}, not {wanted.name} "
+                f"with {field}={asked}"
+            )
+
+
+def _assign(checkpoint: Checkpoint, model, *, skip, part) -> Report:
+    if isinstance(skip, str):
+        raise ValueError(f"skip={skip!r}: allowed is a list of names")
+    layout = layouts.layout(model)
+    names = checkpoint.names(layouts.with_classifier(layout))
+    tensors = dict(checkpoint.tensors)
+    unused = list(checkpoint.unused)
+    unused += _take(tensors, lambda name: name.startswith("normalization/"))
+    folded = checkpoint.fold(tensors, layout, names)
+    adapted = [f"{name}: taken off the moving mean" for name in folded]
+    skipped = {path for path in names if _is_skipped(path, skip)}
+    _check_skip(checkpoint, skip, skipped)
+    unused += _take(tensors, lambda name: name in {names[path] for path in skipped})
+
+    loaded, problems = {}, []
+    for tensor in layout.tensors:
+        if tensor.path in skipped:
+            continue
+        name = names[tensor.path]
+        if name not in tensors:
+            problems.append(f"{tensor.path} {tensor.shape}: the file has no {name}")
+            continue
+        value = checkpoint.decode(tensor, tensors.pop(name))
+        if tensor.path == "stem_conv/kernel" and _fits_but_for_channels(value, tensor):
+            adapted.append(f"{tensor.path}: from 3 channels to {tensor.shape[2]}")
+            value = adapt_channels(value, tensor.shape[2])
+        if value.shape != tensor.shape:
+            problems.append(f"{tensor.path} {tensor.shape}: {name} is {value.shape}")
+        elif not _is_numeric(value):
+            problems.append(f"{tensor.path}: {name} is no numbers but {value.dtype}")
+        loaded[tensor.path] = value
+    if part:
+        unused += _take(tensors, lambda name: True)
+    problems += [
+        f"{name} {value.shape}: the model has no place for it"
+        for name, value in tensors.items()
+    ]
+    if problems:
+        raise ValueError(_complaint(checkpoint, model, problems))
+    for path, variable in layouts.variables(model).items():
+        if path in loaded:
+            variable.assign(loaded[path])
+    present = tuple(t.path for t in layout.tensors if t.path in skipped)
+    report = Report(
+        checkpoint.source,
+        checkpoint.project,
+        len(loaded),
+        present,
+        tuple(unused),
+        tuple(adapted),
+    )
+    _stamp(model, checkpoint, report)
+    return report
+
+
+def _is_numeric(value: np.ndarray) -> bool:
+    # bfloat16 is not NumPy's own and counts as a structure.
+    return value.dtype.kind in "fiu" or value.dtype.name == "bfloat16"
+
+
+def _take(tensors: dict, wanted: Callable[[str], bool]) -> list[str]:
+    """Removes what is wanted and returns its names."""
+    names = [name for name in tensors if wanted(name)]
+    for name in names:
+        del tensors[name]
+    return names
+
+
+def _is_skipped(path: str, skip: Sequence[str]) -> bool:
+    layer = path.split("/")[0]
+    return any(name in (path, layer) or layer.startswith(f"{name}_") for name in skip)
+
+
+def _check_skip(checkpoint, skip, skipped):
+    for name in skip:
+        if not any(_is_skipped(path, [name]) for path in skipped):
+            raise ValueError(
+                f"{checkpoint.source}: skip={name!r} names no layer, block or path"
+            )
+
+
+def _fits_but_for_channels(value: np.ndarray, tensor: layouts.Tensor) -> bool:
+    rows, columns, channels, filters = tensor.shape
+    return channels != 3 and value.shape == (rows, columns, 3, filters)
+
+
+def adapt_channels(kernel: np.ndarray, channels: int) -> np.ndarray:
+    """A stem for RGB made one for another number of channels.
+
+    One channel gets the sum of the three, which is what grey pixels meet; more get the
+    three in turn, scaled to keep the sum's size.
+
+    Args:
+        kernel: [rows, columns, 3, filters].
+        channels: wanted.
+
+    Returns:
+        [rows, columns, channels, filters].
+    """
+    if channels == 1:
+        return kernel.sum(axis=2, keepdims=True)
+    return kernel[:, :, np.arange(channels) % 3] * np.float32(3 / channels)
+
+
+def _complaint(checkpoint, model, problems) -> str:
+    shown = "; ".join(problems[:_SHOWN])
+    more = f"; and {len(problems) - _SHOWN} more" if len(problems) > _SHOWN else ""
+    hint = ""
+    if all(problem.startswith("predictions/") for problem in problems):
+        hint = ' (skip=["predictions"] loads the rest)'
+    return (
+        f"{checkpoint.source} ({checkpoint.project}) does not fit {model.name}: "
+        f"{shown}{more}{hint}"
+    )
+
+
+def _stamp(model, checkpoint: Checkpoint, report: Report):
+    """Leaves report and passport on the model."""
+    model.load_report = report
+    stated = passports.of(model)
+    told = {"averaged": checkpoint.averaged}
+    if checkpoint.passport:
+        told = {
+            name: getattr(checkpoint.passport, name)
+            for name in ("label_set", "label_offset", "image_size", "crop", "averaged")
+        }
+    elif stated.classes == 1001:
+        told["label_offset"] = 1  # the original's background class
+    if "predictions/kernel" in report.skipped:
+        told |= {"label_set": stated.label_set, "label_offset": stated.label_offset}
+    model.passport = dataclasses.replace(
+        stated, **told, source=checkpoint.source, skipped=report.skipped
+    )

@@ -1,0 +1,114 @@
+"""What other projects do differently with the same weights.
+
+The tensors of two projects can have equal shapes and mean different networks: padding,
+batch-norm epsilon, where a block strides, how pixels are normalised. A network built
+with the weights (`EfficientNet(name, weights=FILE)`) takes the file's side.
+"""
+
+import dataclasses
+import os
+import re
+from collections.abc import Mapping
+
+import numpy as np
+
+from efficientnet_tf import variants
+
+# Fields of a variant that its weights cannot tell but their origin can.
+FIELDS = ("blocks", "padding", "batch_norm_epsilon", "pixels")
+
+# timm's own trainings; its conversions of Google's weights are called tf_...
+_TIMM_NATIVE = re.compile(r"(efficientnet|efficientnetv2)_")
+# AdvProp trains on pixels in [-1, 1]; eval_ckpt_main.py in tensorflow/tpu.
+_TIMM_ADVPROP = re.compile(r"tf_efficientnet_\w+_ap-")
+_MEAN = np.array(variants.IMAGENET_PIXELS.mean) / 255
+_STDDEV = np.array(variants.IMAGENET_PIXELS.stddev) / 255
+
+
+def adapt(
+    variant: variants.Variant,
+    project: str,
+    *,
+    path: str = "",
+    tensors: Mapping[str, np.ndarray],
+) -> variants.Variant:
+    """The variant as a project means it.
+
+    Args:
+        variant: as this package means it.
+        project: whose names the weights have.
+        path: of their file: timm's names tell its own trainings from conversions.
+        tensors: by the project's names.
+    """
+    changes = {}
+    if project.startswith(("timm", "torch")):
+        changes = _pytorch(variant, project, os.path.basename(path))
+    elif project == "resnet":
+        # keras.applications resnet.py: strides in the first 1x1, "caffe" pixels.
+        changes = {
+            "blocks": _replace(variant.blocks, "_c3", "_c4"),
+            "batch_norm_epsilon": 1.001e-5,
+            "pixels": variants.CAFFE_PIXELS,
+        }
+    elif "normalization/mean" in tensors:
+        changes = {"pixels": _normalization(tensors)}
+    return dataclasses.replace(variant, **changes)
+
+
+def differences(have: variants.Variant, want: variants.Variant) -> list[str]:
+    """The fields in which a built network and its weights' origin disagree."""
+    return [name for name in FIELDS if getattr(have, name) != getattr(want, name)]
+
+
+def _pytorch(variant: variants.Variant, project: str, file_name: str) -> dict:
+    symmetric = {"padding": "symmetric", "batch_norm_epsilon": 1e-5}
+    # timm's EdgeResidual strides in its first convolution, as fused blocks do.
+    changes = {"blocks": _replace(variant.blocks, "_c1", "_f1")}
+    if project == "torch_resnet":
+        return symmetric | {
+            "blocks": _replace(variant.blocks, "_c4", "_c3"),
+            "pixels": variants.IMAGENET_PIXELS,
+        }
+    if variant.name.startswith("mobilenet") or (
+        project == "timm" and _TIMM_NATIVE.match(file_name)
+    ):
+        changes |= symmetric
+    if project == "timm" and _TIMM_ADVPROP.match(file_name):
+        changes["pixels"] = variants.MOBILENET_PIXELS
+    if project.startswith("torchvision"):
+        # torchvision efficientnet.py: 1e-3 from B5 on and for V2.
+        large = variant.width >= 1.6 or variant.name.startswith("efficientnetv2")
+        changes |= symmetric | {"batch_norm_epsilon": 1e-3 if large else 1e-5}
+        changes["pixels"] = variants.IMAGENET_PIXELS
+        if variant.name == "efficientnetv2-l":
+            changes["pixels"] = variants.MOBILENET_PIXELS  # mean and stddev 0.5
+    return changes
+
+
+def common_blocks(blocks: tuple[str, ...]) -> tuple[str, ...]:
+    """Block strings without where they stride, in which the projects differ."""
+    return _replace(_replace(blocks, "_c1", "_f1"), "_c4", "_c3")
+
+
+def _replace(blocks: tuple[str, ...], old: str, new: str) -> tuple[str, ...]:
+    return tuple(block.replace(old, new) for block in blocks)
+
+
+def _normalization(tensors: Mapping[str, np.ndarray]) -> variants.Pixels:
+    """What keras.applications' Normalization layer does to pixels in [0, 1].
+
+    Its released files hold the standard deviation in the variance's place and make up
+    for it with a layer of their own.
+    """
+    mean = np.asarray(tensors["normalization/mean"], np.float64).reshape(-1)
+    variance = np.asarray(tensors["normalization/variance"], np.float64).reshape(-1)
+    if mean.shape == (3,) and any(
+        np.allclose([mean, variance], [_MEAN, known], atol=1e-4)
+        for known in (_STDDEV, _STDDEV**2)
+    ):
+        return variants.IMAGENET_PIXELS
+    if mean.size == 1:
+        mean, variance = np.repeat(mean, 3), np.repeat(variance, 3)
+    return variants.Pixels(
+        tuple((255 * mean).tolist()), tuple((255 * np.sqrt(variance)).tolist())
+    )

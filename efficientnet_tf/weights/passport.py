@@ -1,0 +1,88 @@
+"""What a weights file says of itself, so that nobody has to remember it."""
+
+import dataclasses
+import hashlib
+import json
+
+import keras
+import numpy as np
+
+from efficientnet_tf import variants
+
+
+@dataclasses.dataclass(frozen=True)
+class Passport:
+    """How a model was built, fed and trained; see each field.
+
+    Preprocessing, batch-norm epsilon and padding are fields of the variant.
+    """
+
+    variant: variants.Variant | None  # None: not built by this package
+    classes: int | None = None  # None: no classifier
+    label_set: str | None = None  # "imagenet-1k"
+    label_offset: int = 0  # classes before the first label; 1: a background class
+    image_size: int | None = None  # height and width in evaluation, pixels
+    crop: str | None = None  # "padded" or "fixed", see `Config.eval_crop`
+    averaged: bool | None = None  # moving averages (EMA) or raw weights
+    source: str = "random"  # file or release
+    skipped: tuple[str, ...] = ()  # paths left as they were
+    sha256: str | None = None  # of the weights, see `digest`
+
+    def dumps(self) -> str:
+        """As JSON, with the input range spelt out."""
+        return json.dumps({"input_range": [0, 255]} | dataclasses.asdict(self))
+
+
+def describe(model: keras.Model, variant: variants.Variant) -> None:
+    """Gives a new model its passport."""
+    has_classifier = model.layers[-1].name == "predictions"
+    model.passport = Passport(
+        variant,
+        classes=model.output_shape[-1] if has_classifier else None,
+        image_size=variant.resolution,
+    )
+
+
+def of(model: keras.Model) -> Passport:
+    """A model's passport; one without a variant if it was not built here."""
+    return getattr(model, "passport", None) or Passport(None)
+
+
+def loads(text: str) -> Passport:
+    """Reads `Passport.dumps`.
+
+    Raises:
+        ValueError: if it was written by another version.
+    """
+    fields = json.loads(text)
+    fields.pop("input_range", None)
+    try:
+        if fields.get("variant"):
+            fields["variant"] = _variant(fields["variant"])
+        fields["skipped"] = tuple(fields["skipped"])
+        return Passport(**fields)
+    except (TypeError, KeyError) as error:
+        raise ValueError(f"passport of another version ({error})") from None
+
+
+def _variant(fields: dict) -> variants.Variant:
+    pixels = fields["pixels"]
+    return variants.Variant(
+        **fields
+        | {
+            "blocks": tuple(fields["blocks"]),
+            "pixels": variants.Pixels(
+                tuple(pixels["mean"]), tuple(pixels["stddev"]), pixels["resize"]
+            ),
+        }
+    )
+
+
+def digest(tensors: dict[str, np.ndarray]) -> str:
+    """SHA-256 over paths, shapes and float32 values, sorted by path, in hex."""
+    sha = hashlib.sha256()
+    for path in sorted(tensors):
+        array = np.ascontiguousarray(tensors[path], dtype="<f4")
+        sha.update(f"{path}{array.shape}".encode())
+        sha.update(array.data)
+    return sha.hexdigest()

@@ -1,0 +1,166 @@
+"""Fetches released weights, once, and checks what came."""
+
+import glob
+import hashlib
+import http.client
+import os
+import shutil
+import tarfile
+import tempfile
+import urllib.error
+import urllib.request
+import uuid
+import zlib
+
+from efficientnet_tf.weights.release_table import RELEASES, Release
+
+_TIMEOUT = 30  # seconds, of connecting and of each read
+
+
+def default_dir() -> str:
+    """The cache folder: $EFFICIENTNET_TF_CACHE, or one in the user's cache."""
+    cache = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+    default = os.path.join(cache, "efficientnet_tf", "weights")
+    return os.path.expanduser(os.environ.get("EFFICIENTNET_TF_CACHE") or default)
+
+
+def list_releases(variant: str) -> list[str]:
+    """Names of the releases a variant has, "imagenet" first; empty for none."""
+    return sorted(RELEASES.get(variant, ()), key=lambda name: name != "imagenet")
+
+
+def find(variant: str, name: str) -> Release:
+    """Looks a release up.
+
+    Raises:
+        ValueError: if the variant has no such release; lists those it has.
+    """
+    known = list_releases(variant)
+    if name in known:
+        return RELEASES[variant][name]
+    has = f"has {', '.join(known)}" if known else "has none"
+    raise ValueError(
+        f"weights={name}: no such release; {variant} {has}. The path of a file may be "
+        "given instead"
+    )
+
+
+def fetch(
+    release: Release, *, cache_dir: str | None = None, offline: bool | None = None
+) -> str:
+    """Fetches a release unless the cache has it; checks its digest either way.
+
+    Args:
+        release: from `find`.
+        cache_dir: None takes `default_dir()`.
+        offline: whether to look in the cache alone; None asks
+            $EFFICIENTNET_TF_OFFLINE ("1" or "true").
+
+    Returns:
+        Path of the file, or of an archive's unpacked checkpoint the prefix.
+
+    Raises:
+        ValueError: if the file cannot be had or is not the one that was released;
+            says where it may be put by hand.
+    """
+    path = os.path.join(cache_dir or default_dir(), release.file_name)
+    actual = _digest_of(path, release.digest) if os.path.isfile(path) else None
+    if actual is None or not actual.startswith(release.digest):
+        if _is_offline() if offline is None else offline:
+            raise ValueError(_offline_complaint(release, path, actual))
+        _download(release, path)
+    return _unpack(path, release.checkpoint) if release.checkpoint else path
+
+
+def _is_offline() -> bool:
+    return os.environ.get("EFFICIENTNET_TF_OFFLINE", "").lower() in ("1", "true")
+
+
+def _offline_complaint(release: Release, path: str, actual: str | None) -> str:
+    found = f"{path} is {actual}, not {release.digest}" if actual else f"no {path}"
+    return (
+        f"{release.variant} {release.name}: {found}, and fetching is off "
+        f"(EFFICIENTNET_TF_OFFLINE or offline=True); put {release.urls[0]} there by "
+        "hand"
+    )
+
+
+def _digest_of(path: str, published: str) -> str:
+    """A file's whole digest, by the algorithm of the published one."""
+    algorithm = published.partition(":")[0]
+    with open(path, "rb") as file:
+        # Builds that allow no MD5 for security allow it for this.
+        digest = hashlib.file_digest(
+            file, lambda: hashlib.new(algorithm, usedforsecurity=False)
+        )
+    return f"{algorithm}:{digest.hexdigest()}"
+
+
+def _download(release: Release, path: str) -> None:
+    """Puts the file at `path` in one step, from the first URL that has it."""
+    failures = []
+    for url in release.urls:
+        # A name of its own: other processes may be fetching the same file.
+        part = f"{path}.{uuid.uuid4().hex}.part"
+        try:
+            os.makedirs(os.path.dirname(path), exist_ok=True)
+            _get(url, part)
+            actual = _digest_of(part, release.digest)
+            if not actual.startswith(release.digest):
+                raise ValueError(f"has {actual}, not {release.digest}")
+            os.replace(part, path)
+            return
+        except (OSError, http.client.HTTPException, ValueError) as error:
+            failures.append(f"{url}: {_reason(error)}")
+        finally:
+            if os.path.exists(part):
+                os.remove(part)
+    raise ValueError(
+        f"{release.variant} {release.name} cannot be fetched ({'; '.join(failures)}). "
+        f"The file may be put at {path} by hand; EFFICIENTNET_TF_OFFLINE=1 then spares "
+        "the network"
+    )
+
+
+def _get(url: str, path: str) -> None:
+    with (
+        urllib.request.urlopen(url, timeout=_TIMEOUT) as response,
+        open(path, "xb") as file,
+    ):
+        shutil.copyfileobj(response, file, 1 << 20)
+        expected = response.headers["Content-Length"]
+    size = os.path.getsize(path)
+    if expected is not None and size != int(expected):
+        raise ValueError(f"ended after {size} of {expected} bytes")
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, urllib.error.HTTPError):
+        return f"HTTP {error.code} {error.reason}"
+    if isinstance(error, urllib.error.URLError):
+        return str(error.reason)
+    return str(error) or type(error).__name__
+
+
+def _unpack(path: str, checkpoint: str) -> str:
+    """Unpacks a checkpoint beside its archive; anew each time, so that it is whole.
+
+    Returns:
+        The checkpoint's prefix.
+    """
+    folder = f"{path}.unpacked"
+    with tempfile.TemporaryDirectory(dir=os.path.dirname(path)) as temporary:
+        try:
+            with tarfile.open(path) as archive:
+                archive.extractall(temporary, filter="data")
+        except (tarfile.TarError, OSError, EOFError, zlib.error) as error:
+            raise ValueError(f"{path}: cannot be unpacked ({error})") from None
+        prefix = os.path.join(temporary, checkpoint)
+        if not os.path.isfile(f"{prefix}.index"):
+            raise ValueError(f"{path}: holds no checkpoint {checkpoint}")
+        for source in glob.glob(f"{glob.escape(prefix)}.*"):
+            # File by file: another process may be reading the same ones.
+            target = os.path.join(folder, os.path.relpath(source, temporary))
+            os.makedirs(os.path.dirname(target), exist_ok=True)
+            os.replace(source, target)
+    return os.path.join(folder, checkpoint)

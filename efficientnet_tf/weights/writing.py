@@ -1,0 +1,118 @@
+"""A model's weights in this package's format and in other projects'."""
+
+import dataclasses
+import os
+import shutil
+import tempfile
+
+import keras
+
+from efficientnet_tf.weights import layout as layouts
+from efficientnet_tf.weights import passport as passports
+from efficientnet_tf.weights.reading import KERAS_SUFFIXES
+
+
+def save_weights(model: keras.Model, path: str, *, format: str | None = None) -> None:
+    """Writes a model's weights; a file that is there is replaced, once all is written.
+
+    Args:
+        model: built by `EfficientNet`.
+        path: of the file, or the prefix of a TF1 checkpoint.
+        format: "efficientnet_tf" (`.weights.h5` with a passport, which Keras's own
+            `load_weights` reads too), "keras" (keras.applications' names; `.h5`,
+            `.weights.h5` or `.keras`), "timm" (`.safetensors`) or "tf1". None goes by
+            the suffix: `.weights.h5`, `.h5`, `.safetensors`, or none for TF1.
+
+    Raises:
+        ValueError: if the format has no such network, or the path the wrong suffix.
+    """
+    format = format or _format_of(path)
+    _check_suffix(path, format)
+    layout = layouts.layout(model)
+    values = layouts.values(model)
+    stated = passports.of(model)
+    stated = dataclasses.replace(stated, sha256=passports.digest(values))
+    folder = os.path.dirname(path) or "."
+    os.makedirs(folder, exist_ok=True)
+    partial = tempfile.mkdtemp(prefix=".partial-", dir=folder)
+    try:
+        written = os.path.join(partial, os.path.basename(path))
+        _WRITERS[format](written, model, layout, values, stated)
+        # The index of a TF1 checkpoint goes last: without it there is no checkpoint.
+        for name in sorted(os.listdir(partial), key=lambda n: n.endswith(".index")):
+            os.chmod(os.path.join(partial, name), 0o666 & ~_umask())
+            os.replace(os.path.join(partial, name), os.path.join(folder, name))
+    finally:
+        shutil.rmtree(partial)
+
+
+def _umask() -> int:
+    """The process's; there is no way to read it but to set it."""
+    umask = os.umask(0)
+    os.umask(umask)
+    return umask
+
+
+def _write_own(path, model, layout, values, stated):
+    import h5py
+
+    model.save_weights(path)
+    with h5py.File(path, "a") as file:
+        file.attrs["passport"] = stated.dumps()
+
+
+def _write_keras(path, *args):
+    from efficientnet_tf.weights import keras_files
+
+    keras_files.write(path, *args)
+
+
+def _write_timm(path, model, layout, values, stated):
+    from efficientnet_tf.weights import torch_files
+
+    is_resnet = any("reduce_conv" in block.roles for block in layout.blocks)
+    names = torch_files.names(layout, "torch_resnet" if is_resnet else "timm")
+    tensors = {
+        names[t.path]: torch_files.encode(t, values[t.path]) for t in layout.tensors
+    }
+    # The digest is of our names and axes.
+    stated = dataclasses.replace(stated, sha256=None)
+    torch_files.write(path, tensors, passport=stated.dumps())
+
+
+def _write_tf1(path, model, layout, values, stated):
+    from efficientnet_tf.weights import tf1
+
+    names = tf1.names(layout)
+    scope = stated.variant.name if stated.variant else model.name
+    tensors = {names[t.path]: tf1.encode(t, values[t.path]) for t in layout.tensors}
+    tf1.write(path, tensors, scope=scope)
+
+
+_WRITERS = {
+    "efficientnet_tf": _write_own,
+    "keras": _write_keras,
+    "timm": _write_timm,
+    "tf1": _write_tf1,
+}
+FORMATS = tuple(_WRITERS)
+_SUFFIXES = {
+    "efficientnet_tf": (".weights.h5",),
+    "keras": KERAS_SUFFIXES,
+    "timm": (".safetensors",),
+}
+
+
+def _format_of(path: str) -> str:
+    for format, suffixes in _SUFFIXES.items():
+        if path.endswith(suffixes):
+            return format
+    return "tf1"
+
+
+def _check_suffix(path: str, format: str):
+    if format not in FORMATS:
+        raise ValueError(f"format={format!r}: allowed are {', '.join(FORMATS)}")
+    suffixes = _SUFFIXES.get(format)
+    if suffixes and not path.endswith(suffixes):
+        raise ValueError(f"{path}: a {format} file ends in {' or '.join(suffixes)}")
