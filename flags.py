@@ -6,13 +6,19 @@ import typing
 
 from absl import flags as absl_flags
 
-from efficientnet_tf import config
+from efficientnet_tf import config, variants
 
 FLAGS = absl_flags.FLAGS
 
+WITH_WEIGHTS = ("eval", "export", "predict")  # of a run, or of --weights
 MODES = ("train_and_eval", "train", "eval", "export", "predict")
 
-absl_flags.DEFINE_enum("mode", MODES[0], MODES, "What to do.")
+absl_flags.DEFINE_enum(
+    "mode",
+    MODES[0],
+    MODES,
+    "What to do; eval, export and predict take a run, or --weights.",
+)
 absl_flags.DEFINE_enum(
     "device", "auto", ["auto", "tpu", "gpu", "cpu"], "Hardware to run on."
 )
@@ -111,11 +117,28 @@ def check() -> None:
         raise ValueError(
             f"--num_cpu_devices={FLAGS.num_cpu_devices}: allowed is 1 except on the CPU"
         )
+    if FLAGS.weights and FLAGS.mode in WITH_WEIGHTS:
+        _check_weights_alone()
     if f"{model_dir()}/".startswith(f"{export_dir()}/"):
         raise ValueError(
             f"--export_dir={export_dir()} is or holds --model_dir={model_dir()}: the "
             "SavedModel would replace the run"
         )
+
+
+def _check_weights_alone() -> None:
+    """Checks flags that name weights to be used as they are, without a run."""
+    if FLAGS.model_dir:
+        raise ValueError(
+            f"--weights={FLAGS.weights} and --model_dir={FLAGS.model_dir}: "
+            f"--mode={FLAGS.mode} takes one of them"
+        )
+    if FLAGS.mode == "eval" and not FLAGS.dataset:
+        raise ValueError(
+            "--mode=eval --weights: name the images, with --dataset and --data_dir"
+        )
+    if FLAGS.mode == "export" and not FLAGS.export_dir:
+        raise ValueError("--mode=export --weights: name the --export_dir")
 
 
 def to_config() -> config.Config:
@@ -130,6 +153,29 @@ def to_config() -> config.Config:
         raise ValueError(f"--{error}") from None
 
 
+def of_weights(stated: dict) -> config.Config:
+    """What the flags say of weights from outside, and the weights of themselves.
+
+    Args:
+        stated: the fields of Config that the weights fix.
+
+    Raises:
+        ValueError: naming the flag and what is allowed.
+    """
+    chosen_fields = chosen()
+    if not (chosen_fields["model"] or "model" in stated):
+        raise ValueError(
+            f"--weights={FLAGS.weights}: does not say which model it holds; name it "
+            "with --model"
+        )
+    # No data set's recipe where no data set is named.
+    chosen_fields["dataset"] = chosen_fields["dataset"] or "fake"
+    try:
+        return config.create(stated, **chosen_fields)
+    except ValueError as error:
+        raise ValueError(f"--{error}") from None
+
+
 def of_trained_run(saved: config.Config) -> config.Config:
     """A finished run's Config, with what flags may still change.
 
@@ -140,6 +186,11 @@ def of_trained_run(saved: config.Config) -> config.Config:
         return config.override(saved, **chosen())
     except ValueError as error:
         raise ValueError(f"--{error}") from None
+
+
+def model() -> variants.Variant | None:
+    """The table row of `--model`, if it is given."""
+    return variants.get_variant(FLAGS.model) if FLAGS.model else None
 
 
 def model_dir() -> str:

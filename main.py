@@ -80,8 +80,13 @@ def _evaluate() -> dict:
     strategy = _strategy()
     from efficientnet_tf.training import loop
 
-    model_dir = flags.model_dir()
-    result = loop.evaluate(_config_of_run(), model_dir=model_dir, strategy=strategy)
+    if FLAGS.weights:
+        config, checkpoint = _pretrained()
+        result = loop.evaluate_weights(config, checkpoint, strategy=strategy)
+    else:
+        result = loop.evaluate(
+            _config_of_run(), model_dir=flags.model_dir(), strategy=strategy
+        )
     _print_scores(result)
     return result
 
@@ -90,10 +95,9 @@ def _export() -> dict:
     from efficientnet_tf.export import saved_model
     from efficientnet_tf.training import build
 
-    model, preparation = build.trained_model(
-        _config_of_run(), model_dir=flags.model_dir()
-    )
-    path = saved_model.save(model, flags.export_dir(), **preparation)
+    saved_model.check_target(flags.export_dir())
+    config, model = _model()
+    path = saved_model.save(model, flags.export_dir(), **build.preparation(config))
     print(f"SavedModel    {path}")
     return {"export_dir": path}
 
@@ -102,15 +106,36 @@ def _predict(images: list[str]) -> dict:
     from efficientnet_tf.export import predict
     from efficientnet_tf.training import build
 
-    model, preparation = build.trained_model(
-        _config_of_run(), model_dir=flags.model_dir()
+    config, model = _model()
+    results = predict.predict_files(
+        model, images, label_offset=config.label_offset, **build.preparation(config)
     )
-    results = predict.predict_files(model, images, **preparation)
     for result in results:
         print(result["file"])
         for prediction in result["predictions"]:
             print(f"  {prediction['probability']:7.2%}  class {prediction['class']}")
     return {"results": results}
+
+
+def _model():
+    """The run's model, or that of --weights in a mode that takes them as they are."""
+    from efficientnet_tf.training import build
+
+    if FLAGS.weights and FLAGS.mode in flags.WITH_WEIGHTS:
+        config, checkpoint = _pretrained()
+        return config, build.pretrained_model(config, checkpoint)
+    config = _config_of_run()
+    return config, build.trained_model(config, model_dir=flags.model_dir())
+
+
+def _pretrained():
+    from efficientnet_tf.training import build
+    from efficientnet_tf.weights import reading
+
+    checkpoint = reading.open_source(
+        FLAGS.weights, flags.model(), ema=FLAGS.weights_ema is not False
+    )
+    return flags.of_weights(build.stated(checkpoint)), checkpoint
 
 
 def _config_of_run():

@@ -14,7 +14,8 @@ import typing
 from collections.abc import Callable
 from typing import Any
 
-from efficientnet_tf import variants
+from efficientnet_tf import expansion, variants
+from efficientnet_tf.data import folder
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,6 +38,11 @@ def _at_least(low) -> Allowed:
 def _above(low) -> Allowed:
     return Allowed(f"more than {low}", lambda value: value > low)
 
+
+_NEEDS_DIR = {
+    "imagenet": "its train-* and validation-* files",
+    "folder": "its train and val folders",
+}
 
 _FRACTION = Allowed("0 to below 1", lambda value: 0 <= value < 1)
 _PROBABILITY = Allowed("above 0, at most 1", lambda value: 0 < value <= 1)
@@ -61,6 +67,9 @@ class Config:
     model: str = _field(
         "efficientnet-b0", "model name", _choice(*variants.list_variants())
     )
+    blocks: str | None = _field(
+        None, "block strings, comma-separated, of a network of your own"
+    )
     width_coefficient: float | None = _field(
         None, "filter multiplier; None: the model's", _above(0)
     )
@@ -68,35 +77,57 @@ class Config:
         None, "repeat multiplier; None: the model's", _above(0)
     )
     image_size: int = _field(224, "input height and width in pixels", _at_least(8))
-    num_classes: int = _field(1000, "number of classes", _at_least(1))
+    num_classes: int = _field(
+        1000, "number of classes; of a folder: counted", _at_least(1)
+    )
     dropout_rate: float = _field(0.2, "dropout before the classifier", _FRACTION)
     survival_prob: float = _field(
         0.8, "stochastic depth: survival of the last block", _PROBABILITY
     )
-    sync_batch_norm: bool = _field(
-        True, "batch statistics over all replicas, not each its own"
+    activation: str | None = _field(
+        None,
+        "activation; None: the model's",
+        _choice("swish", "relu", "relu6", "hard_swish", "gelu"),
+    )
+    batch_norm: str = _field(
+        "sync",
+        "batch statistics over: all replicas, groups of them as the original on large "
+        "slices, each replica, or none but the weights' own",
+        _choice("sync", "grouped", "local", "frozen"),
     )
     precision: str = _field(
         "auto",
         "compute dtype; auto: bfloat16 on TPU, else float32",
         _choice("auto", "float32", "bfloat16"),
     )
-    weights: str | None = _field(None, "weights file (.weights.h5) to start from")
+    weights: str | None = _field(
+        None, "weights to start from: a file, a TF1 checkpoint or a release (imagenet)"
+    )
+    weights_skip: str | None = _field(
+        None, "layers not to load, comma-separated, such as predictions"
+    )
+    weights_ema: bool = _field(
+        True, "of a TF1 checkpoint, load the moving averages, not the raw weights"
+    )
 
     # The data.
     dataset: str = _field(
-        "digits", "dataset to train on", _choice("digits", "imagenet", "fake")
+        "digits",
+        "dataset to train on",
+        _choice("digits", "imagenet", "folder", "fake"),
     )
     data_dir: str | None = _field(
-        None, "folder of TFRecord files; None: the dataset's cache", may_change=True
+        None,
+        "folder of TFRecord files, or of images by class; None: the dataset's cache",
+        may_change=True,
     )
     num_train_images: int | None = _field(
         None, "images in train-*; None: counted, or known", _at_least(1)
     )
     minival_shards: float = _field(
         0.05,
-        "train shards held out to pick the best weights: a count, a fraction if "
-        "below 1, or 0",
+        "train shards (of a folder: images) held out to pick the best weights: a "
+        "count, a fraction if below 1, or 0",
         Allowed(
             "0, a fraction below 1 or a whole number",
             lambda value: 0 <= value < 1 or (value >= 1 and value == int(value)),
@@ -120,6 +151,12 @@ class Config:
         "padded",
         "centre crop: padded takes size/(size+32) of the short side, fixed 0.875",
         _choice("padded", "fixed"),
+    )
+    resize: str = _field(
+        "bicubic", "resampling to the image size", _choice("bicubic", "bilinear")
+    )
+    label_offset: int = _field(
+        0, "classes before the data's first label; 1: a background class", _at_least(0)
     )
     shuffle_buffer: int = _field(16384, "records shuffled at a time", _at_least(1))
 
@@ -166,11 +203,25 @@ class Config:
     def __post_init__(self):
         for field in dataclasses.fields(self):
             _check(field, getattr(self, field.name))
-        if self.dataset == "imagenet" and self.data_dir is None:
+        if self.dataset in _NEEDS_DIR and self.data_dir is None:
             raise ValueError(
-                "data_dir is missing: dataset imagenet needs the folder "
-                "of its train-* and validation-* files"
+                f"data_dir is missing: dataset {self.dataset} needs the folder "
+                f"of {_NEEDS_DIR[self.dataset]}"
             )
+        if self.dataset == "folder" and self.num_train_images is not None:
+            raise ValueError(
+                f"num_train_images={self.num_train_images}: the images of a folder are "
+                "counted; leave it out"
+            )
+        if self.label_offset >= self.num_classes:
+            raise ValueError(
+                f"label_offset={self.label_offset}: allowed is less than "
+                f"num_classes={self.num_classes}"
+            )
+        try:
+            self.variant  # noqa: B018, expands the blocks to check them
+        except ValueError as error:
+            raise ValueError(f"blocks={self.blocks}: {error}") from None
         if self.early_stopping_evals and not self.minival_shards:
             raise ValueError(
                 f"early_stopping_evals={self.early_stopping_evals}: needs held-out "
@@ -179,13 +230,19 @@ class Config:
 
     @property
     def variant(self) -> variants.Variant:
-        """The model's table row with this run's coefficients."""
-        row = variants.get_variant(self.model)
-        return dataclasses.replace(
-            row,
-            width=self.width_coefficient or row.width,
-            depth=self.depth_coefficient or row.depth,
+        """The network: the model's table row with what this run changes in it."""
+        return expansion.customize(
+            self.model,
+            blocks=_listed(self.blocks) or None,
+            width=self.width_coefficient,
+            depth=self.depth_coefficient,
+            activation=self.activation,
         )
+
+    @property
+    def skipped_weights(self) -> tuple[str, ...]:
+        """Layers that `weights` are not loaded into."""
+        return _listed(self.weights_skip)
 
     def steps(self, epochs: float, *, train_images: int) -> int:
         """Whole steps in a number of epochs, at least one."""
@@ -202,8 +259,17 @@ class Config:
         return fractions.Fraction(str(epochs)) * train_images / self.train_batch_size
 
 
-def create(**chosen) -> Config:
+def _listed(text: str | None) -> tuple[str, ...]:
+    """What a comma-separated setting lists."""
+    return tuple(part.strip() for part in (text or "").split(",") if part.strip())
+
+
+def create(stated: dict[str, Any] | None = None, **chosen) -> Config:
     """Builds a Config from recipes and the user's choices; None counts as not chosen.
+
+    Args:
+        stated: what a weights file says of itself; comes before recipes, after choices.
+        **chosen: fields of Config.
 
     Raises:
         ValueError: if a name is unknown or a value not allowed.
@@ -214,11 +280,10 @@ def create(**chosen) -> Config:
             near = difflib.get_close_matches(name, known, n=1, cutoff=0.0)
             raise ValueError(f"unknown setting {name!r}; did you mean {near[0]!r}?")
     chosen = {name: value for name, value in chosen.items() if value is not None}
-    model = chosen.get("model", Config.model)
-    dataset = chosen.get("dataset", Config.dataset)
-    if model not in variants.list_variants():
-        return Config(model=model)  # raises, before a recipe is looked up
-    recipes = model_recipe(model) | _DATASET_RECIPES.get(dataset, {})
+    check(**chosen)
+    chosen = (stated or {}) | chosen
+    recipes = model_recipe(chosen.get("model", Config.model))
+    recipes |= _dataset_recipe(chosen)
     return Config(**(recipes | chosen))
 
 
@@ -255,9 +320,25 @@ def model_recipe(model: str) -> dict[str, Any]:
         "image_size": row.resolution,
         "dropout_rate": row.dropout,
         "survival_prob": row.survival_prob,
+        "resize": row.pixels.resize,
         "augment": "autoaugment",
         "randaugment_magnitude": magnitudes.get(model, 10.0),
     }
+
+
+def _labels(chosen: dict[str, Any]) -> int | None:
+    """How many labels the data has to have, if the choices say it."""
+    classes = chosen.get("num_classes")
+    return None if classes is None else classes - chosen.get("label_offset", 0)
+
+
+def _dataset_recipe(chosen: dict[str, Any]) -> dict[str, Any]:
+    """What a dataset is trained with; the classes of a folder are counted."""
+    dataset = chosen.get("dataset", Config.dataset)
+    if dataset == "folder" and "data_dir" in chosen:
+        layout = folder.find_layout(chosen["data_dir"], num_classes=_labels(chosen))
+        return {"num_classes": len(layout.classes) + chosen.get("label_offset", 0)}
+    return _DATASET_RECIPES.get(dataset, {})
 
 
 _DATASET_RECIPES = {

@@ -25,8 +25,9 @@ def main(num_devices: int, data_dir: str, out: str, settings: dict) -> None:
     evaluations = state_lib.Evaluations()
     with strategy.scope():
         images = source.splits.train.images
+        model = build.model(config, policy=policy)
         state = build.train_state(
-            config, train_images=images, policy=policy, evaluations=evaluations
+            config, train_images=images, model=model, evaluations=evaluations
         )
     assert strategy.num_replicas_in_sync == num_devices
     initial = flat(state.model.weights)

@@ -160,7 +160,7 @@ def test_saved_model_takes_pixels_of_either_type(trained, validation):
             tf.nn.softmax(outputs["logits"]), outputs["probabilities"], atol=1e-6
         )
     model_dir = str(trained[0])
-    model, _ = build.trained_model(run_dir.read_config(model_dir), model_dir=model_dir)
+    model = build.trained_model(run_dir.read_config(model_dir), model_dir=model_dir)
     np.testing.assert_allclose(
         from_uint8["logits"], model(images, training=False), atol=1e-4, rtol=1e-4
     )

@@ -181,7 +181,7 @@ def test_flags_reach_the_config(run):
     )
     argv = [
         *("--model=efficientnet-b3", "--image_size=48", "--noflip", "--mixup_alpha=0"),
-        *("--train_epochs=2", "--minival_shards=0", "--sync_batch_norm=false"),
+        *("--train_epochs=2", "--minival_shards=0", "--batch_norm=local"),
     ]
     done = run("-c", code, *argv)
     assert json.loads(done.stdout) == dataclasses.asdict(
@@ -192,7 +192,7 @@ def test_flags_reach_the_config(run):
             mixup_alpha=0.0,
             train_epochs=2.0,
             minival_shards=0.0,
-            sync_batch_norm=False,
+            batch_norm="local",
         )
     )
 

@@ -79,7 +79,7 @@ def test_each_replica_draws_its_own_masks_reproducibly(digits_dir, tmp_path):
 
 def test_replicas_without_synchronisation_share_their_statistics(digits_dir, tmp_path):
     result = run(
-        2, digits_dir, str(tmp_path / "x.npz"), **TINY, **STILL, sync_batch_norm=False
+        2, digits_dir, str(tmp_path / "x.npz"), **TINY, **STILL, batch_norm="local"
     )
     np.testing.assert_array_equal(*result["replica_weights"])
     np.testing.assert_array_equal(*result["replica_averages"])
@@ -100,7 +100,10 @@ def test_many_replicas_train_b0_as_one_does(digits_dir, tmp_path):
 def tiny_state():
     config = config_lib.create(dataset="digits", **TINY)
     return build.train_state(
-        config, train_images=1347, policy="float32", evaluations=state.Evaluations()
+        config,
+        train_images=1347,
+        model=build.model(config),
+        evaluations=state.Evaluations(),
     )
 
 
@@ -239,7 +242,7 @@ def test_the_whole_step_compiles_under_xla_to_the_same_step():
         run_state = build.train_state(
             config,
             train_images=1347,
-            policy="float32",
+            model=build.model(config),
             evaluations=state.Evaluations(),
         )
         trainer = trainer_of(run_state, images, labels, weight_decay=1e-5)

@@ -14,6 +14,8 @@ def predict_files(
     *,
     image_size: int,
     crop_fraction: float,
+    resize: str = "bicubic",
+    label_offset: int = 0,
     top_k: int = 5,
 ) -> list[dict]:
     """Classifies image files with evaluation's preprocessing.
@@ -23,24 +25,31 @@ def predict_files(
         paths: JPEG, PNG, GIF or BMP files.
         image_size: height and width the model takes.
         crop_fraction: see `preprocess.decode_and_center_crop`.
+        resize: see `preprocess.decode_and_center_crop`.
+        label_offset: classes before the first label; they count as -1 and below.
         top_k: how many classes to rank; at most all.
 
     Returns:
         For each file {"file", "predictions": [{"class", "probability"}, ...]}, most
-        likely first, classes from 0.
+        likely first, classes from 0 after the offset.
 
     Raises:
         ValueError: naming the first file that is missing or no image, before the
             model runs.
     """
-    images = [_read(path, image_size, crop_fraction) for path in paths]
+    preparation = {
+        "image_size": image_size,
+        "fraction": crop_fraction,
+        "resize": resize,
+    }
+    images = [_read(path, **preparation) for path in paths]
     probabilities = tf.nn.softmax(model.predict(tf.stack(images), verbose=0))
     ranked = tf.math.top_k(probabilities, k=min(top_k, probabilities.shape[-1]))
     return [
         {
             "file": path,
             "predictions": [
-                {"class": int(label), "probability": float(probability)}
+                {"class": int(label) - label_offset, "probability": float(probability)}
                 for label, probability in zip(labels, values, strict=True)
             ],
         }
@@ -50,12 +59,10 @@ def predict_files(
     ]
 
 
-def _read(path: str, image_size: int, crop_fraction: float) -> tf.Tensor:
+def _read(path: str, **preparation) -> tf.Tensor:
     try:
         encoded = tf.io.read_file(path)
-        return preprocess.decode_and_center_crop(
-            encoded, image_size=image_size, fraction=crop_fraction
-        )
+        return preprocess.decode_and_center_crop(encoded, **preparation)
     except tf.errors.NotFoundError:
         raise ValueError(f"image file {path} does not exist") from None
     except tf.errors.OpError as error:

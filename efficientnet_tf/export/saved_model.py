@@ -12,6 +12,7 @@ def save(
     *,
     image_size: int,
     crop_fraction: float,
+    resize: str = "bicubic",
     top_k: int = 5,
 ) -> str:
     """Writes a SavedModel that needs no Python to load.
@@ -31,6 +32,7 @@ def save(
             one is complete.
         image_size: height and width the model takes.
         crop_fraction: see `preprocess.decode_and_center_crop`.
+        resize: see `preprocess.decode_and_center_crop`.
         top_k: how many classes to rank; at most all.
 
     Returns:
@@ -49,7 +51,7 @@ def save(
 
     def decode(encoded: tf.Tensor) -> tf.Tensor:
         return preprocess.decode_and_center_crop(
-            encoded, image_size=image_size, fraction=crop_fraction
+            encoded, image_size=image_size, fraction=crop_fraction, resize=resize
         )
 
     def serve(encoded: tf.Tensor) -> dict[str, tf.Tensor]:

@@ -1,49 +1,114 @@
 """From a Config to the objects a run is made of; the one place that takes it apart."""
 
 import contextlib
+import dataclasses
 
 import keras
 import tensorflow as tf
 
 from efficientnet_tf import config as config_lib
+from efficientnet_tf import variants
 from efficientnet_tf.data import batches, preprocess, sources, tfrecord
 from efficientnet_tf.models import efficientnet
 from efficientnet_tf.training import optimizer, run_dir, state, steps
+from efficientnet_tf.weights import checkpoint as checkpoints
 
 
-def open_source(config: config_lib.Config) -> sources.Records | sources.Fake:
+def open_source(config: config_lib.Config) -> sources.Files | sources.Fake:
     """The run's data, found and checked."""
     return sources.open_source(
         config.dataset,
         config.data_dir,
-        num_classes=config.num_classes,
+        num_classes=config.num_classes - config.label_offset,
         minival_shards=config.minival_shards,
         num_train_images=config.num_train_images,
     )
 
 
 def model(
-    config: config_lib.Config, *, policy: str = "float32", weights: str | None = None
+    config: config_lib.Config,
+    *,
+    policy: str = "float32",
+    variant: variants.Variant | None = None,
 ) -> keras.Model:
-    """The run's model, with logits for outputs.
+    """The run's model with random weights and with logits for outputs.
 
     Args:
         config: the run's.
         policy: name of a Keras dtype policy.
-        weights: file to load; None leaves them random.
+        variant: the network as weights want it; None takes the configuration's.
     """
     keras.utils.set_random_seed(config.seed)
     with _dtype_policy(policy):
-        return efficientnet.EfficientNet(
-            config.variant,
-            weights=weights,
+        built = efficientnet.EfficientNet(
+            variant or config.variant,
             input_shape=(config.image_size, config.image_size, 3),
             classes=config.num_classes,
             classifier_activation=None,
             survival_prob=config.survival_prob,
             dropout_rate=config.dropout_rate,
-            synchronized=config.sync_batch_norm,
+            batch_norm=config.batch_norm,
         )
+    stated = built.passport.variant
+    pixels = dataclasses.replace(stated.pixels, resize=config.resize)
+    built.passport = dataclasses.replace(
+        built.passport,
+        variant=dataclasses.replace(stated, pixels=pixels),
+        image_size=config.image_size,
+        crop=config.eval_crop,
+        label_offset=config.label_offset,
+    )
+    return built
+
+
+def stated(checkpoint: checkpoints.Checkpoint) -> dict:
+    """The fields of Config that a weights file fixes.
+
+    Raises:
+        ValueError: if it has no classifier.
+    """
+    if checkpoint.classes is None:
+        raise ValueError(f"weights={checkpoint.source}: has no classifier")
+    fields = {"num_classes": checkpoint.classes, "weights": checkpoint.source}
+    variant = checkpoint.variant
+    if isinstance(variant, str):
+        fields["model"] = variant
+    if checkpoint.passport and checkpoint.passport.variant:
+        passport = checkpoint.passport
+        fields |= {
+            "model": variant.name,
+            "width_coefficient": variant.width,
+            "depth_coefficient": variant.depth,
+            "activation": variant.activation,
+            "resize": variant.pixels.resize,
+            "image_size": passport.image_size,
+            "eval_crop": passport.crop or "padded",
+            "label_offset": passport.label_offset,
+        }
+        if variant.stem_filters != variants.get_variant(variant.name).stem_filters:
+            fields["blocks"] = ",".join(variant.blocks)
+    return fields
+
+
+def pretrained_model(
+    config: config_lib.Config,
+    checkpoint: checkpoints.Checkpoint,
+    *,
+    policy: str = "float32",
+) -> keras.Model:
+    """The run's model with weights from outside, built as they want it."""
+    built = model(config, policy=policy, variant=checkpoint.adapt(config.variant))
+    checkpoint.assign(built, skip=config.skipped_weights)
+    return built
+
+
+def preparation(config: config_lib.Config) -> dict:
+    """The keyword arguments that export and predictions prepare images with."""
+    return {
+        "image_size": config.image_size,
+        "crop_fraction": crop_fraction(config),
+        "resize": config.resize,
+    }
 
 
 def schedule(config: config_lib.Config, *, train_images: int) -> optimizer.LearningRate:
@@ -62,9 +127,8 @@ def train_state(
     config: config_lib.Config,
     *,
     train_images: int,
-    policy: str,
+    model: keras.Model,
     evaluations: state.Evaluations,
-    weights: str | None = None,
 ) -> state.TrainState:
     """Model, optimizer and averages; call in the strategy's scope."""
     rmsprop = optimizer.RMSprop(
@@ -75,7 +139,7 @@ def train_state(
         name="rmsprop",
     )
     return state.TrainState(
-        model(config, policy=policy, weights=weights),
+        model,
         rmsprop,
         evaluations=evaluations,
         ema_decay=config.moving_average_decay,
@@ -85,7 +149,7 @@ def train_state(
 def trainer(
     config: config_lib.Config,
     state: state.TrainState,
-    source: sources.Records | sources.Fake,
+    source: sources.Files | sources.Fake,
     strategy: tf.distribute.Strategy,
 ) -> steps.Trainer:
     """The step and the data that follows the state's step."""
@@ -93,6 +157,8 @@ def trainer(
     transform = batches.TrainTransform(
         image_size=config.image_size,
         num_classes=config.num_classes,
+        label_offset=config.label_offset,
+        resize=config.resize,
         crop_area_min=config.crop_area_min,
         eval_fraction=crop_fraction(config),
         flip=config.flip,
@@ -128,7 +194,7 @@ def evaluator(
     config: config_lib.Config,
     model: keras.Model,
     weights: dict[str, tf.Variable],
-    source: sources.Records | sources.Fake,
+    source: sources.Files | sources.Fake,
     split: tfrecord.Split,
     strategy: tf.distribute.Strategy,
 ) -> steps.Evaluator:
@@ -139,6 +205,8 @@ def evaluator(
             split,
             image_size=config.image_size,
             num_classes=config.num_classes,
+            label_offset=config.label_offset,
+            resize=config.resize,
             crop_fraction=crop_fraction(config),
             batch_size=context.get_per_replica_batch_size(config.eval_batch_size),
             shard=_shard(context),
@@ -157,25 +225,19 @@ def crop_fraction(config: config_lib.Config) -> float:
     return preprocess.crop_fraction(config.image_size, config.eval_crop)
 
 
-def trained_model(
-    config: config_lib.Config, *, model_dir: str
-) -> tuple[keras.Model, dict]:
-    """A run's model with the weights to serve, and how its images are prepared.
-
-    Returns:
-        The model, with logits for outputs, and the keyword arguments image_size and
-        crop_fraction of `preprocess.decode_and_center_crop`.
+def trained_model(config: config_lib.Config, *, model_dir: str) -> keras.Model:
+    """A run's model with the weights to serve and with logits for outputs.
 
     Raises:
         ValueError: if the folder holds no checkpoint.
     """
     path = run_dir.inference_checkpoint(model_dir)
-    trained = model(config)
+    trained = model(config, variant=run_dir.read_variant(model_dir))
     state.restore_inference(trained, path)
-    return trained, {
-        "image_size": config.image_size,
-        "crop_fraction": crop_fraction(config),
-    }
+    trained.passport = dataclasses.replace(
+        trained.passport, averaged=config.moving_average_decay > 0, source=path
+    )
+    return trained
 
 
 def check_batch_sizes(

@@ -1,8 +1,8 @@
 """What a run leaves in `model_dir`, and how it finds its way back in.
 
-config.json, checkpoints/ (to continue), best/ (to serve), TensorBoard events and
-metrics.jsonl. Every file appears whole or not at all: a run killed at any moment leaves
-a folder that the same command continues from.
+config.json, passport.json, checkpoints/ (to continue), best/ (to serve), TensorBoard
+events and metrics.jsonl. Every file appears whole or not at all: a run killed at any
+moment leaves a folder that the same command continues from.
 """
 
 import json
@@ -11,7 +11,9 @@ import math
 import tensorflow as tf
 
 from efficientnet_tf import config as config_lib
+from efficientnet_tf import variants
 from efficientnet_tf.training import state as state_lib
+from efficientnet_tf.weights import passport as passports
 
 _KEPT_CHECKPOINTS = 3
 
@@ -33,6 +35,21 @@ def read_config(model_dir: str) -> config_lib.Config:
             return config_lib.loads(file.read())
         except ValueError as error:
             raise ValueError(f"{path}: {error}") from None
+
+
+def write_passport(model_dir: str, passport: passports.Passport) -> None:
+    """Writes passport.json: the network as built, with what pretrained weights want."""
+    tf.io.gfile.makedirs(model_dir)
+    _write_whole(f"{model_dir}/passport.json", passport.dumps() + "\n")
+
+
+def read_variant(model_dir: str) -> variants.Variant | None:
+    """The network of the run in a folder; None in folders older than passports."""
+    path = f"{model_dir}/passport.json"
+    if not tf.io.gfile.exists(path):
+        return None
+    with tf.io.gfile.GFile(path) as file:
+        return passports.loads(file.read()).variant
 
 
 def check_config(model_dir: str, config: config_lib.Config) -> None:
