@@ -15,13 +15,17 @@ setuptools.setup(
         "tensorflow-datasets",
         "absl-py",
         "cloud-tpu-client",
-        # Imported here by name; tf-models-official and tensorflow-datasets bring them.
+        "safetensors",
+        # Imported here by name; what is above brings them.
+        "h5py",
         "pillow",
         "scikit-learn",
         "tqdm",
     ],
     extras_require={
         "test": ["pytest", "ruff"],
+        # To read .pth files, and to test against PyTorch's own networks.
+        "torch": ["torch>=2.6", "torchvision", "timm>=1.0"],
         "notebook": ["jupyter"],
     },
 )

@@ -48,6 +48,8 @@ class Variant:
     experts: int = 0  # kernels that a `cc` block mixes
     divisor: int = 8
     keep_90_percent: bool = True  # rounding never takes more than a tenth of a width
+    # Of initial kernels, of variance 2 / (kernel area * output filters) in any case.
+    distribution: str = "untruncated_normal"  # or uniform, which is faster to draw
     padding: str = "same"  # or symmetric, as PyTorch pads: both sides alike
     batch_norm_momentum: float = 0.99
     batch_norm_epsilon: float = 1e-3
@@ -196,7 +198,7 @@ _V2_LARGE = [
 ]
 
 # arXiv 1704.04861 table 1 and arXiv 1801.04381 table 2; dropout, batch norm and pixels
-# as in tensorflow/models research/slim.
+# as in tensorflow/models research/slim; drawn uniformly, as keras.applications does.
 _MOBILENETS = [
     Variant(
         "mobilenet-v1",
@@ -214,6 +216,7 @@ _MOBILENETS = [
         head_filters=0,
         survival_prob=1.0,
         activation="relu6",
+        distribution="uniform",
         pixels=MOBILENET_PIXELS,
     ),
     Variant(
@@ -234,6 +237,7 @@ _MOBILENETS = [
         head_shrinks=False,
         survival_prob=1.0,
         activation="relu6",
+        distribution="uniform",
         batch_norm_momentum=0.999,
         pixels=MOBILENET_PIXELS,
     ),
@@ -260,6 +264,7 @@ def _resnet(name, repeats, *, conv_type, **kwargs) -> Variant:
         head_filters=0,
         survival_prob=1.0,
         activation="relu",
+        distribution="uniform",
         padding="symmetric",
         batch_norm_momentum=0.9,
         **kwargs,

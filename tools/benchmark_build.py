@@ -1,6 +1,6 @@
 """How long building a model takes beside keras.applications, in one process.
 
-python tools/benchmark_build.py --model=efficientnet-b7 --json
+python tools/benchmark_build.py --models=efficientnet-b7 --models=resnet-50-v1 --json
 """
 
 import json
@@ -12,11 +12,15 @@ from absl import app
 from absl import flags as absl_flags
 
 import efficientnet_tf as en
+from efficientnet_tf.weights.keras_files import APPLICATIONS
 
 FLAGS = absl_flags.FLAGS
 
-absl_flags.DEFINE_enum(
-    "model", "efficientnet-b7", [f"efficientnet-b{i}" for i in range(8)], "Variant."
+absl_flags.DEFINE_multi_enum(
+    "models",
+    ["efficientnet-b7"],
+    ["all", *APPLICATIONS],
+    "Variants that keras.applications has too; may be repeated.",
 )
 absl_flags.DEFINE_integer("repeats", 7, "Timed builds of each.", lower_bound=3)
 absl_flags.DEFINE_boolean("json", False, "Print the result as one last line of JSON.")
@@ -25,24 +29,34 @@ absl_flags.DEFINE_boolean("json", False, "Print the result as one last line of J
 def main(argv: list[str]) -> None:
     """Builds in turn, ours and theirs, and compares the medians."""
     del argv
-    theirs = getattr(keras.applications, f"EfficientNetB{FLAGS.model[-1]}")
+    names = list(APPLICATIONS) if "all" in FLAGS.models else FLAGS.models
+    results = {name: _compare(name) for name in names}
+    if FLAGS.json:
+        print(json.dumps(results if len(names) > 1 else results[names[0]]))
+
+
+def _compare(name: str) -> dict:
+    theirs = getattr(keras.applications, APPLICATIONS[name])
     builds = {
-        "ours": lambda: en.EfficientNet(FLAGS.model),
+        "ours": lambda: en.EfficientNet(name),
         "keras_applications": lambda: theirs(weights=None),
     }
-    seconds = {name: [] for name in builds}
+    seconds = {who: [] for who in builds}
     for _ in range(FLAGS.repeats + 1):
-        for name, build in builds.items():
-            seconds[name].append(_time(build))
+        for who, build in builds.items():
+            seconds[who].append(_time(build))
     # The first pair pays for what the process does once.
-    medians = {name: statistics.median(times[1:]) for name, times in seconds.items()}
+    medians = {who: statistics.median(times[1:]) for who, times in seconds.items()}
     ratio = medians["keras_applications"] / medians["ours"]
-    for name, median in medians.items():
-        print(f"{name:20} {median:.2f} s, median of {FLAGS.repeats}")
-    print(f"ratio {ratio:.2f} (above 1: ours is faster)")
-    if FLAGS.json:
-        ours = {f"seconds_{name}": median for name, median in medians.items()}
-        print(json.dumps(ours | {"ratio_build_vs_keras_applications": ratio}))
+    print(
+        f"{name:18} ours {medians['ours']:.2f} s, keras.applications "
+        f"{medians['keras_applications']:.2f} s, medians of {FLAGS.repeats}; ratio "
+        f"{ratio:.2f} (above 1: ours is faster)",
+        flush=True,
+    )
+    return {f"seconds_{who}": median for who, median in medians.items()} | {
+        "ratio_build_vs_keras_applications": ratio
+    }
 
 
 def _time(build) -> float:

@@ -89,18 +89,20 @@ def EfficientNet(
     dropout_rate = variant.dropout if dropout_rate is None else dropout_rate
     _check_arguments(pooling, classes, dropout_rate, batch_norm)
     network = expansion.expand(variant, survival_prob=survival_prob)
-    inputs = _inputs(input_tensor, input_shape, variant.resolution, include_top)
+    has_classifier = include_top and endpoints is None
+    inputs = _inputs(input_tensor, input_shape, variant.resolution, has_classifier)
     layers = Layers(
         padding=variant.padding,
         batch_norm=batch_norm,
         momentum=variant.batch_norm_momentum,
         epsilon=variant.batch_norm_epsilon,
+        distribution=variant.distribution,
     )
     x = _preprocess(inputs, variant.pixels) if include_preprocessing else inputs
     maps = _feature_maps(layers, x, network)
     if endpoints is not None:
         outputs = _choose(maps, network, endpoints)
-    elif include_top:
+    elif has_classifier:
         outputs = _classifier(
             maps["features"], classes, classifier_activation, dropout_rate
         )
@@ -113,7 +115,7 @@ def EfficientNet(
     model = keras.Model(inputs, outputs, name=name or variant.name.replace("-", ""))
     passport.describe(model, variant)
     if checkpoint:
-        checkpoint.assign(model, part=endpoints is not None or not include_top)
+        checkpoint.assign(model, part=not has_classifier)
     return model
 
 
@@ -143,6 +145,8 @@ def _feature_maps(layers: Layers, x, network: expansion.Expansion) -> dict:
 
 def _choose(maps: dict, network: expansion.Expansion, endpoints: Sequence[str]) -> dict:
     """The endpoints asked for."""
+    if not endpoints or isinstance(endpoints, str):
+        raise ValueError(f"endpoints={endpoints!r}: allowed is a list of names")
     known = {name: maps[last] for name, last in network.reductions().items()}
     known |= {"stem": maps["stem"], "features": maps["features"]}
     if "pooled_features" in endpoints:
@@ -151,8 +155,6 @@ def _choose(maps: dict, network: expansion.Expansion, endpoints: Sequence[str]) 
         if name not in known:
             allowed = ", ".join(sorted({*known, "pooled_features"}))
             raise ValueError(f"endpoints: {name!r} is unknown; allowed are {allowed}")
-    if not endpoints or isinstance(endpoints, str):
-        raise ValueError(f"endpoints={endpoints!r}: allowed is a list of names")
     return {name: known[name] for name in endpoints}
 
 
@@ -193,14 +195,14 @@ def _check_arguments(pooling, classes, dropout_rate, batch_norm):
         )
 
 
-def _inputs(input_tensor, input_shape, resolution, include_top):
+def _inputs(input_tensor, input_shape, resolution, has_classifier):
     if input_tensor is not None:
         return input_tensor
     channels_first = keras.config.image_data_format() == "channels_first"
     if input_shape is None:
-        size = resolution if include_top else None
+        size = resolution if has_classifier else None
         input_shape = (3, size, size) if channels_first else (size, size, 3)
-    if len(input_shape) != 3:
+    if len(input_shape) != 3 or not input_shape[0 if channels_first else 2]:
         raise ValueError(
             f"input_shape={input_shape}: allowed is (height, width, channels)"
         )

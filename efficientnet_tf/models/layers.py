@@ -6,14 +6,6 @@ from efficientnet_tf.models import condconv, normalization
 
 BATCH_NORMS = ("local", "sync", "grouped", "frozen")
 
-# Normal with variance 2 / (kernel area * output filters), not truncated, as in the
-# original (keras.applications truncates). A config: each layer makes an initializer of
-# it, with a seed of its own.
-_INITIALIZER = {
-    "class_name": "VarianceScaling",
-    "config": {"scale": 2.0, "mode": "fan_out", "distribution": "untruncated_normal"},
-}
-
 
 def full_precision() -> str | None:
     """A dtype for layers that half precision would harm, None to keep the policy's."""
@@ -30,14 +22,28 @@ class Layers:
             replicas, or none but the moving ones, never updated.
         momentum: of batch norm's moving statistics.
         epsilon: of batch norm.
+        distribution: of initial kernels, with variance 2 / (kernel area * output
+            filters). The original's is normal, not truncated (keras.applications
+            truncates).
     """
 
     def __init__(
-        self, *, padding: str, batch_norm: str, momentum: float, epsilon: float
+        self,
+        *,
+        padding: str,
+        batch_norm: str,
+        momentum: float,
+        epsilon: float,
+        distribution: str,
     ):
         self._padding = padding
         self._batch_norm = batch_norm
         self._norm = {"momentum": momentum, "epsilon": epsilon}
+        # A config: each layer makes an initializer of it, with a seed of its own.
+        self._initializer = {
+            "class_name": "VarianceScaling",
+            "config": {"scale": 2.0, "mode": "fan_out", "distribution": distribution},
+        }
         self._channels_first = keras.config.image_data_format() == "channels_first"
 
     def conv(self, x, filters, kernel_size, *, name, strides=(1, 1), **kwargs):
@@ -48,7 +54,7 @@ class Layers:
             kernel_size,
             strides=strides,
             padding=padding,
-            kernel_initializer=_INITIALIZER,
+            kernel_initializer=self._initializer,
             name=name,
             **{"use_bias": False, **kwargs},
         )(x)
@@ -61,7 +67,7 @@ class Layers:
             strides=strides,
             padding=padding,
             use_bias=False,
-            depthwise_initializer=_INITIALIZER,
+            depthwise_initializer=self._initializer,
             name=name,
         )(x)
 
@@ -74,7 +80,7 @@ class Layers:
         """A 1x1 convolution with kernels of each image's own."""
         self._refuse_channels_first()
         return condconv.CondConv2D(
-            filters, experts=experts, kernel_initializer=_INITIALIZER, name=name
+            filters, experts=experts, kernel_initializer=self._initializer, name=name
         )([x, routing])
 
     def conditional_depthwise(self, x, routing, kernel_size, *, experts, strides, name):
@@ -86,7 +92,7 @@ class Layers:
             experts=experts,
             strides=strides,
             padding=padding,
-            kernel_initializer=_INITIALIZER,
+            kernel_initializer=self._initializer,
             name=name,
         )([x, routing])
 

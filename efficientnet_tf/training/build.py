@@ -12,6 +12,7 @@ from efficientnet_tf.data import batches, preprocess, sources, tfrecord
 from efficientnet_tf.models import efficientnet
 from efficientnet_tf.training import optimizer, run_dir, state, steps
 from efficientnet_tf.weights import checkpoint as checkpoints
+from efficientnet_tf.weights import conventions
 
 
 def open_source(config: config_lib.Config) -> sources.Files | sources.Fake:
@@ -85,7 +86,11 @@ def stated(checkpoint: checkpoints.Checkpoint) -> dict:
             "eval_crop": passport.crop or "padded",
             "label_offset": passport.label_offset,
         }
-        if variant.stem_filters != variants.get_variant(variant.name).stem_filters:
+        blocks = [
+            conventions.common_blocks(row.blocks)
+            for row in (variant, variants.get_variant(variant.name))
+        ]
+        if blocks[0] != blocks[1]:
             fields["blocks"] = ",".join(variant.blocks)
     return fields
 

@@ -85,6 +85,26 @@ def _pytorch(variant: variants.Variant, project: str, file_name: str) -> dict:
     return changes
 
 
+def untold(variant: variants.Variant, *, pixels: bool) -> list[str]:
+    """The fields in which a variant is not what its name says.
+
+    A file that holds nothing but weights would be read as another network.
+
+    Args:
+        variant: of the model whose weights are to be written.
+        pixels: whether the file tells how pixels are normalised.
+    """
+    if variant.name not in variants.list_variants():
+        return []
+    changed = differences(variant, variants.get_variant(variant.name))
+    # Blocks of one's own need the same blocks to be read, and do not fit without.
+    if common_blocks(variant.blocks) != common_blocks(
+        variants.get_variant(variant.name).blocks
+    ):
+        changed = [name for name in changed if name != "blocks"]
+    return [name for name in changed if not (pixels and name == "pixels")]
+
+
 def common_blocks(blocks: tuple[str, ...]) -> tuple[str, ...]:
     """Block strings without where they stride, in which the projects differ."""
     return _replace(_replace(blocks, "_c1", "_f1"), "_c4", "_c3")

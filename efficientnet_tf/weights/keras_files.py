@@ -27,6 +27,8 @@ APPLICATIONS = {
     "resnet-50-v1": "ResNet50",
     "resnet-152-v1": "ResNet152",
 }
+# Those whose normalization layer holds its statistics as weights.
+WITH_STATISTICS = tuple(f"efficientnet-b{i}" for i in range(8))
 
 
 def read(path: str) -> tuple[dict[str, np.ndarray], str | None]:

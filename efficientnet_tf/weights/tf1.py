@@ -43,7 +43,7 @@ def read(path: str, *, ema: bool) -> tuple[dict[str, np.ndarray], list[str], str
     """
     try:
         return _read(tf.train.load_checkpoint(path), path, ema=ema)
-    except (tf.errors.OpError, RuntimeError) as error:
+    except (tf.errors.OpError, RuntimeError, IndexError) as error:
         first_line = str(error).splitlines()[0]
         raise ValueError(
             f"{path}: TensorFlow cannot read the checkpoint ({first_line})"

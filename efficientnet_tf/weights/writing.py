@@ -7,6 +7,7 @@ import tempfile
 
 import keras
 
+from efficientnet_tf.weights import conventions, keras_files
 from efficientnet_tf.weights import layout as layouts
 from efficientnet_tf.weights import passport as passports
 from efficientnet_tf.weights.reading import KERAS_SUFFIXES
@@ -28,6 +29,7 @@ def save_weights(model: keras.Model, path: str, *, format: str | None = None) ->
     """
     format = format or _format_of(path)
     _check_suffix(path, format)
+    _check_conventions(model, format)
     layout = layouts.layout(model)
     values = layouts.values(model)
     stated = passports.of(model)
@@ -46,6 +48,19 @@ def save_weights(model: keras.Model, path: str, *, format: str | None = None) ->
         shutil.rmtree(partial)
 
 
+def _check_conventions(model, format: str):
+    """Raises ValueError where a file of weights alone would mean another network."""
+    variant = passports.of(model).variant
+    if variant is None or format not in ("keras", "tf1"):
+        return
+    pixels = format == "keras" and variant.name in keras_files.WITH_STATISTICS
+    for field in conventions.untold(variant, pixels=pixels):
+        raise ValueError(
+            f"format={format!r} cannot tell {field}={getattr(variant, field)}, with "
+            f"which {variant.name} was built; efficientnet_tf and timm files can"
+        )
+
+
 def _umask() -> int:
     """The process's; there is no way to read it but to set it."""
     umask = os.umask(0)
@@ -62,8 +77,6 @@ def _write_own(path, model, layout, values, stated):
 
 
 def _write_keras(path, *args):
-    from efficientnet_tf.weights import keras_files
-
     keras_files.write(path, *args)
 
 
