@@ -233,7 +233,7 @@ class Config:
         """The network: the model's table row with what this run changes in it."""
         return expansion.customize(
             self.model,
-            blocks=_listed(self.blocks) or None,
+            blocks=None if self.blocks is None else _listed(self.blocks),
             width=self.width_coefficient,
             depth=self.depth_coefficient,
             activation=self.activation,

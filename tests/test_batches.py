@@ -346,3 +346,33 @@ def test_hosts_without_a_file_evaluate_padding_alone(numbered):
     labels = np.concatenate([part["label"][part["mask"] == 1] for part in found])
     assert sorted(labels) == list(range(RECORDS))
     assert not found[-1]["mask"].any()
+
+
+def test_a_label_offset_moves_every_class(numbered):
+    classes = RECORDS + 2
+    kwargs = {"num_classes": classes, "label_offset": 2}
+    found = _evaluate(numbered, batch_size=RECORDS, **kwargs)
+    assert sorted(found["label"]) == list(range(2, classes))
+    _, moved = _train(numbered, 13, **kwargs)
+    _, plain = _train(numbered, 13)
+    np.testing.assert_array_equal(moved.argmax(-1), plain.argmax(-1) + 2)
+    assert moved.shape[-1] == classes
+
+
+def test_a_label_offset_leaves_fewer_labels(numbered):
+    message = f"1 ... num_classes={RECORDS} - label_offset=1"
+    with pytest.raises(tf.errors.InvalidArgumentError, match=message):
+        _evaluate(numbered, batch_size=RECORDS, label_offset=1)
+
+
+def test_both_pipelines_resize_as_asked(numbered):
+    bilinear, bicubic = (
+        _evaluate(numbered, batch_size=RECORDS, image_size=20, resize=resize)["image"]
+        for resize in ("bilinear", "bicubic")
+    )
+    assert (bilinear != bicubic).any()
+    images = [
+        _train(numbered, 2, image_size=20, resize=resize)[0]
+        for resize in ("bilinear", "bicubic")
+    ]
+    assert (images[0] != images[1]).any()

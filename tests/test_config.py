@@ -306,3 +306,61 @@ def test_totals_round_down_and_intervals_up(epochs, floor, ceiling):
     made = config.create(**IMAGENET)  # 1,256,145 / 2048 = 613.35 steps an epoch
     assert made.steps(epochs, train_images=1_256_145) == floor
     assert made.interval(epochs, train_images=1_256_145) == ceiling
+
+
+def test_own_blocks_make_the_variant():
+    blocks = "r1_k3_s11_e1_i16_o8, r2_k3_s22_e6_i8_o24_se0.25"
+    made = config.create(blocks=blocks, activation="relu6").variant
+    assert made.blocks == ("r1_k3_s11_e1_i16_o8", "r2_k3_s22_e6_i8_o24_se0.25")
+    assert (made.stem_filters, made.activation) == (16, "relu6")
+    assert made.name == "efficientnet-b0"
+
+
+@pytest.mark.parametrize(
+    ("blocks", "message"),
+    [
+        ("r1_k3", "option 's' (strides) is missing"),
+        (",", "allowed is one block string or more"),
+        ("r1_k3_s11_e1_i8_o8_c9", "conv_type: c9 is not c0 to c4"),
+        ("r1_k3_s11_e1_i8_o8_cc", "cc needs a variant with experts"),
+    ],
+)
+def test_wrong_blocks_are_refused_with_the_setting(blocks, message):
+    with pytest.raises(ValueError) as error:
+        config.create(blocks=blocks)
+    assert str(error.value).startswith(f"blocks={blocks}: ")
+    assert message in str(error.value)
+
+
+def test_layers_to_skip_are_listed():
+    made = config.create(weights_skip="predictions, block7a")
+    assert made.skipped_weights == ("predictions", "block7a")
+    assert config.create().skipped_weights == ()
+
+
+def test_the_label_offset_leaves_at_least_one_label():
+    assert config.create(label_offset=9).label_offset == 9
+    with pytest.raises(ValueError, match="label_offset=10: allowed is less than num_"):
+        config.create(label_offset=10)
+
+
+@pytest.mark.parametrize(
+    ("model", "resize"),
+    [
+        ("efficientnet-b0", "bicubic"),
+        ("efficientnet-lite3", "bilinear"),
+        ("efficientnet-edgetpu-l", "bilinear"),
+        ("efficientnet-condconv-b0-4e", "bicubic"),
+    ],
+)
+def test_models_are_resized_as_they_were_trained(model, resize):
+    assert config.create(model=model).resize == resize
+
+
+def test_what_weights_state_comes_between_recipes_and_choices():
+    stated = {"model": "efficientnet-b1", "image_size": 100, "num_classes": 7}
+    made = config.create(stated, dataset="fake", num_classes=8)
+    assert (made.model, made.image_size, made.num_classes) == (
+        *("efficientnet-b1", 100, 8),
+    )
+    assert made.dropout_rate == 0.2 and made.augment == "none"

@@ -17,7 +17,7 @@ MAY_IMPORT = {
     "expansion": {"blocks", "variants"},
     "counting": {"expansion", "variants"},
     "config": {"expansion", "variants", "data"},  # of data, what LIGHT lists
-    "weights": {"variants"},
+    "weights": {"expansion", "variants"},
     "models": {"expansion", "variants", "weights"},
     "data": set(),
     "training": {"config", "data", "models", "variants", "weights"},

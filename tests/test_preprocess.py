@@ -323,3 +323,21 @@ def test_where_no_crop_fits_training_takes_the_evaluation_crop():
     wanted = _resized(_center_square(pixels, 4), 32)
     got = _distort(_encode(pixels), flip=False, eval_fraction=0.5)
     np.testing.assert_array_equal(got, wanted)
+
+
+@pytest.mark.parametrize("size", [21, 32, 61])
+def test_bilinear_resizing_is_tf1s(size):
+    photo = _photo(40, 40)
+    expected = tf.compat.v1.image.resize_bilinear(photo[np.newaxis], [size, size])[0]
+    image = preprocess.decode_and_center_crop(
+        _encode(photo), image_size=size, fraction=1.0, resize="bilinear"
+    )
+    np.testing.assert_array_equal(image, np.rint(expected).astype(np.uint8))
+    assert (image.numpy() != _eval(_encode(photo), size=size)).any()
+
+
+def test_training_crops_are_resized_as_asked():
+    encoded = _encode(_photo(40, 40))
+    kwargs = {"size": 64, "crop_area_min": 1.0, "flip": False}
+    bilinear = _distort(encoded, resize="bilinear", **kwargs)
+    assert (bilinear != _distort(encoded, resize="bicubic", **kwargs)).any()

@@ -209,9 +209,9 @@ def _train_example(encoded, label, transform: TrainTransform, seed):
 def _class_of(label, num_classes, label_offset):
     """The class of a label, which counts from 1, once it is known to have one."""
     labels = num_classes - label_offset
-    message = f"a record's label is not within 1 ... {labels}, which is num_classes"
+    message = f"a record's label is not within 1 ... num_classes={num_classes}"
     if label_offset:
-        message += " less label_offset"
+        message += f" - label_offset={label_offset}"
     with tf.control_dependencies(
         [
             tf.debugging.assert_positive(label, message),

@@ -56,7 +56,12 @@ def adapt(
 
 
 def differences(have: variants.Variant, want: variants.Variant) -> list[str]:
-    """The fields in which a built network and its weights' origin disagree."""
+    """The fields in which a built network and its weights' origin disagree.
+
+    How images are resized is not the network's affair.
+    """
+    pixels = dataclasses.replace(want.pixels, resize=have.pixels.resize)
+    want = dataclasses.replace(want, pixels=pixels)
     return [name for name in FIELDS if getattr(have, name) != getattr(want, name)]
 
 

@@ -215,7 +215,7 @@ def _is_application(variant: variants.Variant) -> bool:
 
 
 def _application(variant: variants.Variant, model, layout, values) -> keras.Model:
-    """The network of keras.applications with a model's weights."""
+    """The network of keras.applications with a model's weights, or a part's model."""
     build = getattr(keras.applications, APPLICATIONS[variant.name])
     top = {"include_top": False}
     if layout.has("predictions"):
@@ -227,6 +227,8 @@ def _application(variant: variants.Variant, model, layout, values) -> keras.Mode
     for tensor in layout.tensors:
         value = encode(tensor, values[tensor.path], family)
         variables.pop(ours[tensor.path]).assign(value)
+    if any(path.endswith(("/kernel", "/gamma")) for path in variables):
+        return model  # only a part of the network
     # What it has beside ours: statistics, and biases in front of batch norms.
     for path, variable in variables.items():
         extra = _extra(path.rpartition("/")[2], variant.pixels, variable.shape)

@@ -33,11 +33,6 @@ class Tensor:
     def variable(self) -> str:
         return self.path.split("/")[1]
 
-    @property
-    def normalizes(self) -> bool:
-        """Whether it belongs to a batch normalisation."""
-        return self.variable in BATCH_NORM_VARIABLES
-
 
 @dataclasses.dataclass(frozen=True)
 class Block:

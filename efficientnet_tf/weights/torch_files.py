@@ -98,8 +98,10 @@ def _pickle(path: str) -> dict[str, np.ndarray]:
             f"{path}: PyTorch cannot read it as weights ({first_line})"
         ) from None
     for key in ("state_dict_ema", "state_dict", "model"):
-        if isinstance(content.get(key), dict):
+        if isinstance(content, dict) and isinstance(content.get(key), dict):
             content = content[key]
+    if not isinstance(content, dict) or not all(map(torch.is_tensor, content.values())):
+        raise ValueError(f"{path}: is no dictionary of tensors by name")
     return {name: value.float().numpy() for name, value in content.items()}
 
 

@@ -76,10 +76,6 @@ def _write_own(path, model, layout, values, stated):
         file.attrs["passport"] = stated.dumps()
 
 
-def _write_keras(path, *args):
-    keras_files.write(path, *args)
-
-
 def _write_timm(path, model, layout, values, stated):
     from efficientnet_tf.weights import torch_files
 
@@ -104,7 +100,7 @@ def _write_tf1(path, model, layout, values, stated):
 
 _WRITERS = {
     "efficientnet_tf": _write_own,
-    "keras": _write_keras,
+    "keras": keras_files.write,
     "timm": _write_timm,
     "tf1": _write_tf1,
 }
