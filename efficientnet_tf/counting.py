@@ -6,6 +6,7 @@ classifier. Normalisation, activations and pooling count nothing, as in the pape
 """
 
 import dataclasses
+import numbers
 
 from efficientnet_tf import expansion, variants
 
@@ -156,7 +157,8 @@ _Size = tuple[int, int]  # rows and columns
 
 
 def _size(image_size: int | _Size) -> _Size:
-    size = (image_size,) * 2 if isinstance(image_size, int) else tuple(image_size)
+    is_one = isinstance(image_size, numbers.Integral)
+    size = (image_size,) * 2 if is_one else tuple(image_size)
     if len(size) != 2 or min(size) < 1:
         raise ValueError(f"image_size={image_size} is not a positive number of pixels")
     return size

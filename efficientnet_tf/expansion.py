@@ -67,7 +67,8 @@ class Expansion:
         `{"reduction_1": "block1a", ...}`; the stem is "stem". Names as in
         tensorflow/tpu efficientnet_model.py.
         """
-        last = ["stem"] if self.stem_pool else []
+        strides_at_once = self.stem_pool or max(self.blocks[0].strides) > 1
+        last = ["stem"] if strides_at_once else []
         for block, following in zip(self.blocks, self.blocks[1:], strict=False):
             if max(following.strides) > 1:
                 last.append(block.name)

@@ -197,8 +197,9 @@ _V2_LARGE = [
     _v2("xl", 512, 0.4, (4, 8, 8, 16, 24, 32, 8), (32, 32, 64, 96, 192, 256, 512, 640)),
 ]
 
-# arXiv 1704.04861 table 1 and arXiv 1801.04381 table 2; dropout, batch norm and pixels
-# as in tensorflow/models research/slim; drawn uniformly, as keras.applications does.
+# arXiv 1704.04861 table 1 and arXiv 1801.04381 table 2; dropout and pixels as in
+# tensorflow/models research/slim; batch norm and uniform kernels as in
+# keras.applications.
 _MOBILENETS = [
     Variant(
         "mobilenet-v1",

@@ -62,7 +62,6 @@ def _fused(layers, x, block):
 def _separable(layers, x, block):
     """Depthwise, then an activated 1x1 convolution."""
     x = _depthwise(layers, x, None, block)
-    x = _squeeze_excite(layers, x, block)
     x = _pointwise(layers, x, None, block, block.output_filters, "project")
     return layers.activation(x, block.activation, f"{block.name}_project_activation")
 

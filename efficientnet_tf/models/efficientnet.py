@@ -6,6 +6,9 @@ themselves (there are no ZeroPadding2D layers, and odd or unknown image sizes co
 as in the TF1 original), and one stateless Rescaling layer holds all preprocessing.
 """
 
+import contextlib
+import numbers
+import sys
 from collections.abc import Sequence
 
 import keras
@@ -87,7 +90,7 @@ def EfficientNet(
     if checkpoint:
         variant = checkpoint.adapt(variant)
     dropout_rate = variant.dropout if dropout_rate is None else dropout_rate
-    _check_arguments(pooling, classes, dropout_rate, batch_norm)
+    _check_arguments(pooling, classes, dropout_rate, batch_norm, variant.activation)
     network = expansion.expand(variant, survival_prob=survival_prob)
     has_classifier = include_top and endpoints is None
     inputs = _inputs(input_tensor, input_shape, variant.resolution, has_classifier)
@@ -112,10 +115,13 @@ def EfficientNet(
     if input_tensor is not None:
         sources = keras.utils.get_source_inputs(input_tensor)
         inputs = sources[0] if len(sources) == 1 else sources
-    model = keras.Model(inputs, outputs, name=name or variant.name.replace("-", ""))
+    name = name or variant.name.replace("-", "")
+    with _deep_graphs():
+        model = keras.Model(inputs, outputs, name=name)
     passport.describe(model, variant)
     if checkpoint:
-        checkpoint.assign(model, part=not has_classifier)
+        skip = () if has_classifier else ("predictions",)
+        checkpoint.assign(model, skip=skip, part=endpoints is not None)
     return model
 
 
@@ -132,7 +138,7 @@ def _feature_maps(layers: Layers, x, network: expansion.Expansion) -> dict:
     x = layers.activation(x, network.activation, "stem_activation")
     maps = {"stem": x}
     if network.stem_pool:
-        x = layers.max_pool(x, "stem_pool")
+        x = layers.max_pool(x, "stem_pool", activation=network.activation)
     for block in network.blocks:
         x = block_builders.build(layers, x, block)
         maps[block.name] = x
@@ -182,11 +188,28 @@ def _classifier(x, classes, activation, dropout_rate):
     )(x)
 
 
-def _check_arguments(pooling, classes, dropout_rate, batch_norm):
+@contextlib.contextmanager
+def _deep_graphs():
+    """Lets Keras walk a graph layer by layer: EfficientNetV2-XL has over 1,000."""
+    limit = sys.getrecursionlimit()
+    sys.setrecursionlimit(max(limit, 20_000))
+    try:
+        yield
+    finally:
+        sys.setrecursionlimit(limit)
+
+
+def _check_arguments(pooling, classes, dropout_rate, batch_norm, activation):
     if pooling not in (None, "avg", "max"):
         raise ValueError(f'pooling={pooling!r}: allowed are None, "avg" and "max"')
-    if classes < 1:
-        raise ValueError(f"classes={classes}: allowed are 1 and more")
+    if not isinstance(classes, numbers.Integral) or classes < 1:
+        raise ValueError(f"classes={classes}: allowed are whole numbers from 1")
+    try:
+        keras.activations.get(activation)
+    except ValueError:
+        raise ValueError(
+            f"activation={activation!r}: allowed are the names of Keras's activations"
+        ) from None
     if not 0 <= dropout_rate < 1:
         raise ValueError(f"dropout_rate={dropout_rate}: allowed are 0 to below 1")
     if batch_norm not in BATCH_NORMS:

@@ -114,8 +114,15 @@ class Layers:
         """The named activation."""
         return keras.layers.Activation(activation, name=name)(x)
 
-    def max_pool(self, x, name):
-        """The largest of 3x3 pixels, at every second one."""
+    def max_pool(self, x, name, *, activation):
+        """The largest of 3x3 pixels, at every second one.
+
+        Padding is no pixel: zeros are, among an activation's negative values.
+        """
+        if self._padding == "symmetric" and activation not in ("relu", "relu6"):
+            pool = keras.layers.MaxPooling2D
+            x = pool(3, strides=1, padding="same", name=f"{name}_window")(x)
+            return pool(1, strides=2, name=name)(x)
         x, padding = self._padded(x, 3, (2, 2), name)
         return keras.layers.MaxPooling2D(3, strides=2, padding=padding, name=name)(x)
 

@@ -7,7 +7,7 @@ import keras
 from efficientnet_tf import variants
 from efficientnet_tf.models import efficientnet
 from efficientnet_tf.weights import checkpoint as checkpoints
-from efficientnet_tf.weights import conventions, reading
+from efficientnet_tf.weights import conventions, layout, reading
 from efficientnet_tf.weights import passport as passports
 
 
@@ -86,7 +86,9 @@ def from_weights(
     model = efficientnet.EfficientNet(
         checkpoint.adapt(variants.get_variant(given)), **kwargs
     )
-    checkpoint.assign(model, skip=skip, part=not kwargs["include_top"])
+    if not layout.layout(model).has("predictions"):
+        skip = (*skip, "predictions")
+    checkpoint.assign(model, skip=skip, part="endpoints" in kwargs)
     return model
 
 

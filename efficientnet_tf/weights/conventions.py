@@ -18,9 +18,9 @@ from efficientnet_tf import variants
 FIELDS = ("blocks", "padding", "batch_norm_epsilon", "pixels")
 
 # timm's own trainings; its conversions of Google's weights are called tf_...
-_TIMM_NATIVE = re.compile(r"(efficientnet|efficientnetv2)_")
+_TIMM_NATIVE = re.compile(r"efficientnet(v2)?_\w+[-.]")
 # AdvProp trains on pixels in [-1, 1]; eval_ckpt_main.py in tensorflow/tpu.
-_TIMM_ADVPROP = re.compile(r"tf_efficientnet_\w+_ap-")
+_TIMM_ADVPROP = re.compile(r"tf_efficientnet_\w+[_.]ap[-_]")
 _MEAN = np.array(variants.IMAGENET_PIXELS.mean) / 255
 _STDDEV = np.array(variants.IMAGENET_PIXELS.stddev) / 255
 
@@ -41,8 +41,14 @@ def adapt(
         tensors: by the project's names.
     """
     changes = {}
+    # Hugging Face's files are all called model.safetensors; their folders tell, as
+    # efficientnet_b0.ra_in1k.
+    names = [os.path.basename(path)]
+    folder = os.path.basename(os.path.dirname(path))
+    if "." in folder:
+        names.append(folder)
     if project.startswith(("timm", "torch")):
-        changes = _pytorch(variant, project, os.path.basename(path))
+        changes = _pytorch(variant, project, names)
     elif project == "resnet":
         # keras.applications resnet.py: strides in the first 1x1, "caffe" pixels.
         changes = {
@@ -65,7 +71,7 @@ def differences(have: variants.Variant, want: variants.Variant) -> list[str]:
     return [name for name in FIELDS if getattr(have, name) != getattr(want, name)]
 
 
-def _pytorch(variant: variants.Variant, project: str, file_name: str) -> dict:
+def _pytorch(variant: variants.Variant, project: str, names: list[str]) -> dict:
     symmetric = {"padding": "symmetric", "batch_norm_epsilon": 1e-5}
     # timm's EdgeResidual strides in its first convolution, as fused blocks do.
     changes = {"blocks": _replace(variant.blocks, "_c1", "_f1")}
@@ -75,10 +81,10 @@ def _pytorch(variant: variants.Variant, project: str, file_name: str) -> dict:
             "pixels": variants.IMAGENET_PIXELS,
         }
     if variant.name.startswith("mobilenet") or (
-        project == "timm" and _TIMM_NATIVE.match(file_name)
+        project == "timm" and any(map(_TIMM_NATIVE.match, names))
     ):
         changes |= symmetric
-    if project == "timm" and _TIMM_ADVPROP.match(file_name):
+    if project == "timm" and any(map(_TIMM_ADVPROP.match, names)):
         changes["pixels"] = variants.MOBILENET_PIXELS
     if project.startswith("torchvision"):
         # torchvision efficientnet.py: 1e-3 from B5 on and for V2.

@@ -47,6 +47,8 @@ def read(path: str) -> tuple[dict[str, np.ndarray], str | None]:
             re.sub(r"^normalization_\d+/", "normalization/", name): value
             for name, value in tensors.items()
         }
+        if not tensors:
+            raise ValueError(f"{path}: names no layers, as files of tf.keras do not")
         return tensors, file.attrs.get("passport")
 
 

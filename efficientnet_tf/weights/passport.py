@@ -26,7 +26,7 @@ class Passport:
     averaged: bool | None = None  # moving averages (EMA) or raw weights
     source: str = "random"  # file or release
     skipped: tuple[str, ...] = ()  # paths left as they were
-    sha256: str | None = None  # of the weights, see `digest`
+    sha256: str | None = None  # of the file's weights by its names, see `digest`
 
     def dumps(self) -> str:
         """As JSON, with the input range spelt out."""

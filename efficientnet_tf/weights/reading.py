@@ -18,14 +18,16 @@ def open_source(
     """Reads a file, or fetches a release and reads it.
 
     Args:
-        source: path or release name.
+        source: path or release name; "./imagenet" is a path in any case.
         variant: whose release it is; None knows no releases.
         ema: of a TF1 checkpoint, whether to take the moving averages.
 
     Raises:
         ValueError: if there is no such file or release, or it cannot be read.
     """
-    if _looks_like_path(source):
+    source = os.fspath(source)
+    is_release = variant and source in releases.list_releases(variant.name)
+    if not is_release and _looks_like_path(source):
         return _open(source, ema=ema)
     if variant is None:
         raise ValueError(
@@ -75,6 +77,8 @@ def _open_torch(path: str) -> Checkpoint:
     from efficientnet_tf.weights import torch_files
 
     tensors, unused, stated = torch_files.read(path)
+    passport = _passport(path, stated)
+    _check_digest(path, passport, tensors)
     project = torch_files.detect(tensors)
     if project is None:
         raise ValueError(
@@ -88,7 +92,8 @@ def _open_torch(path: str) -> Checkpoint:
         functools.partial(torch_files.names, project=project),
         torch_files.decode,
         unused=tuple(unused),
-        passport=_passport(path, stated),
+        averaged=passport.averaged if passport else None,
+        passport=passport,
     )
 
 
@@ -99,13 +104,22 @@ def _passport(path: str, stated: str | None) -> passports.Passport | None:
         raise ValueError(f"{path}: {error}") from None
 
 
+def _check_digest(path: str, passport: passports.Passport | None, tensors) -> None:
+    if passport and passport.sha256 != passports.digest(tensors):
+        raise ValueError(
+            f"{path}: its weights are not those its passport's SHA-256 is of: the "
+            "file is damaged or was changed"
+        )
+
+
 def _open_keras(path: str) -> Checkpoint:
     from efficientnet_tf.weights import keras_files
 
     tensors, stated = keras_files.read(path)
     family = keras_files.detect(tensors)
     passport = _passport(path, stated)
-    checkpoint = Checkpoint(
+    _check_digest(path, passport, tensors)
+    return Checkpoint(
         path,
         family,
         tensors,
@@ -115,9 +129,3 @@ def _open_keras(path: str) -> Checkpoint:
         averaged=passport.averaged if passport else None,
         passport=passport,
     )
-    if passport and passport.sha256 != passports.digest(tensors):
-        raise ValueError(
-            f"{path}: its weights are not those its passport's SHA-256 is of: the "
-            "file is damaged or was changed"
-        )
-    return checkpoint

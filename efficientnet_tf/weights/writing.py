@@ -27,13 +27,13 @@ def save_weights(model: keras.Model, path: str, *, format: str | None = None) ->
     Raises:
         ValueError: if the format has no such network, or the path the wrong suffix.
     """
+    path = os.fspath(path)
     format = format or _format_of(path)
     _check_suffix(path, format)
     _check_conventions(model, format)
     layout = layouts.layout(model)
     values = layouts.values(model)
     stated = passports.of(model)
-    stated = dataclasses.replace(stated, sha256=passports.digest(values))
     folder = os.path.dirname(path) or "."
     os.makedirs(folder, exist_ok=True)
     partial = tempfile.mkdtemp(prefix=".partial-", dir=folder)
@@ -71,6 +71,7 @@ def _umask() -> int:
 def _write_own(path, model, layout, values, stated):
     import h5py
 
+    stated = dataclasses.replace(stated, sha256=passports.digest(values))
     model.save_weights(path)
     with h5py.File(path, "a") as file:
         file.attrs["passport"] = stated.dumps()
@@ -84,8 +85,7 @@ def _write_timm(path, model, layout, values, stated):
     tensors = {
         names[t.path]: torch_files.encode(t, values[t.path]) for t in layout.tensors
     }
-    # The digest is of our names and axes.
-    stated = dataclasses.replace(stated, sha256=None)
+    stated = dataclasses.replace(stated, sha256=passports.digest(tensors))
     torch_files.write(path, tensors, passport=stated.dumps())
 
 
@@ -123,5 +123,10 @@ def _check_suffix(path: str, format: str):
     if format not in FORMATS:
         raise ValueError(f"format={format!r}: allowed are {', '.join(FORMATS)}")
     suffixes = _SUFFIXES.get(format)
+    if format == "tf1" and os.path.exists(f"{path}.index"):
+        raise ValueError(
+            f"{path}: is a checkpoint already; its two files cannot be replaced in one "
+            "step, so choose another name"
+        )
     if suffixes and not path.endswith(suffixes):
         raise ValueError(f"{path}: a {format} file ends in {' or '.join(suffixes)}")

@@ -1,0 +1,53 @@
+"""Normalises on virtual CPU devices; run by test_normalization.py.
+
+The number of devices is fixed once TensorFlow has started:
+python group_run.py DEVICES GROUP_SIZE IN.npy OUT.npz, a group size of 0 for None.
+"""
+
+import sys
+
+import numpy as np
+import tensorflow as tf
+
+from efficientnet_tf.models import normalization
+from efficientnet_tf.training import devices
+
+
+def main(num_devices: int, group_size: int, source: str, out: str) -> None:
+    strategy = devices.make_strategy("cpu", num_cpu_devices=num_devices)
+    images = np.load(source)  # [replicas, batch, rows, columns, channels]
+    with strategy.scope():
+        layer = normalization.GroupedBatchNormalization(
+            group_size=group_size or None, momentum=0.5
+        )
+        layer.build(images.shape[1:])
+
+    def take(value):
+        return strategy.experimental_distribute_values_from_function(
+            lambda context: tf.constant(value[context.replica_id_in_sync_group])
+        )
+
+    def step(x):
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            y = layer(x, training=True)
+            loss = tf.reduce_sum(tf.sin(3 * y))
+        return y, tape.gradient(loss, x)
+
+    y, gradient = tf.function(lambda x: strategy.run(step, (x,)))(take(images))
+    np.savez(
+        out,
+        outputs=local(strategy, y),
+        gradients=local(strategy, gradient),
+        means=local(strategy, layer.moving_mean.value),
+        variances=local(strategy, layer.moving_variance.value),
+    )
+
+
+def local(strategy, value) -> np.ndarray:
+    """Each replica's."""
+    return np.stack([v.numpy() for v in strategy.experimental_local_results(value)])
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]), int(sys.argv[2]), *sys.argv[3:])

@@ -1,0 +1,376 @@
+"""Weights to and from keras.applications, an independent implementation."""
+
+import functools
+
+import h5py
+import keras
+import numpy as np
+import pytest
+import weight_helpers as helpers
+from weight_helpers import assert_same, assert_same_probabilities, images, outputs
+
+import efficientnet_tf as en
+
+SIZE = 64
+KWARGS = {"classes": 10, "input_shape": (SIZE, SIZE, 3)}
+APPLICATIONS = {
+    "efficientnet-b0": "EfficientNetB0",
+    "efficientnetv2-b0": "EfficientNetV2B0",
+    "mobilenet-v1": "MobileNet",
+    "mobilenet-v2": "MobileNetV2",
+    "resnet-50-v1": "ResNet50",
+}
+PREPROCESS = {
+    "mobilenet-v1": keras.applications.mobilenet.preprocess_input,
+    "mobilenet-v2": keras.applications.mobilenet_v2.preprocess_input,
+    "resnet-50-v1": keras.applications.resnet.preprocess_input,
+}
+MEAN = np.array([0.485, 0.456, 0.406])
+STDDEV = np.array([0.229, 0.224, 0.225])
+OTHER_MEAN, OTHER_VARIANCE = np.array([0.3, 0.4, 0.6]), np.array([0.04, 0.09, 0.16])
+ALL_FILES = [
+    pytest.param(name, file, marks=() if default else pytest.mark.slow)
+    for name in APPLICATIONS
+    for file, default in (
+        ("legacy.h5", True),
+        ("w.weights.h5", name in ("efficientnet-b0", "mobilenet-v1")),
+        ("w.keras", name == "efficientnet-b0"),
+        ("w.h5", name == "mobilenet-v1"),
+    )
+]
+
+
+def theirs(name, **kwargs):
+    """A network of keras.applications."""
+    kwargs = KWARGS | {"weights": None} | kwargs
+    return getattr(keras.applications, APPLICATIONS[name])(**kwargs)
+
+
+@functools.cache
+def random_ours(name):
+    model = helpers.randomize(en.EfficientNet(name, **KWARGS), seed=1)
+    return helpers.calibrate(model, images(SIZE, batch=4))
+
+
+@functools.cache
+def random_theirs(name):
+    """With random weights everywhere: ResNet's biases before batch norms too."""
+    model = helpers.randomize(theirs(name), seed=2)
+    if name == "efficientnet-b0":
+        set_statistics(model, MEAN, STDDEV**2)
+    return helpers.calibrate(model, preprocessed(name, batch=4))
+
+
+def set_statistics(model, mean, variance):
+    (layer,) = [x for x in model.layers if isinstance(x, keras.layers.Normalization)]
+    layer.set_weights([mean, variance, np.array(0)])
+    layer.finalize_state()
+
+
+def preprocessed(name, **kwargs):
+    return PREPROCESS.get(name, lambda x: x)(images(SIZE, **kwargs))
+
+
+def their_outputs(name, model):
+    return outputs(model, preprocessed(name))
+
+
+def assert_same_features(ours, theirs):
+    """Feature maps agree, up to rounding, and tell images apart."""
+    scale = np.abs(theirs).max()
+    assert np.abs(theirs[0] - theirs[1]).max() > 0.1 * scale
+    np.testing.assert_allclose(ours, theirs, rtol=0, atol=3e-4 * scale)
+
+
+def write_legacy(model, path, rename=None):
+    """Writes the weights-only file that tf.keras wrote, as the released ones are."""
+    rename = rename or {}
+    with h5py.File(path, "w") as file:
+        names = [rename.get(layer.name, layer.name) for layer in model.layers]
+        file.attrs["layer_names"] = [name.encode() for name in names]
+        file.attrs["backend"] = b"tensorflow"
+        file.attrs["keras_version"] = b"2.4.0"
+        for layer, name in zip(model.layers, names, strict=True):
+            group = file.create_group(name)
+            written = []
+            for weight in layer.weights:
+                depthwise = isinstance(layer, keras.layers.DepthwiseConv2D)
+                kernel = depthwise and weight.name == "kernel"
+                variable = "depthwise_kernel" if kernel else weight.name
+                written.append(f"{name}/{variable}:0".encode())
+                group[written[-1].decode()] = np.array(weight)
+            group.attrs["weight_names"] = written
+    return path
+
+
+def write(model, path):
+    """As keras.applications' users write; returns the path."""
+    path = str(path)
+    if path.endswith(".weights.h5"):
+        model.save_weights(path)
+    elif path.endswith("legacy.h5"):
+        write_legacy(model, path)
+    else:
+        model.save(path)
+    return path
+
+
+def read(name, path, **kwargs):
+    return en.EfficientNet(name, weights=str(path), **KWARGS | kwargs)
+
+
+# What we write.
+
+
+@pytest.mark.parametrize(("name", "file"), ALL_FILES)
+def test_round_trip_bit_for_bit(name, file, tmp_path):
+    source = random_ours(name)
+    path = str(tmp_path / file)
+    en.save_weights(source, path, format="keras")
+    target = read(name, path)
+    assert_same(target, helpers.values(source))
+    biases = [n for n in target.load_report.adapted if "bias" in n]
+    assert len(biases) == (53 if name.startswith("resnet") else 0)
+
+
+@pytest.mark.parametrize("suffix", [".h5", ".weights.h5"])
+@pytest.mark.parametrize("name", APPLICATIONS)
+def test_keras_applications_reads_what_we_write(name, suffix, tmp_path):
+    ours = random_ours(name)
+    path = str(tmp_path / f"w{suffix}")
+    en.save_weights(ours, path, format="keras")
+    model = theirs(name, weights=path)
+    assert_same_probabilities(outputs(ours, images(SIZE)), their_outputs(name, model))
+
+
+@pytest.mark.parametrize("name", ["efficientnet-b0", "mobilenet-v2"])
+def test_keras_loads_a_whole_model_of_ours(name, tmp_path):
+    ours = random_ours(name)
+    path = str(tmp_path / "w.keras")
+    en.save_weights(ours, path, format="keras")
+    model = keras.models.load_model(path)
+    assert_same_probabilities(outputs(ours, images(SIZE)), their_outputs(name, model))
+
+
+@pytest.mark.parametrize("suffix", [".weights.h5"])
+def test_keras_reads_ours_without_a_top(suffix, tmp_path):
+    kwargs = {"include_top": False, "pooling": "avg", "input_shape": (SIZE, SIZE, 3)}
+    for name in ("mobilenet-v2",):
+        ours = helpers.randomize(en.EfficientNet(name, **kwargs), seed=4)
+        helpers.calibrate(ours, images(SIZE, batch=4))
+        path = str(tmp_path / f"{name}{suffix}")
+        en.save_weights(ours, path, format="keras")
+        build = getattr(keras.applications, APPLICATIONS[name])
+        model = build(weights=path, **kwargs)
+        assert_same_features(outputs(ours, images(SIZE)), their_outputs(name, model))
+
+
+@pytest.mark.parametrize(
+    ("name", "shape"),
+    [
+        ("efficientnet-b0", (64, 64, 1)),
+        ("mobilenet-v1", (None, None, 3)),
+        ("resnet-50-v1", (75, 96, 3)),
+    ],
+)
+def test_models_of_any_shape_are_written(name, shape, tmp_path):
+    kwargs = {"include_top": False, "input_shape": shape}
+    ours = helpers.randomize(en.EfficientNet(name, **kwargs), seed=4)
+    path = str(tmp_path / "w.h5")
+    en.save_weights(ours, path, format="keras")
+    target = en.EfficientNet(name, weights=path, **kwargs)
+    assert_same(target, helpers.values(ours))
+
+
+def test_a_part_of_a_network_is_written_under_our_names(tmp_path):
+    kwargs = {"endpoints": ["reduction_2"], "input_shape": (SIZE, SIZE, 3)}
+    ours = helpers.randomize(en.EfficientNet("efficientnet-b0", **kwargs))
+    path = str(tmp_path / "w.h5")
+    en.save_weights(ours, path)
+    with h5py.File(path) as file:
+        assert "top_conv" not in file
+    target = en.EfficientNet("efficientnet-b0", weights=path, **kwargs)
+    assert_same(target, helpers.values(ours))
+
+
+# What they write.
+
+
+@pytest.mark.parametrize(("name", "file"), ALL_FILES)
+@pytest.mark.filterwarnings("ignore:You are saving your model as an HDF5")
+def test_we_read_what_keras_applications_writes(name, file, tmp_path):
+    model = random_theirs(name)
+    ours = read(name, write(model, tmp_path / file))
+    assert_same_probabilities(outputs(ours, images(SIZE)), their_outputs(name, model))
+
+
+@pytest.mark.parametrize("file", ["w.weights.h5", "legacy.h5"])
+@pytest.mark.parametrize(
+    "statistics",
+    [(MEAN, STDDEV**2), (OTHER_MEAN, OTHER_VARIANCE), (np.zeros(3), np.ones(3))],
+    ids=["imagenet", "other", "untouched"],
+)
+def test_statistics_of_a_normalization_layer_are_built(file, statistics, tmp_path):
+    # A clone, because others use the cached one.
+    model = theirs("efficientnet-b0")
+    model.set_weights(random_theirs("efficientnet-b0").get_weights())
+    set_statistics(model, *statistics)
+    ours = read("efficientnet-b0", write(model, tmp_path / file))
+    expected = their_outputs("efficientnet-b0", model)
+    np.testing.assert_allclose(outputs(ours, images(SIZE)), expected, rtol=0, atol=1e-5)
+
+
+def test_released_files_hold_the_standard_deviation(tmp_path, monkeypatch):
+    from keras.src.utils import file_utils
+
+    source = random_theirs("efficientnet-b0")
+    path = str(tmp_path / "efficientnetb0_notop.h5")
+    headless = theirs("efficientnet-b0", include_top=False, classes=1000)
+    for layer in headless.layers:
+        if layer.weights and not isinstance(layer, keras.layers.Normalization):
+            layer.set_weights(source.get_layer(layer.name).get_weights())
+    set_statistics(headless, MEAN, STDDEV)
+    write_legacy(headless, path)
+    monkeypatch.setattr(file_utils, "get_file", lambda *args, **kwargs: path)
+    # What keras.applications makes of its release.
+    model = keras.applications.EfficientNetB0(
+        include_top=False, pooling="avg", input_shape=(SIZE, SIZE, 3)
+    )
+    ours = read("efficientnet-b0", path, include_top=False, pooling="avg")
+    expected = their_outputs("efficientnet-b0", model)
+    assert_same_features(outputs(ours, images(SIZE)), expected)
+    preprocessing = ours.get_layer("preprocessing")
+    np.testing.assert_allclose(preprocessing.scale, 1 / STDDEV / 255, rtol=1e-4)
+
+
+def test_statistics_of_one_channel_are_built(tmp_path):
+    model = theirs("efficientnet-b0", input_shape=(SIZE, SIZE, 1))
+    helpers.randomize(model, seed=0)
+    set_statistics(model, np.array([0.4]), np.array([0.05]))
+    helpers.calibrate(model, images(SIZE, channels=1, batch=4))
+    path = write(model, tmp_path / "w.weights.h5")
+    ours = read("efficientnet-b0", path, input_shape=(SIZE, SIZE, 1))
+    x = images(SIZE, channels=1)
+    np.testing.assert_allclose(outputs(ours, x), outputs(model, x), atol=1e-5)
+
+
+def test_the_second_network_of_a_process_is_read(tmp_path):
+    """Keras numbers its normalization layer, which has no name of its own."""
+    for _ in range(2):
+        model = theirs("efficientnet-b0")
+    model.set_weights(random_theirs("efficientnet-b0").get_weights())
+    set_statistics(model, OTHER_MEAN, OTHER_VARIANCE)
+    assert any(layer.name.startswith("normalization_") for layer in model.layers)
+    for file in ("w.weights.h5", "legacy.h5"):
+        ours = read("efficientnet-b0", write(model, tmp_path / file))
+        np.testing.assert_allclose(
+            outputs(ours, images(SIZE)),
+            their_outputs("efficientnet-b0", model),
+            atol=1e-5,
+        )
+
+
+def test_untouched_statistics_do_not_fit_a_model_that_is_built(tmp_path):
+    path = write(theirs("efficientnet-b0"), tmp_path / "w.weights.h5")
+    ours = en.EfficientNet("efficientnet-b0", **KWARGS)
+    before = helpers.values(ours)
+    with pytest.raises(ValueError, match=r"wants pixels=.*builds it as the weights"):
+        en.load_weights(ours, path)
+    assert_same(ours, before)
+
+
+def test_v1_5_does_not_take_the_weights_of_v1(tmp_path):
+    path = str(tmp_path / "w.h5")
+    en.save_weights(random_ours("resnet-50-v1"), path)
+    with pytest.raises(ValueError, match="wants blocks="):
+        en.load_weights(en.EfficientNet("resnet-50", **KWARGS), path)
+    built = en.EfficientNet("resnet-50", weights=path, **KWARGS)
+    np.testing.assert_allclose(
+        outputs(built, images(SIZE)),
+        outputs(random_ours("resnet-50-v1"), images(SIZE)),
+        atol=1e-6,
+    )
+
+
+def test_a_bias_without_its_mean_is_a_missing_tensor(tmp_path):
+    model = random_theirs("resnet-50-v1")
+    path = write(model, tmp_path / "legacy.h5")
+    with h5py.File(path, "a") as file:
+        group = file["conv1_bn"]
+        names = [n for n in group.attrs["weight_names"] if "moving_mean" not in str(n)]
+        group.attrs["weight_names"] = names
+    with pytest.raises(ValueError, match="the file has no conv1_bn/moving_mean"):
+        read("resnet-50-v1", path)
+
+
+def test_a_bias_of_another_shape_is_named(tmp_path):
+    path = write(random_theirs("resnet-50-v1"), tmp_path / "legacy.h5")
+    with h5py.File(path, "a") as file:
+        del file["conv1_conv/conv1_conv/bias:0"]
+        file["conv1_conv/conv1_conv/bias:0"] = np.zeros(1)
+    with pytest.raises(ValueError, match="conv1_conv/bias"):
+        read("resnet-50-v1", path)
+
+
+def test_qubvels_files_are_read(tmp_path):
+    """Classifier "probs", no normalization layer: its users normalise themselves."""
+    model = random_theirs("efficientnet-b0")
+    path = str(tmp_path / "w.h5")
+    write_legacy(model, path, rename={"predictions": "probs"})
+    with h5py.File(path, "a") as file:
+        for name in [n for n in file if n.startswith("normalization")]:
+            del file[name]
+    ours = read("efficientnet-b0", path)
+    expected = their_outputs("efficientnet-b0", model)
+    assert_same_probabilities(outputs(ours, images(SIZE)), expected)
+    assert ours.load_report.unused == ()
+
+
+@pytest.mark.parametrize(
+    ("name", "include_top"),
+    [("efficientnet-b0", False), ("efficientnet-b0", True), ("mobilenet-v1", True)],
+)
+def test_networks_without_a_top_read_files_with_and_without(
+    name, include_top, tmp_path
+):
+    kwargs = {"include_top": False, "input_shape": (SIZE, SIZE, 3)}
+    source = helpers.randomize(theirs(name, include_top=include_top), seed=3)
+    if name == "efficientnet-b0":
+        set_statistics(source, MEAN, STDDEV**2)
+    helpers.calibrate(source, preprocessed(name, batch=4))
+    path = write(source, tmp_path / "w.weights.h5")
+    expected = getattr(keras.applications, APPLICATIONS[name])(weights=None, **kwargs)
+    by_name = {layer.name: layer for layer in source.layers}
+    for layer in expected.layers:
+        if layer.weights and not isinstance(layer, keras.layers.Normalization):
+            layer.set_weights(by_name[layer.name].get_weights())
+    if name == "efficientnet-b0":
+        set_statistics(expected, MEAN, STDDEV**2)
+    ours = en.EfficientNet(name, weights=path, **kwargs)
+    wanted = their_outputs(name, expected)
+    assert_same_features(outputs(ours, images(SIZE)), wanted)
+    top = {n for n in ours.load_report.unused if "normalization" not in n}
+    assert len(top) == (2 if include_top else 0)
+
+
+def test_half_precision_files_are_read(tmp_path):
+    """Keras writes bfloat16 as raw bytes and says so in an attribute."""
+    keras.config.set_dtype_policy("bfloat16")
+    try:
+        source = helpers.randomize(en.EfficientNet("efficientnet-test", classes=10))
+    finally:
+        keras.config.set_dtype_policy("float32")
+    path = str(tmp_path / "w.weights.h5")
+    source.save_weights(path)
+    ours = en.EfficientNet("efficientnet-test", classes=10, weights=path)
+    expected = {p: v.astype("float32") for p, v in helpers.values(source).items()}
+    assert_same(ours, expected)
+
+
+def test_a_file_that_names_no_layers_says_so(tmp_path):
+    """As Keras before 3.10 wrote them."""
+    path = write(en.EfficientNet("efficientnet-test"), tmp_path / "w.weights.h5")
+    with h5py.File(path, "a") as file:
+        del file["layers/batch_normalization/vars"].attrs["name"]
+    with pytest.raises(ValueError, match=r"does not say which layer .* Keras 3\.10"):
+        en.EfficientNet("efficientnet-test", weights=path)

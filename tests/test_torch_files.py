@@ -1,0 +1,195 @@
+"""Names of PyTorch's projects, from tables of our own; parity: test_weights_torch."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import weight_helpers as helpers
+from weight_helpers import assert_same, values
+
+import efficientnet_tf as en
+
+TEST = "efficientnet-test"
+SMALL = {"input_shape": (32, 32, 3), "classes": 10}
+NORM = {
+    "gamma": "weight",
+    "beta": "bias",
+    "moving_mean": "running_mean",
+    "moving_variance": "running_var",
+}
+
+
+def lukemelas(network):
+    """(layer, module) after efficientnet_pytorch model.py."""
+    yield from [("stem_conv", "_conv_stem"), ("stem_bn", "_bn0")]
+    for index, block in enumerate(network):
+        module = f"_blocks.{index}."
+        if block.expand_ratio != 1:
+            yield f"{block.name}_expand_conv", f"{module}_expand_conv"
+            yield f"{block.name}_expand_bn", f"{module}_bn0"
+        yield f"{block.name}_dwconv", f"{module}_depthwise_conv"
+        yield f"{block.name}_bn", f"{module}_bn1"
+        yield f"{block.name}_se_reduce", f"{module}_se_reduce"
+        yield f"{block.name}_se_expand", f"{module}_se_expand"
+        yield f"{block.name}_project_conv", f"{module}_project_conv"
+        yield f"{block.name}_project_bn", f"{module}_bn2"
+    yield from [("top_conv", "_conv_head"), ("top_bn", "_bn1"), ("predictions", "_fc")]
+
+
+def torchvision(network):
+    """(layer, module) after torchvision models/efficientnet.py."""
+    yield from [("stem_conv", "features.0.0"), ("stem_bn", "features.0.1")]
+    for block in network:
+        stage, repeat = int(block.name[5]), ord(block.name[6]) - ord("a")
+        module = f"features.{stage}.{repeat}.block"
+        first = 1 if block.expand_ratio != 1 else 0
+        if first:
+            yield f"{block.name}_expand_conv", f"{module}.0.0"
+            yield f"{block.name}_expand_bn", f"{module}.0.1"
+        yield f"{block.name}_dwconv", f"{module}.{first}.0"
+        yield f"{block.name}_bn", f"{module}.{first}.1"
+        yield f"{block.name}_se_reduce", f"{module}.{first + 1}.fc1"
+        yield f"{block.name}_se_expand", f"{module}.{first + 1}.fc2"
+        yield f"{block.name}_project_conv", f"{module}.{first + 2}.0"
+        yield f"{block.name}_project_bn", f"{module}.{first + 2}.1"
+    head = f"features.{int(network.blocks[-1].name[5]) + 1}"
+    yield from [("top_conv", f"{head}.0"), ("top_bn", f"{head}.1")]
+    yield "predictions", "classifier.1"
+
+
+def state_dict(table, source):
+    """A model's weights as PyTorch has them."""
+    modules = dict(table(en.expand(TEST)))
+    state = {}
+    for path, value in values(source).items():
+        layer, variable = path.split("/")
+        if variable == "kernel" and value.ndim == 4:
+            axes = (2, 3, 0, 1) if layer.endswith("dwconv") else (3, 2, 0, 1)
+            value = value.transpose(axes)
+        elif variable == "kernel":
+            value = value.T
+        name = {"kernel": "weight", "bias": "bias"}.get(variable) or NORM[variable]
+        state[f"{modules[layer]}.{name}"] = np.ascontiguousarray(value)
+        if variable == "gamma":
+            counter = f"{modules[layer]}.num_batches_tracked"
+            state[counter] = np.array(7, np.int64)
+    return state
+
+
+def write(path, state):
+    from safetensors import numpy
+
+    numpy.save_file(state, path)
+    return str(path)
+
+
+@pytest.fixture
+def source():
+    return helpers.build(TEST)
+
+
+@pytest.mark.parametrize("table", [lukemelas, torchvision], ids=lambda t: t.__name__)
+@pytest.mark.parametrize("prefix", ["", "module."])
+def test_names_of_the_project_are_read(table, prefix, source, tmp_path):
+    state = {f"{prefix}{n}": v for n, v in state_dict(table, source).items()}
+    path = write(tmp_path / "w.safetensors", state)
+    model = en.EfficientNet(TEST, weights=path, **SMALL)
+    assert_same(model, values(source))
+    report = model.load_report
+    assert report.project == table.__name__
+    counters = [name for name in state if name.endswith("tracked")]
+    assert len(report.unused) == len(counters)
+
+
+def test_conventions_of_the_project_are_built(source, tmp_path):
+    path = write(tmp_path / "w.safetensors", state_dict(torchvision, source))
+    variant = en.EfficientNet(TEST, weights=path, **SMALL).passport.variant
+    assert (variant.padding, variant.batch_norm_epsilon) == ("symmetric", 1e-5)
+    path = write(tmp_path / "w.safetensors", state_dict(lukemelas, source))
+    variant = en.EfficientNet(TEST, weights=path, **SMALL).passport.variant
+    assert variant == en.get_variant(TEST)
+
+
+def test_a_model_built_already_is_told_what_to_do(source, tmp_path):
+    path = write(tmp_path / "w.safetensors", state_dict(torchvision, source))
+    model = helpers.build(TEST)
+    before = values(model)
+    message = "wants padding=symmetric, the model was built with same; EfficientNet"
+    with pytest.raises(ValueError, match=message):
+        en.load_weights(model, path)
+    assert_same(model, before)
+    fitting = dataclasses.replace(
+        en.get_variant(TEST), padding="symmetric", batch_norm_epsilon=1e-5
+    )
+    assert_same(en.load_weights(helpers.build(fitting), path), values(source))
+
+
+def test_a_state_dict_of_half_precision_is_read(source, tmp_path):
+    state = {
+        name: value.astype("float16") if value.dtype == np.float32 else value
+        for name, value in state_dict(lukemelas, source).items()
+    }
+    model = en.EfficientNet(
+        TEST, weights=write(tmp_path / "w.safetensors", state), **SMALL
+    )
+    expected = values(source)
+    assert_same(
+        model, {p: v.astype("float16").astype("float32") for p, v in expected.items()}
+    )
+
+
+def test_bfloat16_is_read(source, tmp_path):
+    import ml_dtypes
+
+    halves = {
+        name: value.astype(ml_dtypes.bfloat16)
+        for name, value in state_dict(lukemelas, source).items()
+    }
+    path = write(tmp_path / "w.safetensors", halves)
+    model = en.EfficientNet(TEST, weights=path, **SMALL)
+    found, expected = values(model), values(source)
+    for path in expected:
+        rounded = expected[path].astype(ml_dtypes.bfloat16).astype("float32")
+        np.testing.assert_array_equal(found[path], rounded)
+
+
+def test_a_timm_name_tells_its_own_trainings(source, tmp_path):
+    """Timm's tf_... are conversions and pad as TensorFlow; its own pad alike."""
+    for name, padding in (
+        ("tf_efficientnet_b0_aa-827b6e33", "same"),
+        ("efficientnet_b0_ra-3dd342df", "symmetric"),
+    ):
+        path = str(tmp_path / f"{name}.safetensors")
+        en.save_weights(source, path)
+        from safetensors import numpy
+
+        numpy.save_file(numpy.load_file(path), path)  # without our passport
+        model = en.EfficientNet(TEST, weights=path, **SMALL)
+        assert model.passport.variant.padding == padding
+
+
+@pytest.mark.parametrize("layer", ["predictions", "stem_conv"])
+def test_a_missing_tensor_is_named(layer, source, tmp_path):
+    state = state_dict(lukemelas, source)
+    del state[{"predictions": "_fc.bias", "stem_conv": "_bn1.weight"}[layer]]
+    path = write(tmp_path / "w.safetensors", state)
+    with pytest.raises(ValueError, match=r"the file has no (_fc.bias|_bn1.weight)"):
+        en.EfficientNet(TEST, weights=path, **SMALL)
+
+
+def test_a_pth_of_something_else_is_refused(source, tmp_path):
+    torch = pytest.importorskip("torch", reason="needs pip install -e '.[torch]'")
+    path = str(tmp_path / "w.pth")
+    for content in ([torch.zeros(3)], {"epoch": 3}, torch.zeros(3)):
+        torch.save(content, path)
+        with pytest.raises(ValueError, match=r"w\.pth: is no dictionary of tensors"):
+            en.load_weights(source, path)
+
+
+@pytest.mark.parametrize("key", [None, "state_dict", "state_dict_ema", "model"])
+def test_a_pth_is_read(key, source, tmp_path):
+    torch = pytest.importorskip("torch", reason="needs pip install -e '.[torch]'")
+    state = {n: torch.tensor(v) for n, v in state_dict(lukemelas, source).items()}
+    path = str(tmp_path / "w.pth")
+    torch.save({key: state, "epoch": 3} if key else state, path)
+    assert_same(en.EfficientNet(TEST, weights=path, **SMALL), values(source))
