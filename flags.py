@@ -163,6 +163,17 @@ def of_weights(stated: dict) -> config.Config:
         ValueError: naming the flag and what is allowed.
     """
     chosen_fields = chosen()
+    for name in ("weights_skip", "blocks", "width_coefficient", "depth_coefficient"):
+        if chosen_fields[name] is not None:
+            raise ValueError(
+                f"--{name}={chosen_fields[name]}: --mode={FLAGS.mode} takes the "
+                "network of --weights as it is; leave it out"
+            )
+    if "model" in stated and chosen_fields["model"] not in (None, stated["model"]):
+        raise ValueError(
+            f"--weights={FLAGS.weights}: holds {stated['model']}, not "
+            f"{chosen_fields['model']}; leave --model out"
+        )
     if not (chosen_fields["model"] or "model" in stated):
         raise ValueError(
             f"--weights={FLAGS.weights}: does not say which model it holds; name it "

@@ -123,7 +123,7 @@ def _model():
 
     if FLAGS.weights and FLAGS.mode in flags.WITH_WEIGHTS:
         config, checkpoint = _pretrained()
-        return config, build.pretrained_model(config, checkpoint)
+        return config, build.finished_model(config, checkpoint)
     config = _config_of_run()
     return config, build.trained_model(config, model_dir=flags.model_dir())
 

@@ -3,8 +3,9 @@
 import dataclasses
 import fractions
 import math
+import numbers
 import string
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from efficientnet_tf import blocks
 from efficientnet_tf.variants import Variant, get_variant
@@ -88,7 +89,7 @@ class Expansion:
 def customize(
     variant: str | Variant,
     *,
-    blocks: Sequence[str] | None = None,
+    blocks: Iterable[str] | None = None,
     width: float | None = None,
     depth: float | None = None,
     activation: str | None = None,
@@ -107,13 +108,15 @@ def customize(
     """
     variant = get_variant(variant)
     changes = {"width": width, "depth": depth, "activation": activation}
-    if isinstance(blocks, str):
+    if isinstance(blocks, str) or not isinstance(blocks, Iterable | None):
         raise ValueError(f"blocks={blocks!r}: allowed is a list of block strings")
     if blocks is not None:
         changes["blocks"] = tuple(blocks)
         changes["stem_filters"] = _decode(changes["blocks"])[0].input_filters
     for name in ("width", "depth"):
-        if changes[name] is not None and not 0 < changes[name] < math.inf:
+        value = changes[name]
+        is_number = isinstance(value, numbers.Real)
+        if value is not None and not (is_number and 0 < value < math.inf):
             raise ValueError(f"{name}={changes[name]}: allowed is more than 0")
     chosen = {name: value for name, value in changes.items() if value is not None}
     variant = dataclasses.replace(variant, **chosen)

@@ -122,7 +122,9 @@ def read(name, path, **kwargs):
 # What we write.
 
 
-@pytest.mark.parametrize(("name", "file"), ALL_FILES)
+@pytest.mark.parametrize(
+    ("name", "file"), [p for p in ALL_FILES if "w.keras" not in p.values]
+)
 def test_round_trip_bit_for_bit(name, file, tmp_path):
     source = random_ours(name)
     path = str(tmp_path / file)
@@ -140,15 +142,6 @@ def test_keras_applications_reads_what_we_write(name, suffix, tmp_path):
     path = str(tmp_path / f"w{suffix}")
     en.save_weights(ours, path, format="keras")
     model = theirs(name, weights=path)
-    assert_same_probabilities(outputs(ours, images(SIZE)), their_outputs(name, model))
-
-
-@pytest.mark.parametrize("name", ["efficientnet-b0", "mobilenet-v2"])
-def test_keras_loads_a_whole_model_of_ours(name, tmp_path):
-    ours = random_ours(name)
-    path = str(tmp_path / "w.keras")
-    en.save_weights(ours, path, format="keras")
-    model = keras.models.load_model(path)
     assert_same_probabilities(outputs(ours, images(SIZE)), their_outputs(name, model))
 
 

@@ -8,6 +8,8 @@ import weight_helpers as helpers
 from weight_helpers import assert_same, values
 
 import efficientnet_tf as en
+from efficientnet_tf import variants
+from efficientnet_tf.weights import conventions
 
 TEST = "efficientnet-test"
 SMALL = {"input_shape": (32, 32, 3), "classes": 10}
@@ -193,3 +195,43 @@ def test_a_pth_is_read(key, source, tmp_path):
     path = str(tmp_path / "w.pth")
     torch.save({key: state, "epoch": 3} if key else state, path)
     assert_same(en.EfficientNet(TEST, weights=path, **SMALL), values(source))
+
+
+IMAGENET, HALF = variants.IMAGENET_PIXELS, variants.MOBILENET_PIXELS
+
+
+# File or Hugging Face folder, pixels and padding of timm 1.0.31's default_cfgs.
+@pytest.mark.parametrize(
+    ("path", "name", "pixels", "padding"),
+    [
+        ("mobilenetv2_100_ra-b33bc2c4.pth", "mobilenet-v2", IMAGENET, "symmetric"),
+        ("mobilenetv1_100.ra4_e3600_r224_in1k/x", "mobilenet-v1", HALF, "symmetric"),
+        (
+            *("efficientnet_lite0_ra-37913777.pth", "efficientnet-lite0"),
+            *(IMAGENET, "symmetric"),
+        ),
+        (
+            *("efficientnet_es_ra-f111e99c.pth", "efficientnet-edgetpu-s"),
+            *(IMAGENET, "symmetric"),
+        ),
+        ("efficientnet_b0_ra-3dd342df.pth", "efficientnet-b0", IMAGENET, "symmetric"),
+        ("efficientnet_b0.ra_in1k/m", "efficientnet-b0", IMAGENET, "symmetric"),
+        (
+            *("efficientnet_b0.ra4_e3600_r224_in1k/m", "efficientnet-b0"),
+            *(HALF, "symmetric"),
+        ),
+        ("tf_efficientnet_b0_aa-827b6e33.pth", "efficientnet-b0", IMAGENET, "same"),
+        ("tf_efficientnet_b0_ap-f262efe1.pth", "efficientnet-b0", HALF, "same"),
+        ("tf_efficientnet_b0.ap_in1k/m", "efficientnet-b0", HALF, "same"),
+        ("tf_efficientnetv2_b3.in21k_ft_in1k/m", "efficientnetv2-b3", HALF, "same"),
+        ("tf_efficientnetv2_b3-57773f13.pth", "efficientnetv2-b3", IMAGENET, "same"),
+        ("any.safetensors", "efficientnet-b0", IMAGENET, "same"),
+    ],
+)
+def test_timms_names_tell_pixels_and_padding(path, name, pixels, padding):
+    variant = conventions.adapt(
+        en.get_variant(name), "timm", path=f"/files/{path}", tensors={}
+    )
+    assert (variant.pixels.mean, variant.pixels.stddev) == (pixels.mean, pixels.stddev)
+    assert variant.padding == padding
+    assert variant.batch_norm_epsilon == (1e-5 if padding == "symmetric" else 1e-3)

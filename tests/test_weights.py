@@ -19,7 +19,6 @@ FILES = {
     "own": ("w.weights.h5", "efficientnet_tf"),
     "keras-h5": ("w.h5", "keras"),
     "keras-weights-h5": ("w.weights.h5", "keras"),
-    "keras-keras": ("w.keras", "keras"),
     "timm": ("w.safetensors", "timm"),
     "tf1": ("model.ckpt", "tf1"),
 }
@@ -68,7 +67,7 @@ SOME = [
     pytest.param(name, file, marks=() if default else pytest.mark.slow)
     for name in SMALL
     for file in FILES
-    for default in [name == TEST or file not in ("keras-h5", "keras-keras")]
+    for default in [name == TEST or file != "keras-h5"]
 ]
 
 
@@ -154,7 +153,7 @@ def test_keras_itself_loads_our_file(saved):
 
 
 def test_format_goes_by_suffix(model, tmp_path):
-    for file_name in ("a.weights.h5", "b.h5", "c.keras", "d.safetensors", "e"):
+    for file_name in ("a.weights.h5", "b.h5", "d.safetensors", "e"):
         en.save_weights(model, str(tmp_path / file_name))
     with h5py.File(tmp_path / "a.weights.h5") as file:
         assert "passport" in file.attrs
@@ -163,7 +162,6 @@ def test_format_goes_by_suffix(model, tmp_path):
     assert sorted(os.listdir(tmp_path)) == [
         "a.weights.h5",
         "b.h5",
-        "c.keras",
         "d.safetensors",
         "e.data-00000-of-00001",
         "e.index",
@@ -667,3 +665,10 @@ def test_a_larger_model_is_told_to_pass_the_network(model, saved):
         en.load_weights(outer, saved[0])
     with pytest.raises(ValueError, match="is none of efficientnet_tf's"):
         en.save_weights(outer, f"{saved[0]}.weights.h5")
+
+
+@pytest.mark.parametrize("name", ["w.keras", "w.pth", "w.hdf5"])
+def test_suffixes_that_are_only_read_are_not_written(model, name, tmp_path):
+    with pytest.raises(ValueError, match=r"written to \.weights\.h5, \.h5"):
+        en.save_weights(model, tmp_path / name)
+    assert os.listdir(tmp_path) == []

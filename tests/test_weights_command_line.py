@@ -14,8 +14,9 @@ import pytest
 import tensorflow as tf
 
 import efficientnet_tf as en
-from efficientnet_tf.data import tfrecord
+from efficientnet_tf.data import preprocess, tfrecord
 from efficientnet_tf.training import build, run_dir
+from efficientnet_tf.weights import passport as passports
 
 ROOT = pathlib.Path(__file__).parents[1]
 MODEL = "--model=efficientnet-test"
@@ -232,6 +233,56 @@ def test_weights_that_do_not_fit_leave_no_run_behind(files, images, tmp_path):
 def test_wrong_flags_get_one_line(arguments, message):
     line = error_of(*arguments)
     assert line.startswith("error: ") and message in line
+
+
+@pytest.mark.parametrize(
+    ("flag", "message"),
+    [
+        ("--weights_skip=predictions", "takes the network of --weights as it is"),
+        ("--width_coefficient=2", "takes the network of --weights as it is"),
+        ("--model=efficientnet-b3", "holds efficientnet-test, not efficientnet-b3"),
+    ],
+)
+def test_finished_weights_take_no_other_network(files, flag, message):
+    line = error_of("--mode=predict", f"--weights={files['own']}", flag, "z.jpg")
+    assert message in line and "leave" in line
+
+
+def test_a_run_keeps_its_passport_when_it_continues(files, images, tmp_path):
+    model_dir = tmp_path / "run"
+    arguments = training(
+        *(images, model_dir, f"--weights={files['own']}", "--image_size=24"),
+        *("--eval_crop=fixed", "--weights_skip=predictions"),
+    )
+    succeed(*arguments, "--train_epochs=0.1")
+    before = (model_dir / "passport.json").read_text()
+    passport = passports.loads(before)
+    assert (passport.image_size, passport.crop) == (24, "fixed")
+    assert passport.source == str(files["own"])
+    assert passport.skipped == ("predictions/kernel", "predictions/bias")
+    succeed(*arguments, "--train_epochs=0.2")
+    assert (model_dir / "passport.json").read_text() == before
+
+
+def test_a_network_by_another_name_is_used_as_it_is(images, tmp_path):
+    variant = dataclasses.replace(
+        en.get_variant("efficientnet-test"), name="mine", head_filters=64
+    )
+    model = en.EfficientNet(
+        variant, classes=10, activation="elu", input_shape=(48, 48, 3)
+    )
+    weights = tmp_path / "mine.weights.h5"
+    en.save_weights(model, weights)
+    photo = next((images / "val").glob("*/*.png"))
+    (result,) = succeed("--mode=predict", f"--weights={weights}", "--json", photo)[
+        "results"
+    ]
+    pixels = preprocess.decode_and_center_crop(
+        tf.constant(photo.read_bytes()), image_size=48, fraction=48 / 80
+    )
+    expected = np.sort(model(pixels[tf.newaxis])[0])[::-1][:5]
+    got = [p["probability"] for p in result["predictions"]]
+    np.testing.assert_allclose(got, expected, rtol=1e-4)
 
 
 def test_weights_that_name_no_model_ask_for_it(files):

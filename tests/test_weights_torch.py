@@ -10,7 +10,6 @@ import pytest
 import efficientnet_tf as en
 
 torch = pytest.importorskip("torch", reason="needs pip install -e '.[torch]'")
-timm = pytest.importorskip("timm", reason="needs pip install -e '.[torch]'")
 pytestmark = [pytest.mark.torch, pytest.mark.filterwarnings("ignore")]
 
 TIMM = [
@@ -38,6 +37,12 @@ TORCHVISION = [
     ("mobilenet_v2", "mobilenet-v2"),
     ("resnet50", "resnet-50"),
 ]
+
+
+def timm_model(name):
+    import timm  # here, because collecting these tests must not need torchvision
+
+    return timm.create_model(name)
 
 
 def images(size):
@@ -93,7 +98,7 @@ def test_logits_equal_timm(theirs_name, name, size, tmp_path):
     from safetensors.torch import save_file
 
     x = images(size)
-    theirs = randomize(timm.create_model(theirs_name), x)
+    theirs = randomize(timm_model(theirs_name), x)
     path = tmp_path / f"{theirs_name}.safetensors"
     save_file(theirs.state_dict(), path)
     ours = build(name, path, size=size)
@@ -121,7 +126,7 @@ def test_timm_takes_what_we_write(theirs_name, name, tmp_path):
     ours = en.EfficientNet(name, input_shape=(64, 64, 3), include_preprocessing=False)
     path = tmp_path / "ours.safetensors"
     en.save_weights(ours, str(path))
-    theirs = timm.create_model(theirs_name)
+    theirs = timm_model(theirs_name)
     theirs.load_state_dict(load_file(path), strict=True)
     written, read = theirs.state_dict(), load_file(path)
     assert all(torch.equal(written[name], read[name]) for name in read)

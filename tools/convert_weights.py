@@ -34,7 +34,7 @@ def main(argv: list[str]) -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     try:
         result = _convert(argv[1:])
-    except ValueError as error:
+    except (ValueError, OSError) as error:
         sys.exit(f"error: {error}")
     print(
         f"{result['out']}: {result['tensors']} tensors of {result['model']}, "
@@ -48,12 +48,13 @@ def _convert(arguments: list[str]) -> dict:
     if len(arguments) != 1:
         raise ValueError(f"takes one SRC, not {len(arguments)}")
     source = arguments[0].rstrip("/")
-    out = FLAGS.out or _default_out(source)
-    if not FLAGS.overwrite and any(map(os.path.exists, (out, f"{out}.index"))):
-        raise ValueError(f"--out={out} exists; --overwrite replaces it")
-    # Late, because TensorFlow takes seconds to import.
+    # Late, because Keras takes seconds to import.
     from efficientnet_tf.weights import writing
 
+    out = FLAGS.out or _default_out(source)
+    writing.check_target(out, FLAGS.to)
+    if os.path.exists(out) and not FLAGS.overwrite:
+        raise ValueError(f"{out} exists; --overwrite replaces it, --out names another")
     model = _open(source)
     writing.save_weights(model, out, format=FLAGS.to)
     report = getattr(model, "load_report", None)
@@ -67,14 +68,18 @@ def _convert(arguments: list[str]) -> dict:
 
 
 def _default_out(source: str) -> str:
+    from efficientnet_tf.weights.reading import KERAS_SUFFIXES, TORCH_SUFFIXES
+
     stem = os.path.basename(source)
-    for suffix in (".weights.h5", ".h5", ".keras", ".safetensors", ".pth", ".ckpt"):
+    for suffix in (*KERAS_SUFFIXES, *TORCH_SUFFIXES, ".ckpt", ".weights"):
         stem = stem.removesuffix(suffix)
     return stem + _SUFFIXES[FLAGS.to]
 
 
 def _open(source: str):
     if os.path.exists(os.path.join(source, "config.json")):
+        if FLAGS.model:
+            raise ValueError(f"--model={FLAGS.model}: {source} is a run; leave it out")
         from efficientnet_tf.training import build, run_dir
 
         config = run_dir.read_config(source)

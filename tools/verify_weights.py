@@ -17,7 +17,9 @@ FLAGS = absl_flags.FLAGS
 absl_flags.DEFINE_string("model", None, "Variant; None: what the files say they hold.")
 absl_flags.DEFINE_string("images", None, "Folder of images; None: scikit-learn's two.")
 absl_flags.DEFINE_integer("count", 16, "Images or random crops of them.", lower_bound=1)
-absl_flags.DEFINE_integer("image_size", None, "Pixels; None: the model's.")
+absl_flags.DEFINE_integer(
+    "image_size", None, "Pixels; None: the model's.", lower_bound=1
+)
 absl_flags.DEFINE_boolean("ema", True, "Of TF1 checkpoints, take the averages.")
 absl_flags.DEFINE_boolean("json", False, "Print the result as one last line of JSON.")
 
@@ -55,8 +57,15 @@ def _verify(one: str, other: str) -> dict:
         )
         for source in (one, other)
     ]
-    size = FLAGS.image_size or models[0].passport.variant.resolution
-    return verify.compare(*models, _images(size))
+    for source, model in zip((one, other), models, strict=True):
+        if model.passport.classes is None:
+            raise ValueError(f"{source}: has no classifier, so there are no logits")
+    return verify.compare(*models, _images(FLAGS.image_size or _size(models[0])))
+
+
+def _size(model) -> int:
+    passport = model.passport
+    return passport.image_size or passport.variant.resolution
 
 
 def _images(size: int):
@@ -64,21 +73,20 @@ def _images(size: int):
     import numpy as np
     import tensorflow as tf
 
-    from efficientnet_tf.data import preprocess
+    from efficientnet_tf.export import predict
 
     if FLAGS.images:
-        paths = sorted(
-            path
-            for path in tf.io.gfile.glob(os.path.join(FLAGS.images, "*"))
-            if path.lower().endswith((".jpg", ".jpeg", ".png"))
-        )
+        names = sorted(os.listdir(FLAGS.images)) if os.path.isdir(FLAGS.images) else []
+        paths = [
+            os.path.join(FLAGS.images, name)
+            for name in names
+            if name.lower().endswith((".jpg", ".jpeg", ".png", ".gif", ".bmp"))
+        ]
         if not paths:
-            raise ValueError(f"--images={FLAGS.images}: holds no .jpg or .png file")
+            raise ValueError(f"--images={FLAGS.images}: holds no image files")
         return np.stack(
             [
-                preprocess.decode_and_center_crop(
-                    tf.io.read_file(path), image_size=size, fraction=0.875
-                )
+                predict.read_image(path, image_size=size, fraction=0.875)
                 for path in paths[: FLAGS.count]
             ]
         )

@@ -42,7 +42,7 @@ def predict_files(
         "fraction": crop_fraction,
         "resize": resize,
     }
-    images = [_read(path, **preparation) for path in paths]
+    images = [read_image(path, **preparation) for path in paths]
     probabilities = tf.nn.softmax(model.predict(tf.stack(images), verbose=0))
     ranked = tf.math.top_k(probabilities, k=min(top_k, probabilities.shape[-1]))
     return [
@@ -59,7 +59,19 @@ def predict_files(
     ]
 
 
-def _read(path: str, **preparation) -> tf.Tensor:
+def read_image(path: str, **preparation) -> tf.Tensor:
+    """Reads one file as evaluation does.
+
+    Args:
+        path: JPEG, PNG, GIF or BMP file.
+        **preparation: see `preprocess.decode_and_center_crop`.
+
+    Returns:
+        uint8 [image_size, image_size, 3], RGB.
+
+    Raises:
+        ValueError: naming a file that is missing or no image.
+    """
     try:
         encoded = tf.io.read_file(path)
         return preprocess.decode_and_center_crop(encoded, **preparation)

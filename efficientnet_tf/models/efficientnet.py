@@ -72,7 +72,8 @@ def EfficientNet(
         dropout_rate: before the classifier; None takes the variant's.
         batch_norm: in training, statistics over each replica of a `tf.distribute`
             strategy ("local"), over all ("sync"), over groups as the original on large
-            TPU slices ("grouped"), or the moving ones, never updated ("frozen").
+            TPU slices ("grouped"), or the moving ones, never updated, scale and shift
+            neither ("frozen").
         name: of the model; None makes "efficientnetb0" of "efficientnet-b0".
 
     Returns:
@@ -86,11 +87,14 @@ def EfficientNet(
     variant = expansion.customize(
         variant, blocks=blocks, width=width, depth=depth, activation=activation
     )
+    dropout_rate = variant.dropout if dropout_rate is None else dropout_rate
+    _check_arguments(pooling, classes, dropout_rate, batch_norm, variant.activation)
+    if endpoints is not None:
+        _check_endpoints(endpoints, expansion.expand(variant))
+    # Last, because a release may have to be fetched.
     checkpoint = None if weights is None else reading.open_source(weights, variant)
     if checkpoint:
         variant = checkpoint.adapt(variant)
-    dropout_rate = variant.dropout if dropout_rate is None else dropout_rate
-    _check_arguments(pooling, classes, dropout_rate, batch_norm, variant.activation)
     network = expansion.expand(variant, survival_prob=survival_prob)
     has_classifier = include_top and endpoints is None
     inputs = _inputs(input_tensor, input_shape, variant.resolution, has_classifier)
@@ -149,19 +153,27 @@ def _feature_maps(layers: Layers, x, network: expansion.Expansion) -> dict:
     return maps | {"features": x}
 
 
-def _choose(maps: dict, network: expansion.Expansion, endpoints: Sequence[str]) -> dict:
-    """The endpoints asked for."""
+def _check_endpoints(endpoints: Sequence[str], network: expansion.Expansion) -> None:
     if not endpoints or isinstance(endpoints, str):
         raise ValueError(f"endpoints={endpoints!r}: allowed is a list of names")
-    known = {name: maps[last] for name, last in network.reductions().items()}
-    known |= {"stem": maps["stem"], "features": maps["features"]}
-    if "pooled_features" in endpoints:
-        known["pooled_features"] = _pool(maps["features"], "avg")
+    known = ("stem", *network.reductions(), "features", "pooled_features")
     for name in endpoints:
         if name not in known:
-            allowed = ", ".join(sorted({*known, "pooled_features"}))
-            raise ValueError(f"endpoints: {name!r} is unknown; allowed are {allowed}")
-    return {name: known[name] for name in endpoints}
+            raise ValueError(
+                f"endpoints: {name!r} is unknown; allowed are {', '.join(known)}"
+            )
+
+
+def _choose(maps: dict, network: expansion.Expansion, endpoints: Sequence[str]) -> dict:
+    """The endpoints asked for."""
+    reductions = network.reductions()
+    chosen = {}
+    for name in endpoints:
+        if name == "pooled_features":
+            chosen[name] = _pool(maps["features"], "avg")
+        else:
+            chosen[name] = maps[reductions.get(name, name)]
+    return chosen
 
 
 def _pool(x, pooling: str | None):
@@ -210,7 +222,7 @@ def _check_arguments(pooling, classes, dropout_rate, batch_norm, activation):
         raise ValueError(
             f"activation={activation!r}: allowed are the names of Keras's activations"
         ) from None
-    if not 0 <= dropout_rate < 1:
+    if not isinstance(dropout_rate, numbers.Real) or not 0 <= dropout_rate < 1:
         raise ValueError(f"dropout_rate={dropout_rate}: allowed are 0 to below 1")
     if batch_norm not in BATCH_NORMS:
         raise ValueError(

@@ -88,7 +88,7 @@ def from_weights(
     )
     if not layout.layout(model).has("predictions"):
         skip = (*skip, "predictions")
-    checkpoint.assign(model, skip=skip, part="endpoints" in kwargs)
+    checkpoint.assign(model, skip=skip, part=kwargs.get("endpoints") is not None)
     return model
 
 

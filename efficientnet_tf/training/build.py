@@ -12,7 +12,6 @@ from efficientnet_tf.data import batches, preprocess, sources, tfrecord
 from efficientnet_tf.models import efficientnet
 from efficientnet_tf.training import optimizer, run_dir, state, steps
 from efficientnet_tf.weights import checkpoint as checkpoints
-from efficientnet_tf.weights import conventions
 
 
 def open_source(config: config_lib.Config) -> sources.Files | sources.Fake:
@@ -50,16 +49,25 @@ def model(
             dropout_rate=config.dropout_rate,
             batch_norm=config.batch_norm,
         )
+    _state(built, config)
+    return built
+
+
+def _state(built: keras.Model, config: config_lib.Config) -> None:
+    """Says in the model's passport how the run prepares its images and labels."""
     stated = built.passport.variant
     pixels = dataclasses.replace(stated.pixels, resize=config.resize)
+    label_sets = {"digits": "digits", "imagenet": "imagenet-1k"}
+    labels = config.num_classes - config.label_offset
+    known = config.dataset != "imagenet" or labels == 1000
     built.passport = dataclasses.replace(
         built.passport,
         variant=dataclasses.replace(stated, pixels=pixels),
         image_size=config.image_size,
         crop=config.eval_crop,
         label_offset=config.label_offset,
+        label_set=label_sets.get(config.dataset) if known else None,
     )
-    return built
 
 
 def stated(checkpoint: checkpoints.Checkpoint) -> dict:
@@ -69,30 +77,39 @@ def stated(checkpoint: checkpoints.Checkpoint) -> dict:
         ValueError: if it has no classifier.
     """
     if checkpoint.classes is None:
-        raise ValueError(f"weights={checkpoint.source}: has no classifier")
-    fields = {"num_classes": checkpoint.classes, "weights": checkpoint.source}
+        raise ValueError(f"weights={checkpoint.origin}: has no classifier")
+    fields = {
+        "num_classes": checkpoint.classes,
+        "label_offset": checkpoint.label_offset,
+    }
     variant = checkpoint.variant
-    if isinstance(variant, str):
-        fields["model"] = variant
-    if checkpoint.passport and checkpoint.passport.variant:
-        passport = checkpoint.passport
+    name = variant if isinstance(variant, str) else getattr(variant, "name", None)
+    if name in variants.list_variants():
+        fields["model"] = name
+    if isinstance(variant, variants.Variant):
+        # Of a network by another name, the recipe is any.
+        fields.setdefault("model", config_lib.Config.model)
         fields |= {
-            "model": variant.name,
-            "width_coefficient": variant.width,
-            "depth_coefficient": variant.depth,
-            "activation": variant.activation,
             "resize": variant.pixels.resize,
-            "image_size": passport.image_size,
-            "eval_crop": passport.crop or "padded",
-            "label_offset": passport.label_offset,
+            "image_size": checkpoint.passport.image_size,
+            "eval_crop": checkpoint.passport.crop or "padded",
         }
-        blocks = [
-            conventions.common_blocks(row.blocks)
-            for row in (variant, variants.get_variant(variant.name))
-        ]
-        if blocks[0] != blocks[1]:
-            fields["blocks"] = ",".join(variant.blocks)
     return fields
+
+
+def finished_model(
+    config: config_lib.Config,
+    checkpoint: checkpoints.Checkpoint,
+    *,
+    policy: str = "float32",
+) -> keras.Model:
+    """The network that weights are of, to be used as it is, with logits for outputs."""
+    variant = checkpoint.variant
+    if not isinstance(variant, variants.Variant):
+        variant = checkpoint.adapt(config.variant)
+    built = model(config, policy=policy, variant=variant)
+    checkpoint.assign(built)
+    return built
 
 
 def pretrained_model(
@@ -101,9 +118,10 @@ def pretrained_model(
     *,
     policy: str = "float32",
 ) -> keras.Model:
-    """The run's model with weights from outside, built as they want it."""
+    """The run's model with weights to start from, built as they want it."""
     built = model(config, policy=policy, variant=checkpoint.adapt(config.variant))
     checkpoint.assign(built, skip=config.skipped_weights)
+    _state(built, config)
     return built
 
 

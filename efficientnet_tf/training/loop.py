@@ -51,8 +51,9 @@ def train(
     run_dir.check_config(model_dir, config)
     policy = devices.configure_numerics(strategy, config.precision)
     evaluations = state.Evaluations()
+    is_fresh = run_dir.latest_checkpoint(model_dir) is None
     with strategy.scope():
-        model = _initial_model(config, model_dir=model_dir, policy=policy)
+        model = _initial_model(config, model_dir, policy=policy, is_fresh=is_fresh)
         run_state = build.train_state(
             config,
             train_images=source.splits.train.images,
@@ -62,7 +63,8 @@ def train(
         checkpoints = run_dir.Checkpoints(model_dir, run_state)
         checkpoints.restore()
     run_dir.write_config(model_dir, config)
-    run_dir.write_passport(model_dir, model.passport)
+    if is_fresh:
+        run_dir.write_passport(model_dir, model.passport)
     run = _Run(config, model_dir, strategy, source, run_state, checkpoints, validate)
     result = {"finished": run.to_the_end(), "step": run.step}
     if not (result["finished"] and validate):
@@ -72,14 +74,15 @@ def train(
     )
 
 
-def _initial_model(config: config_lib.Config, *, model_dir: str, policy: str):
+def _initial_model(config: config_lib.Config, model_dir: str, *, policy, is_fresh):
     """The model before a checkpoint is restored: pretrained only in a new run."""
-    if config.weights and run_dir.latest_checkpoint(model_dir) is None:
+    if config.weights and is_fresh:
         checkpoint = reading.open_source(
             config.weights, config.variant, ema=config.weights_ema
         )
         return build.pretrained_model(config, checkpoint, policy=policy)
-    return build.model(config, policy=policy, variant=run_dir.read_variant(model_dir))
+    variant = None if is_fresh else run_dir.read_variant(model_dir)
+    return build.model(config, policy=policy, variant=variant)
 
 
 def evaluate(
@@ -140,9 +143,9 @@ def evaluate_weights(
     source = build.open_source(config)
     policy = devices.configure_numerics(strategy, config.precision)
     with strategy.scope():
-        model = build.pretrained_model(config, checkpoint, policy=policy)
+        model = build.finished_model(config, checkpoint, policy=policy)
     scores = _validate(config, model, source, strategy, 0, None)
-    return scores | {"weights": checkpoint.source}
+    return scores | {"weights": checkpoint.origin}
 
 
 def _validate(config, model, source, strategy, step, summary_dir) -> dict:

@@ -49,7 +49,10 @@ def read_variant(model_dir: str) -> variants.Variant | None:
     if not tf.io.gfile.exists(path):
         return None
     with tf.io.gfile.GFile(path) as file:
-        return passports.loads(file.read()).variant
+        try:
+            return passports.loads(file.read()).variant
+        except ValueError as error:
+            raise ValueError(f"{path}: {error}") from None
 
 
 def check_config(model_dir: str, config: config_lib.Config) -> None:

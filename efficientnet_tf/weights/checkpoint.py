@@ -55,7 +55,13 @@ class Checkpoint:
     unused: tuple[str, ...] = ()
     averaged: bool | None = None
     network: str | None = None  # what a TF1 checkpoint calls it
+    release: str | None = None  # "efficientnet-b0 imagenet"
     passport: passports.Passport | None = None
+
+    @property
+    def origin(self) -> str:
+        """Where the weights come from, for people."""
+        return self.release or self.source
 
     @property
     def variant(self) -> str | variants.Variant | None:
@@ -70,6 +76,22 @@ class Checkpoint:
         found = [self.tensors[name] for name in _BIASES if name in self.tensors]
         return found[0].size if found else None
 
+    @property
+    def label_offset(self) -> int:
+        """Classes before the first label: 1,001 are ImageNet's and the background."""
+        if self.passport:
+            return self.passport.label_offset
+        return 1 if self.classes == 1001 else 0
+
+    @property
+    def label_set(self) -> str | None:
+        """What the classes are, if that is known."""
+        if self.passport:
+            return self.passport.label_set
+        if self.release is None:
+            return None
+        return "imagenet-21k" if self.release.endswith("21k") else "imagenet-1k"
+
     def adapt(self, variant: variants.Variant) -> variants.Variant:
         """The variant with what the weights' origin does differently.
 
@@ -78,7 +100,7 @@ class Checkpoint:
         """
         if self.passport and self.passport.variant:
             stated = self.passport.variant
-            _check_same_network(self.source, variant, stated)
+            _check_same_network(self.origin, variant, stated)
             changes = {name: getattr(stated, name) for name in conventions.FIELDS}
             return dataclasses.replace(variant, **changes)
         return conventions.adapt(
@@ -94,8 +116,95 @@ class Checkpoint:
             model: built by this package.
             skip: layers ("predictions"), blocks ("block7a") or paths to leave out.
             part: whether the model may lack what the file has.
+
+        Returns:
+            What became of every tensor; the model's `load_report` too.
+
+        Raises:
+            ValueError: naming every tensor that does not fit.
         """
-        return _assign(self, model, skip=skip, part=part)
+        layout = layouts.layout(model)
+        names = self.names(layouts.with_classifier(layout))
+        skipped = _skipped(self.origin, names, skip)
+        tensors = dict(self.tensors)
+        unused = list(self.unused)
+        unused += _take(tensors, lambda name: name.startswith("normalization/"))
+        folded = self.fold(tensors, layout, names)
+        adapted = [f"{name}: taken off the moving mean" for name in folded]
+        skipped_names = {names[path] for path in skipped}
+        unused += _take(tensors, lambda name: name in skipped_names)
+
+        wanted = [tensor for tensor in layout.tensors if tensor.path not in skipped]
+        loaded, problems = {}, []
+        for tensor in wanted:
+            try:
+                value = self._value(tensor, names[tensor.path], tensors, adapted)
+            except _DoesNotFit as problem:
+                problems.append(str(problem))
+            else:
+                loaded[tensor.path] = value
+        if part:
+            unused += _take(tensors, lambda name: True)
+        problems += [
+            f"{name} {value.shape}: the model has no place for it"
+            for name, value in tensors.items()
+        ]
+        if problems:
+            raise ValueError(self._complaint(model, problems))
+        for path, variable in layouts.variables(model).items():
+            if path in loaded:
+                variable.assign(loaded[path])
+        left = tuple(t.path for t in layout.tensors if t.path in skipped)
+        report = Report(
+            self.origin, self.project, len(loaded), left, tuple(unused), tuple(adapted)
+        )
+        self._stamp(model, report)
+        return report
+
+    def _value(self, tensor, name: str, tensors: dict, adapted: list[str]):
+        """Takes a tensor's value, as we hold it; notes what had to be adapted."""
+        if name not in tensors:
+            raise _DoesNotFit(f"{tensor.path} {tensor.shape}: the file has no {name}")
+        value = self.decode(tensor, tensors.pop(name))
+        if tensor.path == "stem_conv/kernel" and _fits_but_for_channels(value, tensor):
+            adapted.append(f"{tensor.path}: from 3 channels to {tensor.shape[2]}")
+            value = adapt_channels(value, tensor.shape[2])
+        if value.shape != tensor.shape:
+            raise _DoesNotFit(f"{tensor.path} {tensor.shape}: {name} is {value.shape}")
+        if not _is_numeric(value):
+            raise _DoesNotFit(f"{tensor.path}: {name} is no numbers but {value.dtype}")
+        return value
+
+    def _complaint(self, model, problems: list[str]) -> str:
+        shown = "; ".join(problems[:_SHOWN])
+        more = f"; and {len(problems) - _SHOWN} more" if len(problems) > _SHOWN else ""
+        hint = ""
+        if all(problem.startswith("predictions/") for problem in problems):
+            hint = ' (skip=["predictions"], --weights_skip=predictions, loads the rest)'
+        return (
+            f"{self.origin} ({self.project}) does not fit {model.name}: "
+            f"{shown}{more}{hint}"
+        )
+
+    def _stamp(self, model, report: Report) -> None:
+        """Leaves report and passport on the model."""
+        model.load_report = report
+        stated = passports.of(model)
+        told = {"averaged": self.averaged}
+        if self.passport:
+            told = {
+                name: getattr(self.passport, name)
+                for name in ("image_size", "crop", "averaged")
+            }
+        if "predictions/kernel" not in report.skipped:
+            told |= {"label_set": self.label_set, "label_offset": self.label_offset}
+        model.passport = dataclasses.replace(
+            stated, **told, source=self.origin, skipped=report.skipped
+        )
+
+
+class _DoesNotFit(Exception):
+    """One tensor of the model that the file does not fill."""
 
 
 def _check_same_network(source, wanted: variants.Variant, stated: variants.Variant):
@@ -103,66 +212,32 @@ def _check_same_network(source, wanted: variants.Variant, stated: variants.Varia
         asked, has = getattr(wanted, field), getattr(stated, field)
         if field == "blocks":
             asked, has = map(conventions.common_blocks, (asked, has))
-        if asked != has:
-            raise ValueError(
-                f"{source}: holds {stated.name} with {field}={has}, not {wanted.name} "
-                f"with {field}={asked}"
-            )
+        if asked == has:
+            continue
+        if wanted.name != stated.name:
+            raise ValueError(f"{source}: holds {stated.name}, not {wanted.name}")
+        raise ValueError(
+            f"{source}: holds {stated.name} with {field}={has}, not with "
+            f"{field}={asked}"
+        )
 
 
-def _assign(checkpoint: Checkpoint, model, *, skip, part) -> Report:
+def _skipped(source: str, names: dict[str, str], skip: Sequence[str]) -> set[str]:
+    """The paths that are asked to be left as they are."""
     if isinstance(skip, str):
         raise ValueError(f"skip={skip!r}: allowed is a list of names")
-    layout = layouts.layout(model)
-    names = checkpoint.names(layouts.with_classifier(layout))
-    tensors = dict(checkpoint.tensors)
-    unused = list(checkpoint.unused)
-    unused += _take(tensors, lambda name: name.startswith("normalization/"))
-    folded = checkpoint.fold(tensors, layout, names)
-    adapted = [f"{name}: taken off the moving mean" for name in folded]
-    skipped = {path for path in names if _is_skipped(path, skip)}
-    _check_skip(checkpoint, skip, skipped)
-    unused += _take(tensors, lambda name: name in {names[path] for path in skipped})
+    skipped = set()
+    for wanted in skip:
+        found = {path for path in names if _is_skipped(path, wanted)}
+        if not found:
+            raise ValueError(f"{source}: skip={wanted!r} names no layer, block or path")
+        skipped |= found
+    return skipped
 
-    loaded, problems = {}, []
-    for tensor in layout.tensors:
-        if tensor.path in skipped:
-            continue
-        name = names[tensor.path]
-        if name not in tensors:
-            problems.append(f"{tensor.path} {tensor.shape}: the file has no {name}")
-            continue
-        value = checkpoint.decode(tensor, tensors.pop(name))
-        if tensor.path == "stem_conv/kernel" and _fits_but_for_channels(value, tensor):
-            adapted.append(f"{tensor.path}: from 3 channels to {tensor.shape[2]}")
-            value = adapt_channels(value, tensor.shape[2])
-        if value.shape != tensor.shape:
-            problems.append(f"{tensor.path} {tensor.shape}: {name} is {value.shape}")
-        elif not _is_numeric(value):
-            problems.append(f"{tensor.path}: {name} is no numbers but {value.dtype}")
-        loaded[tensor.path] = value
-    if part:
-        unused += _take(tensors, lambda name: True)
-    problems += [
-        f"{name} {value.shape}: the model has no place for it"
-        for name, value in tensors.items()
-    ]
-    if problems:
-        raise ValueError(_complaint(checkpoint, model, problems))
-    for path, variable in layouts.variables(model).items():
-        if path in loaded:
-            variable.assign(loaded[path])
-    present = tuple(t.path for t in layout.tensors if t.path in skipped)
-    report = Report(
-        checkpoint.source,
-        checkpoint.project,
-        len(loaded),
-        present,
-        tuple(unused),
-        tuple(adapted),
-    )
-    _stamp(model, checkpoint, report)
-    return report
+
+def _is_skipped(path: str, wanted: str) -> bool:
+    layer = path.split("/")[0]
+    return wanted in (path, layer) or layer.startswith(f"{wanted}_")
 
 
 def _is_numeric(value: np.ndarray) -> bool:
@@ -176,19 +251,6 @@ def _take(tensors: dict, wanted: Callable[[str], bool]) -> list[str]:
     for name in names:
         del tensors[name]
     return names
-
-
-def _is_skipped(path: str, skip: Sequence[str]) -> bool:
-    layer = path.split("/")[0]
-    return any(name in (path, layer) or layer.startswith(f"{name}_") for name in skip)
-
-
-def _check_skip(checkpoint, skip, skipped):
-    for name in skip:
-        if not any(_is_skipped(path, [name]) for path in skipped):
-            raise ValueError(
-                f"{checkpoint.source}: skip={name!r} names no layer, block or path"
-            )
 
 
 def _fits_but_for_channels(value: np.ndarray, tensor: layouts.Tensor) -> bool:
@@ -212,34 +274,3 @@ def adapt_channels(kernel: np.ndarray, channels: int) -> np.ndarray:
     if channels == 1:
         return kernel.sum(axis=2, keepdims=True)
     return kernel[:, :, np.arange(channels) % 3] * np.float32(3 / channels)
-
-
-def _complaint(checkpoint, model, problems) -> str:
-    shown = "; ".join(problems[:_SHOWN])
-    more = f"; and {len(problems) - _SHOWN} more" if len(problems) > _SHOWN else ""
-    hint = ""
-    if all(problem.startswith("predictions/") for problem in problems):
-        hint = ' (skip=["predictions"] loads the rest)'
-    return (
-        f"{checkpoint.source} ({checkpoint.project}) does not fit {model.name}: "
-        f"{shown}{more}{hint}"
-    )
-
-
-def _stamp(model, checkpoint: Checkpoint, report: Report):
-    """Leaves report and passport on the model."""
-    model.load_report = report
-    stated = passports.of(model)
-    told = {"averaged": checkpoint.averaged}
-    if checkpoint.passport:
-        told = {
-            name: getattr(checkpoint.passport, name)
-            for name in ("label_set", "label_offset", "image_size", "crop", "averaged")
-        }
-    elif stated.classes == 1001:
-        told["label_offset"] = 1  # the original's background class
-    if "predictions/kernel" in report.skipped:
-        told |= {"label_set": stated.label_set, "label_offset": stated.label_offset}
-    model.passport = dataclasses.replace(
-        stated, **told, source=checkpoint.source, skipped=report.skipped
-    )

@@ -19,8 +19,11 @@ FIELDS = ("blocks", "padding", "batch_norm_epsilon", "pixels")
 
 # timm's own trainings; its conversions of Google's weights are called tf_...
 _TIMM_NATIVE = re.compile(r"efficientnet(v2)?_\w+[-.]")
-# AdvProp trains on pixels in [-1, 1]; eval_ckpt_main.py in tensorflow/tpu.
-_TIMM_ADVPROP = re.compile(r"tf_efficientnet_\w+[_.]ap[-_]")
+# Trained on pixels in [-1, 1]: AdvProp (eval_ckpt_main.py in tensorflow/tpu), timm's
+# ra4 recipe, V2-B3 from ImageNet-21k; mean 0.5 in timm's models/efficientnet.py.
+_TIMM_HALF = re.compile(
+    r"tf_efficientnet_\w+[_.]ap[-_]|.*[_.]ra4_e3600|tf_efficientnetv2_b3[._](in)?21k"
+)
 _MEAN = np.array(variants.IMAGENET_PIXELS.mean) / 255
 _STDDEV = np.array(variants.IMAGENET_PIXELS.stddev) / 255
 
@@ -80,11 +83,14 @@ def _pytorch(variant: variants.Variant, project: str, names: list[str]) -> dict:
             "blocks": _replace(variant.blocks, "_c4", "_c3"),
             "pixels": variants.IMAGENET_PIXELS,
         }
-    if variant.name.startswith("mobilenet") or (
-        project == "timm" and any(map(_TIMM_NATIVE.match, names))
-    ):
+    is_timm = project == "timm"
+    if is_timm and any(map(_TIMM_NATIVE.match, names)):
+        changes |= symmetric | {"pixels": variants.IMAGENET_PIXELS}
+    if variant.name.startswith("mobilenet"):
         changes |= symmetric
-    if project == "timm" and any(map(_TIMM_ADVPROP.match, names)):
+    if is_timm and variant.name == "mobilenet-v2":
+        changes["pixels"] = variants.IMAGENET_PIXELS
+    if is_timm and any(map(_TIMM_HALF.match, names)):
         changes["pixels"] = variants.MOBILENET_PIXELS
     if project.startswith("torchvision"):
         # torchvision efficientnet.py: 1e-3 from B5 on and for V2.

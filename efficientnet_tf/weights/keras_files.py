@@ -189,7 +189,7 @@ def write(path, model, layout, values, stated) -> None:
     A network that it has not is written under our names.
 
     Args:
-        path: `.weights.h5`, `.keras` or `.h5` (legacy).
+        path: `.weights.h5` or `.h5` (legacy).
         model: whose weights.
         layout: the model's.
         values: by path.
@@ -199,8 +199,6 @@ def write(path, model, layout, values, stated) -> None:
         model = _application(stated.variant, model, layout, values)
     if path.endswith(".weights.h5"):
         model.save_weights(path)
-    elif path.endswith(".keras"):
-        model.save(path)
     else:
         with h5py.File(path, "w") as file:
             _write_legacy(file, model)

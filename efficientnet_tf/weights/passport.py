@@ -19,12 +19,12 @@ class Passport:
 
     variant: variants.Variant | None  # None: not built by this package
     classes: int | None = None  # None: no classifier
-    label_set: str | None = None  # "imagenet-1k"
+    label_set: str | None = None  # "imagenet-1k"; None: not known
     label_offset: int = 0  # classes before the first label; 1: a background class
     image_size: int | None = None  # height and width in evaluation, pixels
     crop: str | None = None  # "padded" or "fixed", see `Config.eval_crop`
     averaged: bool | None = None  # moving averages (EMA) or raw weights
-    source: str = "random"  # file or release
+    source: str = "random"  # file, or variant and release
     skipped: tuple[str, ...] = ()  # paths left as they were
     sha256: str | None = None  # of the file's weights by its names, see `digest`
 
@@ -36,10 +36,15 @@ class Passport:
 def describe(model: keras.Model, variant: variants.Variant) -> None:
     """Gives a new model its passport."""
     has_classifier = model.layers[-1].name == "predictions"
+    # Rectangles and unknown sizes have no one size of their own.
+    sides = set(model.inputs[0].shape[1:-1])
+    if keras.config.image_data_format() == "channels_first":
+        sides = set(model.inputs[0].shape[2:])
+    size = sides.pop() if len(sides) == 1 else None
     model.passport = Passport(
         variant,
         classes=model.output_shape[-1] if has_classifier else None,
-        image_size=variant.resolution,
+        image_size=size or variant.resolution,
     )
 
 
@@ -54,14 +59,14 @@ def loads(text: str) -> Passport:
     Raises:
         ValueError: if it was written by another version.
     """
-    fields = json.loads(text)
-    fields.pop("input_range", None)
     try:
+        fields = json.loads(text)
+        fields.pop("input_range", None)
         if fields.get("variant"):
             fields["variant"] = _variant(fields["variant"])
         fields["skipped"] = tuple(fields["skipped"])
         return Passport(**fields)
-    except (TypeError, KeyError) as error:
+    except (TypeError, KeyError, AttributeError, ValueError) as error:
         raise ValueError(f"passport of another version ({error})") from None
 
 

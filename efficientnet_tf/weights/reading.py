@@ -1,5 +1,6 @@
 """Files and releases of weights, told apart by suffix and by the names they hold."""
 
+import dataclasses
 import functools
 import os
 
@@ -33,7 +34,8 @@ def open_source(
         raise ValueError(
             f"weights={source}: no such file; a release takes the model's name too"
         )
-    return _open(releases.fetch(releases.find(variant.name, source)), ema=ema)
+    checkpoint = _open(releases.fetch(releases.find(variant.name, source)), ema=ema)
+    return dataclasses.replace(checkpoint, release=f"{variant.name} {source}")
 
 
 def _looks_like_path(source: str) -> bool:

@@ -54,7 +54,7 @@ def fetch(
         release: from `find`.
         cache_dir: None takes `default_dir()`.
         offline: whether to look in the cache alone; None asks
-            $EFFICIENTNET_TF_OFFLINE ("1" or "true").
+            $EFFICIENTNET_TF_OFFLINE ("1"; "0" and nothing are off).
 
     Returns:
         Path of the file, or of an archive's unpacked checkpoint the prefix.
@@ -73,7 +73,8 @@ def fetch(
 
 
 def _is_offline() -> bool:
-    return os.environ.get("EFFICIENTNET_TF_OFFLINE", "").lower() in ("1", "true")
+    switch = os.environ.get("EFFICIENTNET_TF_OFFLINE", "").lower()
+    return switch not in ("", "0", "false", "no", "off")
 
 
 def _offline_complaint(release: Release, path: str, actual: str | None) -> str:

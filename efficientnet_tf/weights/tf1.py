@@ -22,10 +22,16 @@ _TRAINING = re.compile(
 
 
 def find(path: str) -> str | None:
-    """The checkpoint a path names: its prefix, or the newest in a folder."""
+    """The checkpoint a path names: its prefix, or a folder's only or newest one."""
     if os.path.exists(f"{path}.index"):
         return path
-    return tf.train.latest_checkpoint(path) if os.path.isdir(path) else None
+    if not os.path.isdir(path):
+        return None
+    # Ours come without the file that says which is the newest.
+    only = [name for name in os.listdir(path) if name.endswith(".index")]
+    if len(only) == 1:
+        return os.path.join(path, only[0].removesuffix(".index"))
+    return tf.train.latest_checkpoint(path)
 
 
 def read(path: str, *, ema: bool) -> tuple[dict[str, np.ndarray], list[str], str]:
@@ -56,7 +62,8 @@ def _read(reader, path: str, *, ema: bool) -> tuple[dict, list[str], str]:
     raw = [n for n in names if not (n.endswith(AVERAGE) or _TRAINING.match(n))]
     if ema and not averages:
         raise ValueError(
-            f"{path}: holds no moving averages; ema=False takes the raw weights"
+            f"{path}: holds no moving averages; ema=False (--weights_ema=false) takes "
+            "the raw weights"
         )
     chosen = averages if ema else raw
     scopes = {f"{name.split('/')[0]}/" for name in chosen}

@@ -88,12 +88,10 @@ def _pickle(path: str) -> dict[str, np.ndarray]:
             f"{path}: needs PyTorch to read; pip install torch, or take the same "
             "weights as .safetensors"
         ) from None
-    import pickle
-
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
-        first_line = str(error).splitlines()[0]
+    except Exception as error:  # pickles of anything raise anything
+        first_line = (str(error).splitlines() or [type(error).__name__])[0]
         raise ValueError(
             f"{path}: PyTorch cannot read it as weights ({first_line})"
         ) from None

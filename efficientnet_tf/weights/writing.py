@@ -10,7 +10,7 @@ import keras
 from efficientnet_tf.weights import conventions, keras_files
 from efficientnet_tf.weights import layout as layouts
 from efficientnet_tf.weights import passport as passports
-from efficientnet_tf.weights.reading import KERAS_SUFFIXES
+from efficientnet_tf.weights.reading import KERAS_SUFFIXES, TORCH_SUFFIXES
 
 
 def save_weights(model: keras.Model, path: str, *, format: str | None = None) -> None:
@@ -20,8 +20,8 @@ def save_weights(model: keras.Model, path: str, *, format: str | None = None) ->
         model: built by `EfficientNet`.
         path: of the file, or the prefix of a TF1 checkpoint.
         format: "efficientnet_tf" (`.weights.h5` with a passport, which Keras's own
-            `load_weights` reads too), "keras" (keras.applications' names; `.h5`,
-            `.weights.h5` or `.keras`), "timm" (`.safetensors`) or "tf1". None goes by
+            `load_weights` reads too), "keras" (keras.applications' names; `.h5` or
+            `.weights.h5`), "timm" (`.safetensors`) or "tf1". None goes by
             the suffix: `.weights.h5`, `.h5`, `.safetensors`, or none for TF1.
 
     Raises:
@@ -29,7 +29,7 @@ def save_weights(model: keras.Model, path: str, *, format: str | None = None) ->
     """
     path = os.fspath(path)
     format = format or _format_of(path)
-    _check_suffix(path, format)
+    check_target(path, format)
     _check_conventions(model, format)
     layout = layouts.layout(model)
     values = layouts.values(model)
@@ -107,7 +107,7 @@ _WRITERS = {
 FORMATS = tuple(_WRITERS)
 _SUFFIXES = {
     "efficientnet_tf": (".weights.h5",),
-    "keras": KERAS_SUFFIXES,
+    "keras": (".h5",),
     "timm": (".safetensors",),
 }
 
@@ -116,10 +116,20 @@ def _format_of(path: str) -> str:
     for format, suffixes in _SUFFIXES.items():
         if path.endswith(suffixes):
             return format
+    if path.endswith(KERAS_SUFFIXES + TORCH_SUFFIXES):
+        raise ValueError(
+            f"{path}: weights are written to .weights.h5, .h5, .safetensors or, "
+            "without a suffix, TF1 checkpoints; model.save writes .keras"
+        )
     return "tf1"
 
 
-def _check_suffix(path: str, format: str):
+def check_target(path: str, format: str) -> None:
+    """Checks where weights are to be written, before there are any.
+
+    Raises:
+        ValueError: if the suffix is not the format's, or a TF1 checkpoint is there.
+    """
     if format not in FORMATS:
         raise ValueError(f"format={format!r}: allowed are {', '.join(FORMATS)}")
     suffixes = _SUFFIXES.get(format)
