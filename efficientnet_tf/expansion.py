@@ -200,38 +200,47 @@ def _decode(strings: Sequence[str]) -> list[blocks.BlockArgs]:
     return [blocks.decode_block(string) for string in strings]
 
 
-def _check_stages(variant: Variant, stages: list[blocks.BlockArgs]):
+def _check_stages(variant: Variant, stages: list[blocks.BlockArgs]) -> None:
     """Raises ValueError for stages that cannot be built or do not fit together."""
-    for index, (text, stage) in enumerate(zip(variant.blocks, stages, strict=True)):
-        problem = None
-        if stage.conv_type >= len(KINDS):
-            problem = f"conv_type: c{stage.conv_type} is not c0 to c{len(KINDS) - 1}"
-        elif stage.fused_conv > 1 or (stage.fused_conv and stage.conv_type):
-            problem = "fused_conv: allowed is f1, and only without c"
-        elif stage.space2depth:
-            problem = "space2depth can be read and written but not built"
-        elif stage.condconv and (stage.conv_type or stage.fused_conv):
-            problem = "condconv: cc goes with depthwise blocks alone (no c, no f)"
-        elif stage.condconv and variant.experts < 1:
-            problem = "condconv: cc needs a variant with experts"
-        elif stage.se_ratio and stage.conv_type:
-            problem = f"se_ratio: c{stage.conv_type} blocks have no squeeze-excite"
-        elif stage.conv_type == 2 and stage.expand_ratio != 1:
-            problem = "expand_ratio: c2 blocks do not expand; allowed is e1"
-        elif stage.conv_type >= 2 and not stage.id_skip:
-            problem = f"id_skip: noskip says nothing about c{stage.conv_type} blocks"
-        elif stage.conv_type >= 3 and stage.output_filters % stage.expand_ratio:
-            problem = (
-                f"output_filters: {stage.output_filters} is no multiple of the "
-                f"expansion {stage.expand_ratio}"
-            )
-        elif index and stage.input_filters != stages[index - 1].output_filters:
-            problem = (
+    given = None
+    for text, stage in zip(variant.blocks, stages, strict=True):
+        problem = _kind_problem(variant, stage)
+        if given not in (None, stage.input_filters):
+            problem = problem or (
                 f"input_filters: takes {stage.input_filters}, but the block string "
-                f"before it gives {stages[index - 1].output_filters}"
+                f"before it gives {given}"
             )
         if problem:
             raise ValueError(f"block string {text!r}: {problem}")
+        given = stage.output_filters
+
+
+def _kind_problem(variant: Variant, stage: blocks.BlockArgs) -> str | None:
+    """Says why a stage cannot be built, or None; see KINDS."""
+    kind, ratio = stage.conv_type, stage.expand_ratio
+    checks = {
+        f"conv_type: c{kind} is not c0 to c{len(KINDS) - 1}": kind >= len(KINDS),
+        "fused_conv: allowed is f1, and only without c": (
+            stage.fused_conv > 1 or (stage.fused_conv and kind)
+        ),
+        "space2depth can be read and written but not built": stage.space2depth,
+        "condconv: cc goes with depthwise blocks alone (no c, no f)": (
+            stage.condconv and (kind or stage.fused_conv)
+        ),
+        "condconv: cc needs a variant with experts": (
+            stage.condconv and variant.experts < 1
+        ),
+        f"se_ratio: c{kind} blocks have no squeeze-excite": kind and stage.se_ratio,
+        "expand_ratio: c2 blocks do not expand; allowed is e1": (
+            kind == 2 and ratio != 1
+        ),
+        f"id_skip: noskip says nothing about c{kind} blocks": (
+            kind >= 2 and not stage.id_skip
+        ),
+        f"output_filters: {stage.output_filters} is no multiple of the expansion "
+        f"{ratio}": kind >= 3 and stage.output_filters % ratio,
+    }
+    return next((problem for problem, found in checks.items() if found), None)
 
 
 def _repeats(variant: Variant, stages: list[blocks.BlockArgs]) -> list[int]:
