@@ -808,8 +808,8 @@ def test_half_precision_keeps_input_and_probabilities_in_float32():
         ({"input_shape": (64, 64, None)}, "input_shape="),
         (
             {"endpoints": ["reduction_6"]},
-            "endpoints: 'reduction_6' is unknown; allowed are features, pooled_features"
-            ", reduction_1, reduction_2, reduction_3, reduction_4, reduction_5, stem",
+            "endpoints: 'reduction_6' is unknown; allowed are stem, reduction_1, "
+            "reduction_2, reduction_3, reduction_4, reduction_5, features, pooled_feat",
         ),
         ({"endpoints": []}, r"endpoints=\[\]: allowed is a list of names"),
         ({"endpoints": "stem"}, "endpoints='stem': allowed is a list of names"),
