@@ -3,12 +3,17 @@
 Needs the extra `torch`: python -m pytest -m torch
 """
 
+import sys
+
 import keras
 import numpy as np
 import pytest
 
 import efficientnet_tf as en
 
+# Triton's LLVM crashes beside TensorFlow's (triton of torch 2.14, TensorFlow 2.20), and
+# PyTorch does without it.
+sys.modules.setdefault("triton", None)
 torch = pytest.importorskip("torch", reason="needs pip install -e '.[torch]'")
 pytestmark = [pytest.mark.torch, pytest.mark.filterwarnings("ignore")]
 
