@@ -159,6 +159,12 @@ def append_metrics(model_dir: str, kind: str, *, step: int, epoch: float, **valu
         file.write(json.dumps(record) + "\n")
 
 
+def read_metrics(model_dir: str) -> list[dict]:
+    """The objects of metrics.jsonl, oldest first."""
+    with tf.io.gfile.GFile(f"{model_dir}/metrics.jsonl") as file:
+        return [json.loads(line) for line in file.read().splitlines()]
+
+
 def drop_metrics_after(model_dir: str, step: int) -> None:
     """Drops the lines of steps that a resumed run is about to take again."""
     path = f"{model_dir}/metrics.jsonl"

@@ -1,0 +1,1 @@
+"""What a network costs: its parameters, multiply-accumulates and latency."""

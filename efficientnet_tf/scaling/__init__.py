@@ -1,0 +1,1 @@
+"""Compound scaling of any network, its coefficients and budgets."""

@@ -1,0 +1,164 @@
+"""The largest network on a compound curve that a budget allows."""
+
+import dataclasses
+import math
+import numbers
+from collections.abc import Callable, Iterator
+
+from efficientnet_tf import counting
+from efficientnet_tf.scaling import compound
+from efficientnet_tf.variants import Variant, get_variant
+
+_UNITS = {"macs": "MACs", "params": "parameters", "latency_ms": "ms"}
+_CLOSE = 0.99  # of a budget in MACs or parameters: near enough
+_MEASUREMENTS = 6  # of latency; two or three suffice on a quiet machine
+_LATENCY_TOLERANCE = 0.05  # of the budget; repeated runs differ by as much
+
+
+@dataclasses.dataclass(frozen=True)
+class Fit:
+    """A network and what it costs of the budget, in the budget's unit."""
+
+    variant: Variant
+    phi: float
+    cost: float
+    budget: float
+    unit: str
+
+
+def fit_to_budget(
+    base: str | Variant,
+    *,
+    macs: float | None = None,
+    params: float | None = None,
+    latency_ms: float | None = None,
+    coefficients: compound.Coefficients = compound.PAPER,
+    resolution_step: int = 2,
+    measure_ms: Callable[[Variant], float] | None = None,
+) -> Fit:
+    """Scales a network up or down to a budget; name one.
+
+    Rounded filters, repeats and feature maps make the curve a staircase; width and
+    image size leave it a little to come near the budget.
+
+    Args:
+        base: a name or a `Variant`.
+        macs: multiply-accumulates of one image, with 1,000 classes.
+        params: parameters, with 1,000 classes.
+        latency_ms: milliseconds an image on one CPU core, measured here. The fit is
+            the one measured within 5% of it, else the nearest of six.
+        coefficients: the curve's.
+        resolution_step: the image size becomes a multiple of it.
+        measure_ms: measures latency otherwise, such as on a phone.
+
+    Returns:
+        A `Fit`; MACs and parameters are at most the budget.
+
+    Raises:
+        ValueError: if not exactly one budget is given, or the smallest network that
+            can be built exceeds it.
+    """
+    budgets = {"macs": macs, "params": params, "latency_ms": latency_ms}
+    given = {name: value for name, value in budgets.items() if value is not None}
+    if len(given) != 1:
+        raise ValueError(f"budgets given: {', '.join(given) or 'none'}: allowed is one")
+    ((name, budget),) = given.items()
+    if not (isinstance(budget, numbers.Real) and 0 < budget < math.inf):
+        raise ValueError(f"{name}={budget}: allowed is more than 0")
+    curve = _Curve(get_variant(base), coefficients, resolution_step)
+    if name == "latency_ms":
+        return _fit_latency(curve, budget, measure_ms or _measure_ms)
+    return curve.fit(name, budget)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Curve:
+    """All that a base can be scaled to."""
+
+    base: Variant
+    coefficients: compound.Coefficients
+    resolution_step: int
+
+    def fit(self, name: str, budget: float) -> Fit:
+        """The network nearest to the curve that comes within 1% below the budget.
+
+        If there is none, the largest nearby.
+        """
+        best = None
+        # The shape just below the budget comes up to it, the one above comes down.
+        for phi in self._crossing(name, budget):
+            for variant in self._neighbours(self._at(phi), sizes=name != "params"):
+                cost = _cost(variant, name)
+                if cost <= budget and (best is None or cost > best.cost):
+                    best = Fit(variant, round(phi, 3), cost, budget, _UNITS[name])
+                    if cost >= _CLOSE * budget:
+                        return best
+        return best
+
+    def _crossing(self, name: str, budget: float) -> tuple[float, float]:
+        """The phi of the last network within the budget, and of the first beyond."""
+        low, high = -24.0, 24.0  # 1.92**24 is 6 million
+        if _cost(self._at(low), name) > budget:
+            raise ValueError(
+                f"{name}={budget:g}: the smallest {self.base.name} takes "
+                f"{_cost(self._at(low), name):,} {_UNITS[name]}"
+            )
+        while high - low > 1e-4:
+            middle = (low + high) / 2
+            if _cost(self._at(middle), name) <= budget:
+                low = middle
+            else:
+                high = middle
+        return low, high
+
+    def _at(self, phi: float) -> Variant:
+        return compound.scale(
+            self.base,
+            phi,
+            coefficients=self.coefficients,
+            resolution_step=self.resolution_step,
+        )
+
+    def _neighbours(self, variant: Variant, *, sizes: bool) -> Iterator[Variant]:
+        """Widths up to a tenth and image sizes up to an eighth off, nearest first."""
+        step, size = self.resolution_step, variant.resolution
+        reach = size // (8 * step) if sizes else 0
+        shifts = [
+            (width / 500, pixels * step)
+            for width in range(-50, 51)
+            for pixels in range(-reach, reach + 1)
+        ]
+        shifts.sort(key=lambda shift: abs(shift[0]) + abs(shift[1]) / size)
+        for width, pixels in shifts:
+            yield dataclasses.replace(
+                variant, width=variant.width * (1 + width), resolution=size + pixels
+            )
+
+
+def _cost(variant: Variant, name: str) -> int:
+    return getattr(counting.count(variant), name)
+
+
+def _fit_latency(
+    curve: _Curve, budget: float, measure_ms: Callable[[Variant], float]
+) -> Fit:
+    """Fits MACs, measures what they take, and corrects the MACs by that."""
+    macs = counting.count(curve.base).macs
+    macs *= budget / measure_ms(curve.base)
+    fits = []
+    for _ in range(_MEASUREMENTS):
+        fit = curve.fit("macs", macs)
+        cost = measure_ms(fit.variant)
+        fits.append(Fit(fit.variant, fit.phi, cost, budget, _UNITS["latency_ms"]))
+        if abs(cost - budget) <= _LATENCY_TOLERANCE * budget:
+            break
+        macs *= budget / cost
+    return min(fits, key=lambda fit: abs(fit.cost - budget))
+
+
+def _measure_ms(variant: Variant) -> float:
+    """Milliseconds an image takes on one core, as a SavedModel."""
+    from efficientnet_tf.analysis import latency
+    from efficientnet_tf.models.efficientnet import EfficientNet
+
+    return 1000 * latency.measure(EfficientNet(variant), runtime="saved_model").mean_s
