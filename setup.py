@@ -15,9 +15,11 @@ setuptools.setup(
         "tensorflow-datasets",
         "absl-py",
         "cloud-tpu-client",
+        "importlib_resources",  # tensorflow-datasets 4.9.10 needs and does not name it
         "safetensors",
         # Imported here by name; what is above brings them.
         "h5py",
+        "matplotlib",
         "pillow",
         "scikit-learn",
         "tqdm",
@@ -26,6 +28,7 @@ setuptools.setup(
         "test": ["pytest", "pytest-xdist", "ruff"],
         # To read .pth files, and to test against PyTorch's own networks.
         "torch": ["torch>=2.6", "torchvision", "timm>=1.0"],
+        "search": ["optuna"],
         "notebook": ["jupyter"],
     },
 )

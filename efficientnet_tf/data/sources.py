@@ -4,7 +4,14 @@ import dataclasses
 
 import tensorflow as tf
 
-from efficientnet_tf.data import batches, digits, image_files, tfrecord
+from efficientnet_tf.data import (
+    batches,
+    digits,
+    image_files,
+    tfds_records,
+    tfds_table,
+    tfrecord,
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,10 +68,11 @@ def open_source(
 
     Args:
         dataset: "digits", "imagenet" (any TFRecords in its schema), "folder" (of
-            images by class) or "fake".
-        data_dir: folder of the records or images; None takes the digits' cache.
+            images by class), "tfds:NAME" or "fake".
+        data_dir: folder of the records or images; None takes the digits' cache, or
+            that of tfds.
         num_classes: labels run from 1 to this.
-        minival_shards: see `tfrecord.open_splits` and `image_files.open_splits`.
+        minival_shards: see each module's `open_splits`.
         num_train_images: see `tfrecord.open_splits`.
 
     Raises:
@@ -83,12 +91,21 @@ def open_source(
         for split in filter(None, (splits.train, splits.validation)):
             image_files.check_first_images(split)
         return Files(splits)
-    if dataset == "digits":
-        data_dir = data_dir or digits.default_dir()
-        digits.prepare(data_dir)
-    splits = tfrecord.open_splits(
-        data_dir, minival_shards=minival_shards, num_train_images=num_train_images
-    )
+    tfds_name = tfds_table.name_of(dataset)
+    if tfds_name:
+        splits = tfds_records.open_splits(
+            tfds_name,
+            data_dir,
+            num_classes=num_classes,
+            minival_images=minival_shards,
+        )
+    else:
+        if dataset == "digits":
+            data_dir = data_dir or digits.default_dir()
+            digits.prepare(data_dir)
+        splits = tfrecord.open_splits(
+            data_dir, minival_shards=minival_shards, num_train_images=num_train_images
+        )
     for split in (splits.train, splits.validation):
         tfrecord.check_first_record(split, num_classes=num_classes)
     return Files(splits)

@@ -8,6 +8,7 @@ import dataclasses
 import struct
 import uuid
 from collections.abc import Iterable
+from typing import ClassVar
 
 import tensorflow as tf
 
@@ -16,10 +17,6 @@ IMAGENET_TRAIN_SHARDS, IMAGENET_TRAIN_IMAGES = 1024, 1_281_167
 IMAGENET_VALIDATION_SHARDS, IMAGENET_VALIDATION_IMAGES = 128, 50_000
 
 _READERS = 16  # files read in turn; fixed, because it decides the order
-_FEATURES = {
-    "image/encoded": tf.io.FixedLenFeature([], tf.string),
-    "image/class/label": tf.io.FixedLenFeature([], tf.int64),
-}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,10 +27,18 @@ class Split:
     files: tuple[str, ...]
     images: int
 
+    image_key: ClassVar[str] = "image/encoded"
+    label_key: ClassVar[str] = "image/class/label"
+    first_label: ClassVar[int] = 1  # of those in the files
+
+    def read(self, path: tf.Tensor) -> tf.data.Dataset:
+        """The records of one of the files, string scalars."""
+        return tf.data.TFRecordDataset(path)
+
     def records(self, files: tf.data.Dataset) -> tf.data.Dataset:
         """A string scalar for each image in some of the files; cheap to skip."""
         return files.interleave(
-            tf.data.TFRecordDataset,
+            self.read,
             cycle_length=_READERS,
             num_parallel_calls=tf.data.AUTOTUNE,
             deterministic=True,
@@ -41,7 +46,8 @@ class Split:
 
     def example(self, record: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """One of `records`' image bytes (string scalar) and label (int64, from 1)."""
-        return parse(record)
+        encoded, label = parse(record, self.image_key, self.label_key)
+        return encoded, label + (1 - self.first_label)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -152,10 +158,18 @@ def count_records(path: str) -> int:
     return count
 
 
-def parse(serialized: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """A serialized record's image bytes (string scalar) and label (int64, from 1)."""
-    features = tf.io.parse_single_example(serialized, _FEATURES)
-    return features["image/encoded"], features["image/class/label"]
+def parse(
+    serialized: tf.Tensor,
+    image_key: str = Split.image_key,
+    label_key: str = Split.label_key,
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """A serialized record's image bytes (string scalar) and label (int64)."""
+    wanted = {
+        image_key: tf.io.FixedLenFeature([], tf.string),
+        label_key: tf.io.FixedLenFeature([], tf.int64),
+    }
+    features = tf.io.parse_single_example(serialized, wanted)
+    return features[image_key], features[label_key]
 
 
 def check_first_record(split: Split, *, num_classes: int) -> None:
@@ -167,18 +181,21 @@ def check_first_record(split: Split, *, num_classes: int) -> None:
     path = split.files[0]
     try:
         for serialized in tf.data.TFRecordDataset(path).take(1):
-            encoded, label = parse(serialized)
+            encoded, label = parse(serialized, split.image_key, split.label_key)
             tf.io.decode_image(encoded, channels=3, expand_animations=False)
-            if not 1 <= int(label) <= num_classes:
+            first = split.first_label
+            if not first <= int(label) < first + num_classes:
+                last = f"num_classes={num_classes}" + ("" if first else " - 1")
                 raise ValueError(
-                    f"{path}: the first record's label is {int(label)}; allowed is 1 "
-                    f"to num_classes={num_classes}"
+                    f"{path}: the first record's label is {int(label)}; allowed is "
+                    f"{first} to {last}"
                 )
             return
     except tf.errors.OpError as error:
         raise ValueError(
             f"{path}: the first record cannot be read ({error.message}); it must be a "
-            "tf.train.Example with image/encoded (JPEG or PNG) and image/class/label"
+            f"tf.train.Example with {split.image_key} (JPEG or PNG) and "
+            f"{split.label_key}"
         ) from None
     raise ValueError(f"{path} holds no records")
 
