@@ -10,14 +10,15 @@ from efficientnet_tf import config, variants
 
 FLAGS = absl_flags.FLAGS
 
-WITH_WEIGHTS = ("eval", "export", "predict")  # of a run, or of --weights
-MODES = ("train_and_eval", "train", "eval", "export", "predict")
+WITH_WEIGHTS = ("eval", "export", "predict", "cam")  # of a run, or of --weights
+WITH_IMAGES = ("predict", "cam")  # named on the command line
+MODES = ("train_and_eval", "train", *WITH_WEIGHTS)
 
 absl_flags.DEFINE_enum(
     "mode",
     MODES[0],
     MODES,
-    "What to do; eval, export and predict take a run, or --weights.",
+    "What to do; eval, export, predict and cam take a run, or --weights.",
 )
 absl_flags.DEFINE_enum(
     "device", "auto", ["auto", "tpu", "gpu", "cpu"], "Hardware to run on."
@@ -36,6 +37,16 @@ absl_flags.DEFINE_string(
 )
 absl_flags.DEFINE_string(
     "export_dir", None, "Where the SavedModel goes; default MODEL_DIR/saved_model."
+)
+absl_flags.DEFINE_string(
+    "cam_dir",
+    None,
+    "Where class activation maps go; default MODEL_DIR/cam, or cam with --weights.",
+)
+absl_flags.DEFINE_integer(
+    "cam_class",
+    None,
+    "The class to map, as predict numbers them; default the most likely.",
 )
 absl_flags.DEFINE_boolean("json", False, "Print the result as one last line of JSON.")
 
@@ -208,9 +219,33 @@ def model_dir() -> str:
     """`--model_dir`, or the default folder of the model and dataset chosen."""
     if FLAGS.model_dir:
         return FLAGS.model_dir.rstrip("/")
-    return f"runs/{FLAGS.model or config.Config.model}-{FLAGS.dataset or 'digits'}"
+    dataset = (FLAGS.dataset or "digits").removeprefix("tfds:")
+    return f"runs/{FLAGS.model or config.Config.model}-{dataset}"
 
 
 def export_dir() -> str:
     """`--export_dir`, or the default folder below the run's."""
     return (FLAGS.export_dir or f"{model_dir()}/saved_model").rstrip("/")
+
+
+def cam_dir() -> str:
+    """`--cam_dir`, or the default folder below the run's or here."""
+    default = "cam" if FLAGS.weights else f"{model_dir()}/cam"
+    return (FLAGS.cam_dir or default).rstrip("/")
+
+
+def cam_class(of: config.Config) -> int | None:
+    """`--cam_class` as the model counts it, from 0 before the label offset.
+
+    Raises:
+        ValueError: if the model has no such class.
+    """
+    if FLAGS.cam_class is None:
+        return None
+    first = -of.label_offset
+    if not first <= FLAGS.cam_class < first + of.num_classes:
+        raise ValueError(
+            f"--cam_class={FLAGS.cam_class}: allowed are {first} to "
+            f"{first + of.num_classes - 1}"
+        )
+    return FLAGS.cam_class - first

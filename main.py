@@ -3,6 +3,7 @@
 python main.py                                     # digits, minutes on a laptop
 python main.py --dataset=imagenet --data_dir=DIR --model=efficientnet-b0
 python main.py --mode=predict image.jpg ...        # with the model just trained
+python main.py --mode=cam --weights=FILE photo.jpg  # where it finds the class
 """
 
 import json
@@ -40,10 +41,10 @@ def main(argv: list[str]) -> None:
 
 def _run(images: list[str]) -> dict:
     """Checks all that can be checked without TensorFlow, then does the job."""
-    if images and FLAGS.mode != "predict":
+    if images and FLAGS.mode not in flags.WITH_IMAGES:
         raise ValueError(f"unexpected argument {images[0]!r}")
-    if FLAGS.mode == "predict" and not images:
-        raise ValueError("--mode=predict: name one or more image files")
+    if FLAGS.mode in flags.WITH_IMAGES and not images:
+        raise ValueError(f"--mode={FLAGS.mode}: name one or more image files")
     flags.check()
     if FLAGS.mode == "train":
         return _train(flags.to_config(), validate=False)
@@ -51,7 +52,9 @@ def _run(images: list[str]) -> dict:
         return _train(flags.to_config(), validate=True)
     if FLAGS.mode == "eval":
         return _evaluate()
-    return _export() if FLAGS.mode == "export" else _predict(images)
+    if FLAGS.mode == "export":
+        return _export()
+    return _predict(images) if FLAGS.mode == "predict" else _map(images)
 
 
 # TensorFlow takes seconds to import, so only the modes below do.
@@ -115,6 +118,26 @@ def _predict(images: list[str]) -> dict:
         for prediction in result["predictions"]:
             print(f"  {prediction['probability']:7.2%}  class {prediction['class']}")
     return {"results": results}
+
+
+def _map(images: list[str]) -> dict:
+    from efficientnet_tf.analysis import cam
+    from efficientnet_tf.training import build
+
+    config, model = _model()
+    result = cam.save_maps(
+        model,
+        images,
+        directory=flags.cam_dir(),
+        classes=flags.cam_class(config),
+        label_offset=config.label_offset,
+        **build.preparation(config),
+    )
+    for one in result["results"]:
+        print(one["file"])
+        print(f"  {one['probability']:7.2%}  class {one['class']}  {one['path']}")
+    print(f"all           {result['grid']}")
+    return result
 
 
 def _model():

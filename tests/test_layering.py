@@ -22,8 +22,23 @@ MAY_IMPORT = {
     "data": set(),
     "training": {"config", "data", "models", "variants", "weights"},
     "export": {"data"},
+    "scaling": {"expansion", "counting", "variants", "config", "models"}
+    | {"analysis", "training"},
+    "search": {"blocks", "config", "counting", "expansion", "training", "variants"}
+    | {"analysis"},
+    "analysis": {"counting", "export", "models"},
+    "paper": {"analysis", "config", "counting", "models", "scaling", "training"}
+    | {"expansion", "variants"},
 }
-LIGHT = ("blocks", "variants", "expansion", "counting", "config", "data.folder")
+LIGHT = (
+    "blocks",
+    "variants",
+    "expansion",
+    "counting",
+    "config",
+    "data.folder",
+    "data.tfds_table",
+)
 FILES = sorted(PACKAGE.rglob("*.py"))
 
 

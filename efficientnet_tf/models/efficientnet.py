@@ -120,7 +120,7 @@ def EfficientNet(
         sources = keras.utils.get_source_inputs(input_tensor)
         inputs = sources[0] if len(sources) == 1 else sources
     name = name or variant.name.replace("-", "")
-    with _deep_graphs():
+    with deep_graphs():
         model = keras.Model(inputs, outputs, name=name)
     passport.describe(model, variant)
     if checkpoint:
@@ -201,7 +201,7 @@ def _classifier(x, classes, activation, dropout_rate):
 
 
 @contextlib.contextmanager
-def _deep_graphs():
+def deep_graphs():
     """Lets Keras walk a graph layer by layer: EfficientNetV2-XL has over 1,000."""
     limit = sys.getrecursionlimit()
     sys.setrecursionlimit(max(limit, 20_000))
