@@ -27,8 +27,8 @@ MAY_IMPORT = {
     "search": {"blocks", "config", "counting", "expansion", "training", "variants"}
     | {"analysis"},
     "analysis": {"counting", "export", "models"},
-    "paper": {"analysis", "config", "counting", "models", "scaling", "training"}
-    | {"expansion", "variants"},
+    "paper": {"analysis", "config", "counting", "data", "expansion", "export"}
+    | {"models", "scaling", "training", "variants", "weights"},
 }
 LIGHT = (
     "blocks",

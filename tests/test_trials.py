@@ -125,7 +125,9 @@ def scored(monkeypatch):
 def test_the_coefficient_search_ranks_by_held_out_accuracy(monkeypatch):
     scored(monkeypatch)
     candidates = [compound.PAPER, compound.Coefficients(2.0, 1.0, 1.0)]
-    rows = coefficient_search.search(SETTINGS, candidates, root="nowhere")
+    rows = coefficient_search.search(
+        config_lib.create(**SETTINGS), candidates, root="nowhere"
+    )
     assert [row["alpha"] for row in rows] == [2.0, 1.2]
     assert rows[0]["held_out_top_1"] == 0.2
     assert rows[0]["formula"] == 2.0
@@ -134,7 +136,9 @@ def test_the_coefficient_search_ranks_by_held_out_accuracy(monkeypatch):
 def test_a_search_needs_held_out_images():
     with pytest.raises(ValueError, match="minival_shards=0"):
         coefficient_search.search(
-            SETTINGS | {"minival_shards": 0}, [compound.PAPER], root="nowhere"
+            config_lib.create(**SETTINGS, minival_shards=0),
+            [compound.PAPER],
+            root="nowhere",
         )
 
 

@@ -10,6 +10,7 @@ def lines(
     *,
     x: str,
     y: str,
+    marks: Mapping[str, Sequence[float]] | None = None,
     title: str | None = None,
     log_x: bool = False,
     log_y: bool = False,
@@ -18,10 +19,10 @@ def lines(
 
     Args:
         path: of the PNG; its folder is made if need be.
-        curves: points by name: (x, y), or (x, y, stddev) for error bars. A curve of
-            one point is a mark.
+        curves: points by name: (x, y), or (x, y, stddev) for error bars.
         x: label of the axis, with its unit.
         y: label of the axis, with its unit.
+        marks: single points by the name written beside them.
         title: above the plot.
         log_x: whether the axis is logarithmic.
         log_y: whether the axis is logarithmic.
@@ -36,6 +37,10 @@ def lines(
         axes.errorbar(
             xs, ys, yerr=bars, marker="o", markersize=4, capsize=3, label=name
         )
+    for name, point in (marks or {}).items():
+        axes.plot(*point, "k.")
+        offset = {"xytext": (4, 2), "textcoords": "offset points"}
+        axes.annotate(name, point, fontsize="xx-small", **offset)
     axes.set(xlabel=x, ylabel=y, title=title or "")
     axes.set_xscale("log" if log_x else "linear")
     axes.set_yscale("log" if log_y else "linear")

@@ -8,6 +8,7 @@ pixels, a size that leaves the images' 32 pixels to be scaled to.
 import dataclasses
 import itertools
 import math
+import os
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -131,6 +132,25 @@ def train(
 
 def _config(base: config_lib.Config, network: Variant, seed: int) -> config_lib.Config:
     return dataclasses.replace(trials.with_network(base, network), seed=seed)
+
+
+def runs(settings: Mapping, *, root: str) -> dict[str, str]:
+    """Folders of the base's and its largest scaled networks' first runs, by title.
+
+    Raises:
+        ValueError: if one was not trained yet.
+    """
+    network = trials.network(config_lib.create(**settings))
+    points = equal_flops(network)
+    chosen = {point.curve: point for point in points}  # the last of each curve
+    folders = {
+        f"{curve} ({point.label})": f"{root}/{point.label}-seed0"
+        for curve, point in chosen.items()
+    }
+    for folder in folders.values():
+        if not os.path.exists(f"{folder}/result.json"):
+            raise ValueError(f"{folder}: not trained yet; reproduce figure8 first")
+    return folders
 
 
 def row(point: Point, base: Variant) -> dict:

@@ -4,7 +4,7 @@ Every candidate about doubles the base's FLOPS; each is trained, the best one wi
 """
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from efficientnet_tf import config as config_lib
 from efficientnet_tf import counting
@@ -72,8 +72,19 @@ def row(
     }
 
 
+def costs(
+    config: config_lib.Config,
+    candidates: Sequence[compound.Coefficients],
+    *,
+    resolution_step: int = 2,
+) -> list[dict]:
+    """`row` of every candidate, scaled from the network of `config`."""
+    base = trials.network(config)
+    return [row(base, each, resolution_step=resolution_step) for each in candidates]
+
+
 def search(
-    settings: Mapping,
+    config: config_lib.Config,
     candidates: Sequence[compound.Coefficients],
     *,
     root: str,
@@ -84,8 +95,8 @@ def search(
     """Trains the base at phi = 1 by every candidate, or takes what is trained.
 
     Args:
-        settings: fields of Config of the base's training: model, data, recipe. Of the
-            data some must be held out (`minival_shards`), as by default; it decides.
+        config: of the base's training: model, data, recipe. Of the data some must be
+            held out (`minival_shards`), as by default; it decides.
         candidates: from `grid`.
         root: folder of the trials; the same call continues a search.
         workers: trainings at a time, see `trials.run`.
@@ -98,23 +109,25 @@ def search(
     Raises:
         ValueError: naming the setting that is wrong.
     """
-    base_config = config_lib.create(**settings)
-    if not base_config.minival_shards:
+    if not config.minival_shards:
         raise ValueError(
             "minival_shards=0: a search chooses by held-out images; allowed is more"
         )
-    base = trials.network(base_config)
+    base = trials.network(config)
     configs = {
         _name(candidate): trials.with_network(
-            base_config, _scaled(base, candidate, resolution_step)
+            config, _scaled(base, candidate, resolution_step)
         )
         for candidate in candidates
     }
     results = trials.run(configs, root=root, workers=workers, device=device)
     rows = [
-        row(base, candidate, resolution_step=resolution_step)
-        | {name: results[_name(candidate)][name] for name in _SCORES}
-        for candidate in candidates
+        cost | {name: results[_name(candidate)][name] for name in _SCORES}
+        for candidate, cost in zip(
+            candidates,
+            costs(config, candidates, resolution_step=resolution_step),
+            strict=True,
+        )
     ]
     return sorted(rows, key=lambda row: row["held_out_top_1"], reverse=True)
 

@@ -1,0 +1,243 @@
+"""AmoebaNet-B, which the paper's Table 4 times against EfficientNet-B7.
+
+The cells: arXiv 1802.01548, as `amoeba_net_b` in tensorflow/tpu
+models/official/amoeba_net/model_specs.py; how they are put together: model_builder.py
+and network_utils.py there. Its size, 18 cells of 512 filters and 480x480 pixels:
+"AmoebaNet-B (18, 512)" in GPipe, arXiv 1811.06965, section 4.
+
+GPipe's 557 million parameters are this network's: 557,277,864 are trainable, with
+1,000 classes, the 32 stem filters of amoeba_net_model.py and no auxiliary head (its
+1.8 million would make 559), and 487,616 more are moving statistics. So `filters` is
+`reduction_size` there, the width of the first normal cells; the two cells of the stem
+have a quarter and half of it.
+"""
+
+import numbers
+
+import keras
+
+from efficientnet_tf.models.layers import Layers, full_precision
+
+# Each pair of steps is a state: (which state, what is done to it), added up. States 0
+# and 1 are the outputs of the last cell and the one before it, 1x1 convolutions behind.
+# The states listed last are the cell's output, side by side.
+NORMAL = (
+    ((1, "conv_1x1"), (1, "max_3x3")),
+    ((1, "none"), (0, "separable_3x3")),
+    ((1, "conv_1x1"), (0, "separable_3x3")),
+    ((2, "conv_1x1"), (2, "none")),
+    ((1, "avg_3x3"), (5, "conv_1x1")),
+)
+NORMAL_OUTPUTS = (0, 3, 4, 6)
+# The 5x5 is called dilated in model_specs.py; network_utils.py builds it without
+# dilation. Neither parameters nor multiply-accumulates depend on it.
+REDUCTION = (
+    ((0, "max_2x2"), (0, "max_3x3")),
+    ((2, "none"), (1, "bottleneck_3x3")),
+    ((2, "separable_5x5"), (2, "max_3x3")),
+    ((3, "none"), (1, "separable_3x3")),
+    ((4, "avg_3x3"), (3, "conv_1x1")),
+)
+REDUCTION_OUTPUTS = (5, 6)
+STEM_FILTERS = 32  # stem_reduction_size in amoeba_net_model.py
+
+
+def AmoebaNetB(
+    layers: int = 18,
+    filters: int = 512,
+    *,
+    classes: int = 1000,
+    input_shape: tuple[int, int, int] = (480, 480, 3),
+    name: str = "amoebanet_b",
+) -> keras.Model:
+    """Builds the network as it predicts.
+
+    What acts in training alone is left out: the auxiliary head, drop path and dropout.
+
+    Args:
+        layers: normal cells, a multiple of 3; behind each but the last third is a
+            reduction.
+        filters: width of the first third, a multiple of 16; doubled by each reduction.
+        classes: number of classes.
+        input_shape: (height, width, channels).
+        name: of the model.
+
+    Returns:
+        A model from pixels in [0, 255], float or uint8 [batch, height, width,
+        channels], to probabilities, float32 [batch, classes].
+
+    Raises:
+        ValueError: naming the argument that is wrong and what is allowed.
+    """
+    _check_arguments(layers, filters, classes, input_shape)
+    builder = Layers(
+        padding="same",
+        batch_norm="local",
+        momentum=0.9997,
+        epsilon=0.001,
+        distribution="truncated_normal",
+    )
+    inputs = keras.Input(input_shape, name="image")
+    # To [-1, 1], as inception_preprocessing.py does.
+    x = keras.layers.Rescaling(1 / 127.5, -1, name="preprocessing")(inputs)
+    x = _stem(builder, x)
+    before = None
+    for cell_name, width, is_reduction in _cells(layers, filters):
+        cell = _Cell(builder, cell_name, width, is_reduction=is_reduction)
+        x, before = cell(x, before), x
+    x = keras.layers.Activation("relu", name="top_activation")(x)
+    x = keras.layers.GlobalAveragePooling2D(name="avg_pool")(x)
+    outputs = keras.layers.Dense(
+        classes, activation="softmax", dtype=full_precision(), name="predictions"
+    )(x)
+    return keras.Model(inputs, outputs, name=name)
+
+
+def _check_arguments(layers, filters, classes, input_shape):
+    for argument, value, step in [
+        ("layers", layers, 3),
+        ("filters", filters, 16),
+        ("classes", classes, 1),
+    ]:
+        if not isinstance(value, numbers.Integral) or value < 1 or value % step:
+            raise ValueError(
+                f"{argument}={value}: allowed are whole multiples of {step}"
+            )
+    if len(input_shape) != 3 or None in input_shape:
+        raise ValueError(
+            f"input_shape={input_shape}: allowed is (height, width, channels)"
+        )
+    if keras.config.image_data_format() == "channels_first":
+        raise ValueError(
+            "image_data_format=channels_first: AmoebaNet-B takes channels_last only"
+        )
+
+
+def _cells(layers: int, filters: int):
+    """Yields name, width and whether it reduces, of each cell in turn."""
+    yield "stem_cell1", filters // 4, True
+    yield "stem_cell2", filters // 2, True
+    for third in range(3):
+        width = filters * 2**third
+        if third:
+            yield f"reduction{third}", width, True
+        for repeat in range(layers // 3):
+            yield f"cell{third * layers // 3 + repeat + 1}", width, False
+
+
+def _stem(builder: Layers, x):
+    """The one convolution that does not pad."""
+    x = keras.layers.Conv2D(
+        STEM_FILTERS,
+        3,
+        strides=2,
+        use_bias=False,
+        kernel_initializer=keras.initializers.VarianceScaling(2.0, "fan_out"),
+        name="stem_conv",
+    )(x)
+    return builder.norm(x, "stem_bn")
+
+
+class _Cell:
+    """Adds one cell to the graph behind the two cells before it."""
+
+    def __init__(self, builder: Layers, name: str, filters: int, *, is_reduction: bool):
+        self._builder = builder
+        self._name = name
+        self._filters = filters
+        self._strides = 2 if is_reduction else 1
+        self._steps = REDUCTION if is_reduction else NORMAL
+        self._outputs = REDUCTION_OUTPUTS if is_reduction else NORMAL_OUTPUTS
+
+    def __call__(self, x, before):
+        """Both are feature maps; `before` is None where there is no such cell."""
+        states = [self._conv(x, "input"), self._fitted(before, x)]
+        for number, pair in enumerate(self._steps):
+            sides = [
+                self._apply(step, states[index], index, f"state{number + 2}_{side}")
+                for (index, step), side in zip(pair, ("left", "right"), strict=True)
+            ]
+            added = keras.layers.Add(name=f"{self._name}_state{number + 2}")(sides)
+            states.append(added)
+        outputs = [states[index] for index in self._outputs]
+        return keras.layers.Concatenate(name=f"{self._name}_output")(outputs)
+
+    def _fitted(self, before, x):
+        """The cell before last in the shape of this one's input."""
+        if before is None:
+            return x
+        if before.shape[1:3] != x.shape[1:3]:
+            return self._halved(before)
+        if before.shape[-1] != self._filters:
+            return self._conv(before, "before")
+        return before
+
+    def _halved(self, x):
+        """Every second pixel to one half of the channels, the others to the rest."""
+        x = self._relu(x, "before")
+        shifted = keras.layers.ZeroPadding2D(
+            ((0, 1), (0, 1)), name=f"{self._name}_before_pad"
+        )(x)
+        shifted = keras.layers.Cropping2D(
+            ((1, 0), (1, 0)), name=f"{self._name}_before_shift"
+        )(shifted)
+        halves = [
+            self._builder.conv(
+                half,
+                self._filters // 2,
+                1,
+                strides=2,
+                name=f"{self._name}_before_conv{number}",
+            )
+            for number, half in ((1, x), (2, shifted))
+        ]
+        x = keras.layers.Concatenate(name=f"{self._name}_before_halves")(halves)
+        return self._builder.norm(x, f"{self._name}_before_bn")
+
+    def _apply(self, step: str, x, index: int, role: str):
+        """One step; only those on the cell's inputs stride."""
+        strides = self._strides if index < 2 else 1
+        kind, _, kernel = step.partition("_")
+        size = int(kernel[:1] or 1)
+        if kind in ("max", "avg"):
+            x = self._pool(x, kind, size, strides, role)
+            return (
+                x if x.shape[-1] == self._filters else self._conv(x, role, relu=False)
+            )
+        if kind == "separable":
+            x = self._separable(x, size, strides, f"{role}_1")
+            return self._separable(x, size, 1, f"{role}_2")
+        if kind == "bottleneck":
+            inner = self._filters // 4
+            x = self._conv(x, f"{role}_reduce", filters=inner)
+            x = self._conv(x, role, size, strides=strides, filters=inner)
+            return self._conv(x, f"{role}_expand")
+        if kind == "conv" or strides > 1 or x.shape[-1] != self._filters:
+            return self._conv(x, role, size, strides=strides)
+        return x
+
+    def _relu(self, x, role):
+        return self._builder.activation(x, "relu", f"{self._name}_{role}_activation")
+
+    def _conv(self, x, role, size=1, *, strides=1, filters=None, relu=True):
+        """Rectified, convolved, normalised."""
+        x = self._relu(x, role) if relu else x
+        filters = filters or self._filters
+        name = f"{self._name}_{role}"
+        x = self._builder.conv(x, filters, size, strides=strides, name=f"{name}_conv")
+        return self._builder.norm(x, f"{name}_bn")
+
+    def _separable(self, x, size, strides, role):
+        x = self._relu(x, role)
+        name = f"{self._name}_{role}"
+        x = self._builder.depthwise(x, size, strides=strides, name=f"{name}_dwconv")
+        x = self._builder.conv(x, self._filters, 1, name=f"{name}_conv")
+        return self._builder.norm(x, f"{name}_bn")
+
+    def _pool(self, x, kind, size, strides, role):
+        layer = {
+            "max": keras.layers.MaxPooling2D,
+            "avg": keras.layers.AveragePooling2D,
+        }[kind]
+        name = f"{self._name}_{role}_pool"
+        return layer(size, strides=strides, padding="same", name=name)(x)

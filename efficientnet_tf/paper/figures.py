@@ -1,0 +1,125 @@
+"""The paper's figures, drawn from the tables' cells and from what was measured."""
+
+from collections.abc import Mapping, Sequence
+
+from efficientnet_tf import counting
+from efficientnet_tf.analysis import plots
+from efficientnet_tf.paper import printed
+from efficientnet_tf.paper.cells import Cell, numeric
+
+_PANELS = {  # figure 2: layers, width and height of a layer, all of the picture
+    "(a) baseline": (4, 1.0, 1.0),
+    "(b) width": (4, 1.6, 1.0),
+    "(c) depth": (7, 1.0, 1.0),
+    "(d) resolution": (4, 1.0, 1.5),
+    "(e) compound": (6, 1.3, 1.25),
+}
+
+
+def accuracy_against(path: str, quantity: str, *, title: str) -> None:
+    """Figures 1 and 5: ImageNet top-1 against "params" or "macs".
+
+    EfficientNet's sizes are exact, the other networks' and all accuracies the paper's.
+    """
+    unit, column = {"params": (1e6, 1), "macs": (1e9, 2)}[quantity]
+    ours = [
+        (getattr(counting.count(name), quantity) / unit, float(row[0]))
+        for name, row in printed.TABLE_2.items()
+    ]
+    others = {
+        name: (float(row[column]), float(row[0]))
+        for name, row in printed.TABLE_2_OTHERS.items()
+        if row[column]
+    }
+    label = {"params": "parameters, millions", "macs": "FLOPS, billions"}[quantity]
+    plots.lines(
+        path,
+        {"EfficientNet B0 to B7": ours},
+        marks=others,
+        x=label,
+        y="ImageNet top-1, %",
+        title=title,
+        log_x=True,
+    )
+
+
+def study(path: str, rows: Sequence[Mapping], *, title: str) -> None:
+    """Figures 3, 4 and 8: top-1 against MACs, a curve each, with a deviation."""
+    base = [row for row in rows if row["curve"] == "base"]
+    curves: dict[str, list] = {}
+    for row in rows:
+        if row not in base:
+            curves.setdefault(row["curve"], [_point(each) for each in base])
+            curves[row["curve"]].append(_point(row))
+    plots.lines(
+        path,
+        curves,
+        x="MACs, millions",
+        y="top-1, %; mean and standard deviation of seeds",
+        title=title,
+        log_x=True,
+    )
+
+
+def transfer(path: str, rows: Sequence[Mapping], *, title: str) -> None:
+    """Figure 6: accuracy after the transfer against parameters."""
+    curves = {
+        label: [(row["params"] / 1e6, row[name]) for row in rows]
+        for name, label in (("finetuned", "fine-tuned"), ("scratch", "from scratch"))
+    }
+    plots.lines(path, curves, x="parameters, millions", y="top-1, %", title=title)
+
+
+def beside(path: str, cells: Sequence[Cell]) -> None:
+    """A table as a plot: the paper's numbers and ours, a panel for each quantity."""
+    from matplotlib.figure import Figure
+
+    quantities = list(dict.fromkeys(cell.quantity for cell in cells if _shows(cell)))
+    figure = Figure(figsize=(6 * len(quantities), 5), layout="constrained")
+    panels = figure.subplots(1, len(quantities), squeeze=False)[0]
+    for panel, quantity in zip(panels, quantities, strict=True):
+        shown = [cell for cell in cells if cell.quantity == quantity and _shows(cell)]
+        for name, marker in (("paper", "o"), ("ours", "x")):
+            points = [
+                (numeric(getattr(cell, name)), cell.row)
+                for cell in shown
+                if numeric(getattr(cell, name)) is not None
+            ]
+            if points:
+                panel.plot(*zip(*points, strict=True), marker, label=name)
+        panel.set(title=quantity)
+        panel.invert_yaxis()
+        panel.tick_params("y", labelsize="x-small")
+        panel.grid(alpha=0.3)
+        panel.legend()
+    plots.save(figure, path)
+
+
+def scaling_methods(path: str) -> None:
+    """Figure 2: what each way of scaling does to a network."""
+    from matplotlib.figure import Figure
+    from matplotlib.patches import Rectangle
+
+    figure = Figure(figsize=(11, 4), layout="constrained")
+    panels = figure.subplots(1, len(_PANELS), sharey=True)
+    for panel, (title, (layers, width, size)) in zip(
+        panels, _PANELS.items(), strict=True
+    ):
+        step = 0.5 * size
+        for layer in range(layers):
+            # Later layers are wider and of fewer pixels.
+            wide = width * (0.6 + 0.4 * layer / layers)
+            corner = (-wide / 2, layer * step)
+            colour = f"C{min(3, 4 * layer // layers)}"
+            panel.add_patch(Rectangle(corner, wide, 0.8 * step, color=colour))
+        panel.set(title=title, xlim=(-1, 1), ylim=(-0.3, 4), xticks=[], yticks=[])
+        panel.set_xlabel(f"{layers} layers\nwidth {width:g}\nresolution {size:g}")
+    plots.save(figure, path)
+
+
+def _point(row: Mapping) -> tuple:
+    return row["macs"] / 1e6, row["mean"], row["stddev"]
+
+
+def _shows(cell: Cell) -> bool:
+    return numeric(cell.paper) is not None or numeric(cell.ours) is not None

@@ -1,0 +1,111 @@
+"""Every table and figure by name: its cells, and what draws it."""
+
+import dataclasses
+import os
+from collections.abc import Callable
+
+from efficientnet_tf.paper import cells, counted, figures, measured, trained
+from efficientnet_tf.paper.cells import Cell
+
+
+@dataclasses.dataclass(frozen=True)
+class Item:
+    """One table or figure.
+
+    `cells` takes the folder of measurements; `draw` the PNG's path, the cells and that
+    folder. None: the PNG is drawn where it is measured.
+    """
+
+    title: str
+    cells: Callable[[str], list[Cell]]
+    draw: Callable[[str, list[Cell], str], None] | None
+
+
+def write(name: str, directory: str) -> list[Cell]:
+    """Writes NAME.csv, .json, .md and .png into a folder, from what is in it.
+
+    Returns:
+        The cells, none for a figure that has no numbers.
+    """
+    item = ITEMS[name]
+    found = item.cells(directory)
+    if found:
+        cells.write(directory, name, found)
+    if item.draw:
+        item.draw(f"{directory}/{name}.png", found, directory)
+    return found
+
+
+def _table(title: str, compute: Callable[[], list[Cell]]) -> Item:
+    return Item(title, lambda _: compute(), _beside)
+
+
+def _beside(path: str, found: list[Cell], _) -> None:
+    figures.beside(path, found)
+
+
+def _accuracy(title: str, quantity: str) -> Item:
+    def draw(path, *_):
+        figures.accuracy_against(path, quantity, title=title)
+
+    return Item(title, lambda _: [], draw)
+
+
+def _study(title: str, compute: Callable, key: str, curves: Callable) -> Item:
+    def draw(path, _, directory):
+        rows = measured.load(directory, "scaling_study").get(key, [])
+        if rows:
+            figures.study(path, [row for row in rows if curves(row)], title=title)
+
+    return Item(title, compute, draw)
+
+
+def _draw_transfer(path, _, directory) -> None:
+    rows = measured.load(directory, "transfer").get("rows")
+    if rows:
+        figures.transfer(path, rows, title=ITEMS["figure6"].title)
+
+
+ITEMS = {
+    "table1": _table("Table 1: EfficientNet-B0", counted.table1),
+    "table2": _table("Table 2: EfficientNet on ImageNet", counted.table2),
+    "table3": _table("Table 3: scaled MobileNets and ResNet", counted.table3),
+    "table4": Item("Table 4: latency", measured.table4, _beside),
+    "table5": _table("Table 5: transfer", trained.table5),
+    "table6": _table("Table 6: transfer data sets", counted.table6),
+    "table7": _table("Table 7: scaled EfficientNet-B0", counted.table7),
+    "table8": _table("Table 8: ImageNet's test images", trained.table8),
+    "section3": _table("Section 3.3: coefficients", counted.section3),
+    "figure1": _accuracy("Figure 1: accuracy and parameters", "params"),
+    "figure2": Item(
+        "Figure 2: ways to scale",
+        lambda _: [],
+        lambda path, *_: figures.scaling_methods(path),
+    ),
+    "figure3": _study(
+        "Figure 3: one dimension at a time",
+        trained.figure3,
+        "figure8",
+        lambda row: row["curve"] != "compound",
+    ),
+    "figure4": _study(
+        "Figure 4: width, from four bases",
+        trained.figure4,
+        "figure4",
+        lambda row: True,
+    ),
+    "figure5": _accuracy("Figure 5: accuracy and FLOPS", "macs"),
+    "figure6": Item("Figure 6: transfer and size", trained.figure6, _draw_transfer),
+    "figure7": Item("Figure 7: class activation maps", lambda _: [], None),
+    "figure8": _study(
+        "Figure 8: ways to scale at equal FLOPS",
+        trained.figure8,
+        "figure8",
+        lambda row: True,
+    ),
+}
+
+
+def has_plot(name: str, directory: str) -> bool:
+    """Whether an item's PNG is there."""
+    return os.path.exists(f"{directory}/{name}.png")

@@ -1,0 +1,69 @@
+"""docs/reproduction.md: every number of the paper, ours beside it, and how."""
+
+import os
+from collections import Counter
+
+from efficientnet_tf.paper import cells, items, measured, trained
+from efficientnet_tf.paper.cells import Cell
+
+_HEAD = """# What of the paper is reproduced, and how
+
+Written by `python tools/reproduce_paper.py all --quick`; do not edit. Numbers of the
+paper are arXiv 1905.11946 v5's. Each table is beside this page as CSV, JSON and plot.
+
+- *exact*: by arithmetic, the same on any machine; `=` where it is what the paper
+  prints, rounded as it rounds, `!` where it is not.
+- *measured*: here, on the machine and data the note says. Accuracies are of a proxy, a
+  small network on small images, and not to be compared with ImageNet's.
+- *command*: the note's command computes it, given ImageNet and the hardware. We have
+  not run it.
+- *printed*: another project's network, for comparison.
+"""
+
+
+def write(path: str, directory: str) -> None:
+    """Writes the ledger.
+
+    Args:
+        path: of the page.
+        directory: of the items' files and measurements.
+    """
+    found = {name: item.cells(directory) for name, item in items.ITEMS.items()}
+    everything = [cell for each in found.values() for cell in each]
+    folder = os.path.relpath(directory, os.path.dirname(path) or ".")
+    parts = [_HEAD, _summary(everything), _discrepancies(everything)]
+    parts += [_section(name, each, folder, directory) for name, each in found.items()]
+    cells.write_text(path, "\n".join(parts))
+
+
+def _summary(everything: list[Cell]) -> str:
+    how = Counter(cell.how for cell in everything)
+    exact = [cell for cell in everything if cell.agrees is not None]
+    agreeing = sum(cell.agrees for cell in exact)
+    counts = ", ".join(f"{number} {name}" for name, number in how.items())
+    return (
+        f"{len(everything)} numbers: {counts}. Of the {len(exact)} exact ones that the "
+        f"paper prints, {agreeing} agree.\n"
+    )
+
+
+def _discrepancies(everything: list[Cell]) -> str:
+    text = "## Where exact counts differ from the print\n\n"
+    lines = [
+        f"- {cell.item}, {cell.row}, {cell.quantity}: printed {cell.paper}, "
+        f"counted {cell.shown}" + (f" ({cell.note})" if cell.note else "")
+        for cell in cells.disagreements(everything)
+    ]
+    return text + "\n".join(lines) + "\n"
+
+
+def _section(name: str, found: list[Cell], folder: str, directory: str) -> str:
+    parts = [f"## {items.ITEMS[name].title}\n"]
+    if items.has_plot(name, directory):
+        parts.append(f"![{name}]({folder}/{name}.png)\n")
+    if name == "figure8":
+        rows = measured.load(directory, "scaling_study").get("figure8")
+        parts += [trained.verdict(rows) + "\n"] if rows else []
+    if found:
+        parts.append(cells.markdown(found))
+    return "\n".join(parts)

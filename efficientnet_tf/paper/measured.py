@@ -1,0 +1,140 @@
+"""What is measured and not computed: kept as JSON beside the tables made of it.
+
+A measurement says on what machine, with what command and settings it was made; one that
+is there already is taken as it is unless it is asked for anew.
+"""
+
+import json
+import os
+import platform
+from collections.abc import Iterator, Mapping
+
+from efficientnet_tf import config as config_lib
+from efficientnet_tf.paper import cells, printed, scaling_study, transfer_study
+from efficientnet_tf.paper.cells import MEASURED, READY, Cell
+from efficientnet_tf.training import trials
+
+RUNTIMES = ("saved_model", "litert")
+
+
+def load(directory: str, name: str) -> dict:
+    """A measurement, or {} if it was not made yet."""
+    path = f"{directory}/{name}.json"
+    if not os.path.exists(path):
+        return {}
+    with open(path) as file:
+        return json.load(file)
+
+
+def save(directory: str, name: str, content: Mapping) -> None:
+    """Writes a measurement and the machine it is from."""
+    text = json.dumps(dict(content) | {"machine": machine()}, indent=1)
+    cells.write_text(f"{directory}/{name}.json", text + "\n")
+
+
+def machine() -> str:
+    """The processor, and how many of its cores this process may use."""
+    model = platform.processor() or platform.machine()
+    if os.path.exists("/proc/cpuinfo"):
+        with open("/proc/cpuinfo") as file:
+            lines = [line for line in file if line.startswith("model name")]
+        model = lines[0].split(":", 1)[1].strip() if lines else model
+    return f"{len(os.sched_getaffinity(0))} cores of {model}"
+
+
+def measure_latency(directory: str, *, rounds: int, large: bool) -> None:
+    """Measures the pairs of table 4 in turns.
+
+    Args:
+        directory: of latency.json; pairs that are not measured stay in it.
+        rounds: timed runs of each network; the paper takes 20.
+        large: the pair of AmoebaNet-B and B7, as a SavedModel, instead of ResNet-152
+            and B1 in both runtimes. AmoebaNet-B's weights take 2 GB.
+    """
+    from efficientnet_tf.analysis import latency
+
+    kept = load(directory, "latency")
+    pairs = list(printed.TABLE_4)
+    names = pairs[1] if large else pairs[0]
+    for runtime in RUNTIMES[:1] if large else RUNTIMES:
+        models = {name: lambda name=name: _subject(name) for name in names}
+        found = latency.compare(
+            models, runtime=runtime, rounds=rounds, frozen=not large
+        )
+        for name, each in found.latencies.items():
+            row = {"mean_s": each.mean_s, "stddev_s": each.stddev_s, "runs": each.runs}
+            kept.setdefault(runtime, {})[name] = row
+    save(directory, "latency", kept)
+
+
+def _subject(name: str):
+    """The network that the paper calls so, with random weights."""
+    from efficientnet_tf.models import amoebanet, efficientnet
+
+    if name == "GPipe":
+        return amoebanet.AmoebaNetB()
+    return efficientnet.EfficientNet(name.lower())
+
+
+def table4(directory: str) -> list[Cell]:
+    """Latencies, and how many times EfficientNet is faster."""
+    found = load(directory, "latency")
+    return [
+        cell
+        for pair, numbers in printed.TABLE_4.items()
+        # AmoebaNet-B is beyond the 2 GB that a LiteRT file holds.
+        for runtime in (RUNTIMES[:1] if "GPipe" in pair else RUNTIMES)
+        for cell in _pair(pair, numbers, runtime, found)
+    ]
+
+
+def _pair(pair, numbers, runtime: str, found: Mapping) -> Iterator[Cell]:
+    rows = found.get(runtime, {})
+    ours, how, note = (None,) * 3, READY, "`python tools/reproduce_paper.py table4`"
+    if all(name in rows for name in pair):
+        slow, fast = (rows[name]["mean_s"] for name in pair)
+        ours, how = (slow, fast, slow / fast), MEASURED
+        runs = rows[pair[1]]["runs"]
+        note = f"mean of {runs} in turns, one core ({found['machine']})"
+    names = (*pair, " / ".join(pair))
+    quantities = ("latency, s", "latency, s", "speedup")
+    for name, quantity, paper, value in zip(
+        names, quantities, numbers, ours, strict=True
+    ):
+        yield Cell("Table 4", f"{name}, {runtime}", quantity, paper, value, how, note)
+
+
+def train_scaling(
+    directory: str, settings: Mapping, *, root: str, seeds: int, workers: int
+) -> None:
+    """Trains figures 3, 4 and 8, and writes scaling_study.json.
+
+    Args:
+        directory: where that goes.
+        settings: fields of Config, such as `scaling_study.PROXY` and a `data_dir`.
+        root: folder of the trainings; the same call continues them.
+        seeds: trainings of each network.
+        workers: trainings at a time.
+    """
+    base = trials.network(config_lib.create(**settings))
+    figures = {
+        "figure8": scaling_study.equal_flops(base),
+        "figure4": scaling_study.width_sweeps(),
+    }
+    stated = {name: value for name, value in settings.items() if name != "data_dir"}
+    found = load(directory, "scaling_study") | {"settings": stated, "seeds": seeds}
+    for name, points in figures.items():
+        found[name] = scaling_study.train(
+            points, settings, root=root, seeds=seeds, workers=workers
+        )
+        save(directory, "scaling_study", found)
+
+
+def train_transfer(directory: str, *, root: str, workers: int, **data) -> None:
+    """Trains figure 6's proxy, and writes transfer.json; see `transfer_study.train`."""
+    rows = transfer_study.train(root=root, workers=workers, **data)
+    settings = {
+        "pretrain": transfer_study.PRETRAIN,
+        "finetune": transfer_study.FINETUNE,
+    }
+    save(directory, "transfer", settings | {"rows": rows})

@@ -1,0 +1,73 @@
+"""Table 8: predictions for ImageNet's test images, as its server takes them.
+
+A line an image, in the order of file names, with the five likeliest classes, the best
+one first, as numbers from 1 (ILSVRC 2012 development kit, readme.txt, section 3).
+"""
+
+from collections.abc import Sequence
+
+from efficientnet_tf import config as config_lib
+from efficientnet_tf import variants
+from efficientnet_tf.export import predict
+from efficientnet_tf.paper import cells
+from efficientnet_tf.training import build
+from efficientnet_tf.weights import reading
+
+_BATCH = 64
+
+
+def write(
+    path: str,
+    photos: Sequence[str],
+    *,
+    model: str,
+    weights: str | None,
+    class_ids: str | None = None,
+) -> None:
+    """Writes the predictions file.
+
+    Args:
+        path: of the file.
+        photos: image files.
+        model: name of the variant.
+        weights: a file or the name of a release, see `en.load_weights`.
+        class_ids: text file with the server's number of each class, a line each in the
+            order of the model's; the development kit numbers ImageNet's classes
+            otherwise than by the sorted names that models have. None: in that order.
+
+    Raises:
+        ValueError: naming what is missing or wrong.
+    """
+    if not photos:
+        raise ValueError("test_dir: no images there; name ImageNet's test folder")
+    if weights is None:
+        raise ValueError("weights is missing: name a file or a release")
+    checkpoint = reading.open_source(weights, variants.get_variant(model))
+    stated = build.stated(checkpoint)
+    config = config_lib.create(stated, model=model, dataset="fake")
+    numbers = _numbers(class_ids, config.num_classes - config.label_offset)
+    network = build.finished_model(config, checkpoint)
+    lines = []
+    for start in range(0, len(photos), _BATCH):
+        for found in predict.predict_files(
+            network,
+            photos[start : start + _BATCH],
+            label_offset=config.label_offset,
+            **build.preparation(config),
+        ):
+            best = (each["class"] for each in found["predictions"])
+            # A background class has no number; the server's first one stands for it.
+            lines.append(" ".join(str(numbers[max(0, label)]) for label in best))
+    cells.write_text(path, "\n".join(lines) + "\n")
+
+
+def _numbers(path: str | None, classes: int) -> list[int]:
+    if path is None:
+        return list(range(1, classes + 1))
+    with open(path) as file:
+        lines = file.read().split()
+    if sorted(lines) != sorted(str(number) for number in range(1, classes + 1)):
+        raise ValueError(
+            f"class_ids={path}: allowed are the numbers 1 to {classes}, each once"
+        )
+    return [int(line) for line in lines]

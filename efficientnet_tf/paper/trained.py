@@ -1,0 +1,141 @@
+"""Cells of what needs training: by command on ImageNet, and as measured on a proxy."""
+
+import statistics
+from collections.abc import Iterator, Mapping, Sequence
+
+from efficientnet_tf import counting
+from efficientnet_tf.data import tfds_table
+from efficientnet_tf.paper import measured, printed
+from efficientnet_tf.paper.cells import EXACT, MEASURED, READY, Cell
+from efficientnet_tf.scaling import compound
+
+_TOOL = "`python tools/reproduce_paper.py {}`"
+
+
+def table5() -> list[Cell]:
+    """Transfer to eight data sets, by command."""
+    names = dict(zip(printed.TABLE_5, tfds_table.ROWS, strict=True))
+    return [
+        Cell(
+            *("Table 5", f"{dataset}, {model}", "top-1 %", top_1),
+            note="`python main.py --recipe=finetune --weights=imagenet "
+            f"--model=efficientnet-{model.lower()} --dataset=tfds:{names[dataset]} "
+            "--minival_shards=0`",
+        )
+        for dataset, rows in printed.TABLE_5.items()
+        for model, top_1 in rows.items()
+    ]
+
+
+def table8() -> list[Cell]:
+    """Accuracy on the test images, which ImageNet's server alone can tell."""
+    quantities = ("validation top-1 %", "test top-1 %", "validation top-5 %")
+    command = _TOOL.format("table8 --test_dir=DIR --weights=autoaugment --model={}")
+    return [
+        Cell("Table 8", name, quantity, value, note=command.format(name))
+        for name, values in printed.TABLE_8.items()
+        for quantity, value in zip(quantities, values, strict=True)
+    ]
+
+
+def figure3(directory: str) -> list[Cell]:
+    """One dimension at a time: the paper's networks by command, the proxy's trained."""
+    found = measured.load(directory, "scaling_study")
+    rows = [row for row in found.get("figure8", []) if row["curve"] != "compound"]
+    return [*_papers_sweeps(), *_points("Figure 3", rows, found)]
+
+
+def figure4(directory: str) -> list[Cell]:
+    """Width from four bases."""
+    found = measured.load(directory, "scaling_study")
+    return _points("Figure 4", found.get("figure4", []), found) or [
+        _to_train("Figure 4")
+    ]
+
+
+def figure8(directory: str) -> list[Cell]:
+    """Each dimension alone and all together, at equal MACs."""
+    found = measured.load(directory, "scaling_study")
+    return _points("Figure 8", found.get("figure8", []), found) or [
+        _to_train("Figure 8")
+    ]
+
+
+def figure6(directory: str) -> list[Cell]:
+    """What pretraining brings, by size of the network."""
+    found = measured.load(directory, "transfer")
+    note = f"CIFAR-10 to flowers; {found.get('machine')}"
+    return [
+        Cell(
+            *(
+                "Figure 6",
+                f"{row['params'] / 1e6:.2f} M parameters",
+                f"{name}, top-1 %",
+            ),
+            *(None, row[name], MEASURED, note),
+        )
+        for row in found.get("rows", [])
+        for name in ("pretrained", "finetuned", "scratch")
+    ] or [_to_train("Figure 6")]
+
+
+def verdict(rows: Sequence[Mapping]) -> str:
+    """Whether compound scaling wins among networks of equal MACs, in words.
+
+    Args:
+        rows: of figure 8, from `scaling_study.train`: the base, then groups of four.
+    """
+    lines = []
+    for start in range(1, len(rows), 4):
+        group = sorted(rows[start : start + 4], key=lambda row: -row["mean"])
+        ranked = ", ".join(
+            f"{row['curve']} {row['mean']:.1f} ± {row['stddev'] or 0:.1f}"
+            for row in group
+        )
+        own = next(row for row in group if row["curve"] == "compound")
+        best = next(row for row in group if row["curve"] != "compound")
+        margin = own["mean"] - best["mean"]
+        spread = statistics.fmean([own["stddev"] or 0, best["stddev"] or 0])
+        word = "wins" if margin > 0 else "does not win"
+        sure = "more" if abs(margin) > spread else "less"
+        times = own["macs"] / rows[0]["macs"]
+        lines.append(
+            f"At about {times:.1f} times the base's MACs compound scaling {word}: "
+            f"{ranked}. {abs(margin):.1f} points between it and the best single "
+            f"dimension are {sure} than a standard deviation of the seeds."
+        )
+    return "\n\n".join(lines)
+
+
+def _papers_sweeps() -> Iterator[Cell]:
+    for axis, factors in printed.FIGURE_3.items():
+        for factor in factors:
+            network = compound.multiply(
+                "efficientnet-b0", resolution_step=1, **{axis: factor}
+            )
+            yield Cell(
+                *("Figure 3", f"efficientnet-b0 {axis} {factor}", "FLOPS, G", None),
+                counting.count(network).macs / 1e9,
+                EXACT,
+                "`python main.py --dataset=imagenet --data_dir=DIR "
+                f"--model=efficientnet-b0 --depth_coefficient={network.depth:g} "
+                f"--width_coefficient={network.width:g} "
+                f"--image_size={network.resolution}`",
+            )
+
+
+def _points(item: str, rows: Sequence[Mapping], found: Mapping) -> list[Cell]:
+    return [
+        Cell(
+            *(item, f"{row['curve']}: {row['label']}", "top-1 %", None),
+            *(row["mean"], MEASURED),
+            f"± {row['stddev'] or 0:.2f} over {len(row['top_1'])} seeds, "
+            f"{row['macs'] / 1e6:.2f} M MACs; {found['machine']}",
+        )
+        for row in rows
+    ]
+
+
+def _to_train(item: str) -> Cell:
+    command = _TOOL.format(item.lower().replace(" ", "") + " --data_dir=DIR")
+    return Cell(item, "proxy", "top-1 %", None, None, READY, command)
