@@ -6,7 +6,7 @@ import typing
 
 from absl import flags as absl_flags
 
-from efficientnet_tf import config, variants
+from efficientnet_tf import config, recipes, variants
 
 FLAGS = absl_flags.FLAGS
 
@@ -67,7 +67,7 @@ def _define_config_flags() -> None:
 
 def _help(field: dataclasses.Field) -> str:
     default = field.default
-    if field.name in config.RECIPE_FIELDS:
+    if field.name in recipes.FIELDS:
         default = f"{default}, or the model's or dataset's recipe"
     allowed = field.metadata["allowed"].words
     return (

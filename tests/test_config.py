@@ -3,7 +3,7 @@ import json
 
 import pytest
 
-from efficientnet_tf import config
+from efficientnet_tf import config, recipes
 
 FIELDS = {field.name: field for field in dataclasses.fields(config.Config)}
 IMAGENET = {"dataset": "imagenet", "data_dir": "gs://bucket/imagenet"}
@@ -466,6 +466,6 @@ def test_finetuning_needs_weights():
 
 def test_help_says_which_fields_a_recipe_sets():
     assert {"weights_skip", "train_epochs", "warmup_epochs", "image_size"} <= (
-        config.RECIPE_FIELDS
+        recipes.FIELDS
     )
-    assert not {"dataset", "recipe", "weights", "seed"} & config.RECIPE_FIELDS
+    assert not {"dataset", "recipe", "weights", "seed"} & recipes.FIELDS

@@ -16,7 +16,8 @@ MAY_IMPORT = {
     "variants": set(),
     "expansion": {"blocks", "variants"},
     "counting": {"expansion", "variants"},
-    "config": {"expansion", "variants", "data"},  # of data, what LIGHT lists
+    "recipes": {"variants", "data"},  # of data, what LIGHT lists
+    "config": {"expansion", "recipes", "variants", "data"},
     "weights": {"expansion", "variants"},
     "models": {"expansion", "variants", "weights"},
     "data": set(),
@@ -35,6 +36,7 @@ LIGHT = (
     "variants",
     "expansion",
     "counting",
+    "recipes",
     "config",
     "data.folder",
     "data.tfds_table",
