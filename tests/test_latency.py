@@ -101,6 +101,7 @@ def test_statistics_by_hand():
     [
         ({"runtime": "onnx"}, "runtime='onnx': allowed are saved_model, litert"),
         ({"runs": 0}, "rounds=0: allowed are whole numbers from 1"),
+        ({"runs": 2.5}, r"rounds=2\.5: "),
         ({"warmup": -1}, "warmup=-1: allowed are whole numbers from 0"),
         ({"runtime": "litert", "frozen": False}, "frozen=False: litert freezes"),
     ],

@@ -11,6 +11,7 @@ import contextlib
 import dataclasses
 import json
 import math
+import numbers
 import os
 import statistics
 import subprocess
@@ -241,7 +242,7 @@ def _check_arguments(models, runtime, rounds, warmup, frozen):
     if runtime == "litert" and not frozen:
         raise ValueError("frozen=False: litert freezes; allowed with saved_model alone")
     for name, value, least in (("rounds", rounds, 1), ("warmup", warmup, 0)):
-        if value < least:
+        if not isinstance(value, numbers.Integral) or value < least:
             raise ValueError(f"{name}={value}: allowed are whole numbers from {least}")
 
 
