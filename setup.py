@@ -25,7 +25,7 @@ setuptools.setup(
         "tqdm",
     ],
     extras_require={
-        "test": ["pytest", "pytest-xdist", "ruff"],
+        "test": ["optuna", "pytest", "pytest-xdist", "ruff"],
         # To read .pth files, and to test against PyTorch's own networks.
         "torch": ["torch>=2.6", "torchvision", "timm>=1.0"],
         "search": ["optuna"],

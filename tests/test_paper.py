@@ -198,7 +198,7 @@ def test_every_item_is_written_with_its_plot(written):
             saved = json.loads(pathlib.Path(f"{directory}/{name}.json").read_text())
             assert [row["ours"] for row in saved] == [cell.ours for cell in numbers]
         # Figures of what was not measured have no plot.
-        if name not in ("figure4", "figure6", "figure7"):
+        if name not in ("section4", "figure4", "figure6", "figure7"):
             with Image.open(f"{directory}/{name}.png") as image:
                 assert min(image.size) > 300
 
@@ -225,6 +225,25 @@ def test_the_ledger_has_every_number_and_every_discrepancy(written):
     assert "compound scaling wins" in page
     assert "![table1](reproduction/table1.png)" in page
     assert str(ROOT) not in page
+
+
+def test_the_search_is_told_with_its_winner(tmp_path):
+    random = {"best": [0.25, 0.75], "mean": 0.5, "stddev": 0.125}
+    winner = {"blocks": "r1_k3", "macs": 1000, "reward": 0.75, "top_1": 0.5}
+    measured.save(
+        str(tmp_path),
+        "baseline_search",
+        {
+            "trials_of_each_search": 9,
+            "samplers": {"random": random},
+            "best": winner,
+        },
+    )
+    found = trained.section4(str(tmp_path))
+    assert [cell.ours for cell in found] == [0.5, 1000, 0.75, 0.5]
+    assert found[0].quantity == "best reward of 9 trials"
+    assert "± 0.125 over 2 seeds; 0.250, 0.750" in found[0].note
+    assert found[1].note == "`--blocks=r1_k3`"
 
 
 def test_a_measurement_names_its_machine(written):

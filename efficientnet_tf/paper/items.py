@@ -19,6 +19,7 @@ class Item:
     title: str
     cells: Callable[[str], list[Cell]]
     draw: Callable[[str, list[Cell], str], None] | None
+    plots: tuple[str, ...] = ()  # others, drawn where they are measured
 
 
 def write(name: str, directory: str) -> list[Cell]:
@@ -76,6 +77,12 @@ ITEMS = {
     "table7": _table("Table 7: scaled EfficientNet-B0", counted.table7),
     "table8": _table("Table 8: ImageNet's test images", trained.table8),
     "section3": _table("Section 3.3: coefficients", counted.section3),
+    "section4": Item(
+        "Section 4: baseline search",
+        trained.section4,
+        None,
+        ("baseline_search_samplers", "baseline_search_pareto"),
+    ),
     "figure1": _accuracy("Figure 1: accuracy and parameters", "params"),
     "figure2": Item(
         "Figure 2: ways to scale",
@@ -106,6 +113,7 @@ ITEMS = {
 }
 
 
-def has_plot(name: str, directory: str) -> bool:
-    """Whether an item's PNG is there."""
-    return os.path.exists(f"{directory}/{name}.png")
+def plots(name: str, directory: str) -> list[str]:
+    """The names of an item's PNG files that are there."""
+    wanted = (name, *ITEMS[name].plots)
+    return [each for each in wanted if os.path.exists(f"{directory}/{each}.png")]

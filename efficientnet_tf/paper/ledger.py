@@ -59,8 +59,8 @@ def _discrepancies(everything: list[Cell]) -> str:
 
 def _section(name: str, found: list[Cell], folder: str, directory: str) -> str:
     parts = [f"## {items.ITEMS[name].title}\n"]
-    if items.has_plot(name, directory):
-        parts.append(f"![{name}]({folder}/{name}.png)\n")
+    for plot in items.plots(name, directory):
+        parts.append(f"![{plot}]({folder}/{plot}.png)\n")
     if name == "figure8":
         rows = measured.load(directory, "scaling_study").get("figure8")
         parts += [trained.verdict(rows) + "\n"] if rows else []

@@ -79,6 +79,31 @@ def figure6(directory: str) -> list[Cell]:
     ] or [_to_train("Figure 6")]
 
 
+def section4(directory: str) -> list[Cell]:
+    """The baseline search: what it finds, beside random search at equal budget."""
+    found = measured.load(directory, "baseline_search")
+    if not found:
+        command = "`python tools/search_baseline.py --data_dir=DIR --compare`"
+        return [Cell("Section 4", "search", "reward", None, None, READY, command)]
+    budget = f"best reward of {found['trials_of_each_search']} trials"
+    result = [
+        Cell(
+            *("Section 4", sampler, budget, None, each["mean"], MEASURED),
+            f"± {each['stddev']:.3f} over {len(each['best'])} seeds; "
+            f"{', '.join(f'{best:.3f}' for best in each['best'])}; {found['machine']}",
+        )
+        for sampler, each in found["samplers"].items()
+    ]
+    winner = found["best"]
+    note = f"`--blocks={winner['blocks']}`"
+    for name, quantity in (("macs", "MACs"), ("reward", "reward"), ("top_1", "top-1")):
+        value = winner[name]
+        result.append(
+            Cell("Section 4", "winner", quantity, None, value, MEASURED, note)
+        )
+    return result
+
+
 def verdict(rows: Sequence[Mapping]) -> str:
     """Whether compound scaling wins among networks of equal MACs, in words.
 

@@ -49,7 +49,7 @@ def run(
     for slot in range(workers):
         slots.put(slot)
     with concurrent.futures.ProcessPoolExecutor(
-        workers, context, initializer=_start_worker, initargs=(slots, workers)
+        workers, context, initializer=start_worker, initargs=(slots, workers)
     ) as pool:
         jobs = {
             pool.submit(train_one, trials[name], f"{root}/{name}", device=device): name
@@ -132,8 +132,13 @@ def _prints_to(path: str):
         yield
 
 
-def _start_worker(slots, workers: int) -> None:
-    """Gives a worker its share of the machine, and ends it with its parent."""
+def start_worker(slots, workers: int) -> None:
+    """Gives a worker process its share of the machine, and ends it with its parent.
+
+    Args:
+        slots: a `multiprocessing` queue with the numbers 0 to `workers` - 1.
+        workers: how many processes share the machine's cores and GPUs.
+    """
     threading.Thread(target=_end_with_parent, daemon=True).start()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     import tensorflow as tf

@@ -1,0 +1,163 @@
+"""Searches a baseline network as the paper's section 4 does, or compares samplers.
+
+python tools/search_baseline.py --data_dir=DIR --trials=100 --workers=4
+python tools/search_baseline.py --data_dir=DIR --trials=30 --compare --workers=2
+
+DIR has images in DIR/train/CLASS and DIR/val/CLASS. The flags of main.py say how each
+network is trained; what is not given is the scaling study's proxy, for two epochs at 16
+pixels. The networks are those around --blocks, --model or else the proxy:
+
+python tools/search_baseline.py --dataset=imagenet --data_dir=DIR --target_macs=400e6 \
+    --model=efficientnet-b0 --image_size=224 --train_batch_size=1024 --train_epochs=5
+
+The same command continues a search. With a --storage URL and a --root that machines
+share, the same command on each lets them work on one search. In --root: trials.csv,
+pareto.png and, of a comparison, samplers.png.
+"""
+
+import concurrent.futures
+import json
+import os
+import pathlib
+import sys
+
+from absl import app
+from absl import flags as absl_flags
+
+from efficientnet_tf import variants
+from efficientnet_tf.paper import scaling_study
+from efficientnet_tf.search import report, study
+from efficientnet_tf.search.space import Space
+
+# main.py's own flags, which are no part of the package.
+sys.path.insert(0, str(pathlib.Path(__file__).parents[1]))
+import flags
+
+FLAGS = absl_flags.FLAGS
+
+# 94 steps an epoch; held-out accuracy of 2,000 images, so +-1 percent by chance.
+_PROXY = scaling_study.PROXY | {
+    "minival_shards": 0.25,
+    "train_batch_size": 64,
+    "train_epochs": 2.0,
+    "warmup_epochs": 0.25,
+    "lr_decay_epochs": 0.06,
+    "moving_average_decay": 0.95,
+    "eval_epochs": 2.0,
+    "checkpoint_epochs": 2.0,
+}
+
+absl_flags.DEFINE_integer("trials", 30, "Networks, in all.", lower_bound=1)
+absl_flags.DEFINE_integer("workers", 1, "Trainings at a time.", lower_bound=1)
+absl_flags.DEFINE_enum("sampler", "tpe", study.SAMPLERS, "How networks are chosen.")
+absl_flags.DEFINE_string("root", "runs/search", "Folder of the search.")
+absl_flags.DEFINE_float(
+    "target_macs", None, "T of the reward; None: the MACs of the space's own network."
+)
+absl_flags.DEFINE_string("storage", None, "URL of a database; None: a file in root.")
+absl_flags.DEFINE_boolean("compare", False, "Compare the sampler with random search.")
+absl_flags.DEFINE_integer("seeds", 3, "Searches of each compared.", lower_bound=1)
+
+
+def main(argv: list[str]) -> None:
+    """Searches, draws and reports."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    try:
+        if argv[1:]:
+            raise ValueError(f"unexpected argument {argv[1]!r}")
+        result = _compare() if FLAGS.compare else _search()
+    except ModuleNotFoundError as error:
+        if error.name != "optuna":
+            raise
+        sys.exit("error: optuna is missing: pip install -e '.[search]'")
+    except concurrent.futures.BrokenExecutor:
+        sys.exit("error: a worker was killed; the same command continues")
+    except (ValueError, OSError) as error:
+        sys.exit(f"error: {error}")
+    if FLAGS.json:
+        print(json.dumps(result))
+
+
+def _search() -> dict:
+    search = _described()
+    rows = study.run(search, workers=FLAGS.workers)
+    report.plot_front(f"{FLAGS.root}/pareto.png", rows)
+    return _described_result(search, rows)
+
+
+def _compare() -> dict:
+    if FLAGS.sampler == "random":
+        raise ValueError("--sampler=random: allowed with --compare is another")
+    search = _described()
+    results = study.compare(
+        search,
+        samplers=("random", FLAGS.sampler),
+        seeds=FLAGS.seeds,
+        workers=FLAGS.workers,
+    )
+    report.write_csv(f"{FLAGS.root}/trials.csv", results)
+    report.plot_samplers(f"{FLAGS.root}/samplers.png", results)
+    rows = [row for runs in results.values() for rows in runs for row in rows]
+    report.plot_front(f"{FLAGS.root}/pareto.png", rows)
+    summary = report.summary(results)
+    for sampler, scores in summary.items():
+        print(
+            f"{sampler}: best reward after {FLAGS.trials} trials "
+            f"{scores['mean']:.4f} +- {scores['stddev']:.4f} over {FLAGS.seeds} seeds"
+        )
+    return _described_result(search, rows) | {"samplers": summary}
+
+
+def _described() -> study.Search:
+    """The search that the flags describe."""
+    settings = _settings()
+    blocks = settings.get("blocks")
+    skeleton = variants.get_variant(settings["model"]).blocks
+    return study.Search(
+        Space(tuple(blocks.split(",")) if blocks else skeleton),
+        settings,
+        root=FLAGS.root,
+        trials=FLAGS.trials,
+        sampler=FLAGS.sampler,
+        seed=FLAGS.seed or 0,
+        target_macs=FLAGS.target_macs,
+        storage=FLAGS.storage,
+    )
+
+
+def _settings() -> dict:
+    """Fields of Config: the proxy's, and what flags were given for."""
+    flags.check()
+    chosen = {name: v for name, v in flags.chosen().items() if v is not None}
+    proxy = dict(_PROXY)
+    if "model" in chosen:
+        del proxy["blocks"]
+    return proxy | chosen
+
+
+def _described_result(search: study.Search, rows: list[study.Row]) -> dict:
+    best, front = study.best(rows), report.pareto_front(rows)
+    networks = len({row["blocks"] for row in rows})
+    print(
+        f"{len(rows)} trials of {networks} networks, {len(front)} on the Pareto front"
+    )
+    print(
+        f"best reward {best['reward']:.4f}: held-out top-1 "
+        f"{best['held_out_top_1']:.2%}, validation {best['top_1']:.2%}, "
+        f"{best['macs']:,} MACs (target {search.target:,.0f}), {best['params']:,} "
+        f"parameters\n--blocks={best['blocks']}"
+    )
+    settings = {k: v for k, v in search.settings.items() if k != "data_dir"}
+    return {
+        "settings": settings,
+        "skeleton": search.space.skeleton,
+        "target_macs": search.target,
+        "trials": len(rows),
+        "networks": networks,
+        "best": best,
+        "pareto_front": front,
+    }
+
+
+if __name__ == "__main__":
+    app.run(main)
