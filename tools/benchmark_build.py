@@ -43,7 +43,7 @@ def _compare(name: str) -> dict:
     }
     seconds = {who: [] for who in builds}
     for repeat in range(FLAGS.repeats + 1):
-        # In turn, because whoever comes second finds the other's memory to reuse.
+        # In turn, so that neither always comes second.
         for who in sorted(builds, reverse=repeat % 2 == 0):
             seconds[who].append(_time(builds[who]))
     # The first pair pays for what the process does once.
