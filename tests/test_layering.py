@@ -13,6 +13,7 @@ PACKAGE = ROOT / "efficientnet_tf"
 # Each part of the house and the parts it may import.
 MAY_IMPORT = {
     "blocks": set(),
+    "files": set(),
     "variants": set(),
     "expansion": {"blocks", "variants"},
     "counting": {"expansion", "variants"},
@@ -21,14 +22,22 @@ MAY_IMPORT = {
     "weights": {"expansion", "variants"},
     "models": {"expansion", "variants", "weights"},
     "data": set(),
-    "training": {"config", "data", "models", "variants", "weights"},
+    "training": {"files", "config", "data", "models", "variants", "weights"},
     "export": {"data"},
     "scaling": {"expansion", "counting", "variants", "config", "models"}
     | {"analysis", "training"},
-    "search": {"blocks", "config", "counting", "expansion", "training", "variants"}
+    "search": {
+        "files",
+        "blocks",
+        "config",
+        "counting",
+        "expansion",
+        "training",
+        "variants",
+    }
     | {"analysis"},
-    "analysis": {"counting", "export", "models"},
-    "paper": {"analysis", "config", "counting", "data", "expansion", "export"}
+    "analysis": {"files", "counting", "export", "models"},
+    "paper": {"files", "analysis", "config", "counting", "data", "expansion", "export"}
     | {"models", "scaling", "training", "variants", "weights"},
 }
 LIGHT = (

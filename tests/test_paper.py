@@ -252,6 +252,12 @@ def test_a_measurement_names_its_machine(written):
     assert measured.load(directory, "nothing") == {}
 
 
+def test_a_damaged_measurement_is_named(tmp_path):
+    (tmp_path / "latency.json").write_text("{")
+    with pytest.raises(ValueError, match=r"latency\.json: .*delete it"):
+        measured.load(str(tmp_path), "latency")
+
+
 def test_predictions_go_out_as_the_server_numbers_classes(tmp_path):
     import efficientnet_tf as en
 

@@ -4,6 +4,7 @@ import dataclasses
 import json
 import os
 import pathlib
+import signal
 
 import pytest
 
@@ -74,6 +75,25 @@ def test_a_trial_by_the_same_name_with_other_settings_is_refused(trained):
     other = dataclasses.replace(configs["first"], seed=1)
     with pytest.raises(ValueError, match="trial with other settings"):
         trials.run({"first": other}, root=root)
+
+
+def test_a_damaged_result_is_named(tmp_path, digits):
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "result.json").write_text('{"config"')
+    config = config_lib.create(**SETTINGS, data_dir=digits)
+    with pytest.raises(ValueError, match=r"a/result\.json: .*delete it"):
+        trials.run({"a": config}, root=str(tmp_path))
+
+
+def kill_worker(*args, **kwargs):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_a_killed_worker_is_one_clear_error(tmp_path, digits, monkeypatch):
+    monkeypatch.setattr(trials, "train_one", kill_worker)
+    config = config_lib.create(**SETTINGS, data_dir=digits)
+    with pytest.raises(InterruptedError, match="the same command continues"):
+        trials.run({"a": config}, root=str(tmp_path))
 
 
 def test_data_may_move(trained):

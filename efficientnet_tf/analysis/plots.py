@@ -1,7 +1,8 @@
 """Plots as PNG files, drawn without a display."""
 
-import os
 from collections.abc import Mapping, Sequence
+
+from efficientnet_tf import files
 
 
 def lines(
@@ -51,8 +52,6 @@ def lines(
 
 def save(figure, path: str) -> None:
     """Writes a matplotlib figure beside the file, then in its place."""
-    os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
-    partial = f"{path}.partial"
-    # Without the version of matplotlib, the same plot is the same file.
-    figure.savefig(partial, format="png", dpi=100, metadata={"Software": None})
-    os.replace(partial, path)
+    with files.replacing(path) as partial:
+        # Without the version of matplotlib, the same plot is the same file.
+        figure.savefig(partial, format="png", dpi=100, metadata={"Software": None})

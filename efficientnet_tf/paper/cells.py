@@ -5,8 +5,9 @@ import dataclasses
 import decimal
 import io
 import json
-import os
 from collections.abc import Iterable, Sequence
+
+from efficientnet_tf import files
 
 EXACT = "exact"  # by arithmetic, on any machine
 MEASURED = "measured"  # here; the note says on what
@@ -79,10 +80,8 @@ def write(directory: str, name: str, cells: Sequence[Cell]) -> None:
 
 def write_text(path: str, text: str) -> None:
     """Writes beside the file, then in its place."""
-    os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
-    with open(f"{path}.partial", "w") as file:
+    with files.replacing(path) as partial, open(partial, "w") as file:
         file.write(text)
-    os.replace(f"{path}.partial", path)
 
 
 def disagreements(cells: Iterable[Cell]) -> list[Cell]:

@@ -23,7 +23,10 @@ def load(directory: str, name: str) -> dict:
     if not os.path.exists(path):
         return {}
     with open(path) as file:
-        return json.load(file)
+        try:
+            return json.load(file)
+        except ValueError as error:
+            raise ValueError(f"{path}: {error}; delete it to measure anew") from None
 
 
 def save(directory: str, name: str, content: Mapping) -> None:

@@ -6,6 +6,8 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 
+from efficientnet_tf import files
+
 
 def open_study(root: str, name: str, *, settings: Mapping, url: str | None = None):
     """An Optuna study, begun if need be.
@@ -95,8 +97,7 @@ def lock(path: str, *, wait: bool = True):
 
 def write_csv(path: str, rows: Sequence[Mapping]) -> None:
     """Writes rows of the same columns; the file appears whole or not at all."""
-    with open(f"{path}.partial", "w", newline="") as file:
+    with files.replacing(path) as partial, open(partial, "w", newline="") as file:
         writer = csv.DictWriter(file, rows[0], lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
-    os.replace(f"{path}.partial", path)

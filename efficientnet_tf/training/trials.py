@@ -4,6 +4,7 @@ A finished trial leaves `result.json`; the same call takes it from there.
 """
 
 import concurrent.futures
+import concurrent.futures.process
 import contextlib
 import dataclasses
 import json
@@ -15,6 +16,7 @@ import time
 from collections.abc import Mapping
 
 from efficientnet_tf import config as config_lib
+from efficientnet_tf import files
 from efficientnet_tf.variants import Variant
 
 
@@ -39,6 +41,7 @@ def run(
 
     Raises:
         ValueError: if a folder holds another trial's result.
+        InterruptedError: if a worker was stopped or killed.
     """
     results = {name: _result(f"{root}/{name}", c) for name, c in trials.items()}
     missing = [name for name, result in results.items() if result is None]
@@ -57,7 +60,7 @@ def run(
         }
         for number, job in enumerate(concurrent.futures.as_completed(jobs), 1):
             name = jobs[job]
-            results[name] = result = job.result()
+            results[name] = result = _outcome(job, root)
             print(
                 f"trial {number} of {len(missing)}  {name}: held-out top-1 "
                 f"{result['held_out_top_1']:.2%}, validation {result['top_1']:.2%}, "
@@ -65,6 +68,16 @@ def run(
                 flush=True,
             )
     return results
+
+
+def _outcome(job: concurrent.futures.Future, root: str) -> dict:
+    try:
+        return job.result()
+    except concurrent.futures.process.BrokenProcessPool:
+        raise InterruptedError(
+            f"{root}: a worker was killed, perhaps for its memory; the same command "
+            "continues, with fewer --workers in less memory"
+        ) from None
 
 
 def train_one(
@@ -163,7 +176,10 @@ def _result(model_dir: str, config: config_lib.Config) -> dict | None:
     if not os.path.exists(path):
         return None
     with open(path) as file:
-        saved = json.load(file)
+        try:
+            saved = json.load(file)
+        except ValueError as error:
+            raise ValueError(f"{path}: {error}; delete it to train anew") from None
     if saved["config"] != _settings(config):
         raise ValueError(
             f"{path} is of a trial with other settings: name another folder, or delete "
@@ -175,9 +191,8 @@ def _result(model_dir: str, config: config_lib.Config) -> dict | None:
 def _write_result(model_dir: str, config: config_lib.Config, result: dict) -> None:
     path = f"{model_dir}/result.json"
     content = {"config": _settings(config), "result": result}
-    with open(f"{path}.tmp", "w") as file:
+    with files.replacing(path) as partial, open(partial, "w") as file:
         json.dump(content, file, indent=2)
-    os.replace(f"{path}.tmp", path)
 
 
 def _settings(config: config_lib.Config) -> dict:

@@ -1,0 +1,18 @@
+"""Local files that appear whole or not at all."""
+
+import contextlib
+import os
+from collections.abc import Iterator
+
+
+@contextlib.contextmanager
+def replacing(path: str) -> Iterator[str]:
+    """Yields a path to write to, which takes the file's place if all goes well.
+
+    Args:
+        path: of the file; its folder is made if need be.
+    """
+    os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
+    partial = f"{path}.partial"
+    yield partial
+    os.replace(partial, path)
