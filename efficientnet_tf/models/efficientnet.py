@@ -106,7 +106,7 @@ def EfficientNet(
         distribution=variant.distribution,
     )
     x = _preprocess(inputs, variant.pixels) if include_preprocessing else inputs
-    maps = _feature_maps(layers, x, network)
+    maps = feature_maps(layers, x, network)
     if endpoints is not None:
         outputs = _choose(maps, network, endpoints)
     elif has_classifier:
@@ -129,8 +129,20 @@ def EfficientNet(
     return model
 
 
-def _feature_maps(layers: Layers, x, network: expansion.Expansion) -> dict:
-    """Stem, blocks and head; each block's output by its name, "stem" and "features"."""
+def feature_maps(
+    layers: Layers, x, network: expansion.Expansion, *, build=block_builders.build
+) -> dict:
+    """Adds stem, blocks and head to a graph.
+
+    Args:
+        layers: what adds a layer, or applies it: the training step has its own.
+        x: normalised images.
+        network: what to build.
+        build: adds a block; takes layers, the block's input and its description.
+
+    Returns:
+        Each block's output by its name, "stem" and "features".
+    """
     x = layers.conv(
         x,
         network.stem_filters,
@@ -144,7 +156,7 @@ def _feature_maps(layers: Layers, x, network: expansion.Expansion) -> dict:
     if network.stem_pool:
         x = layers.max_pool(x, "stem_pool", activation=network.activation)
     for block in network.blocks:
-        x = block_builders.build(layers, x, block)
+        x = build(layers, x, block)
         maps[block.name] = x
     if network.head_filters:
         x = layers.conv(x, network.head_filters, 1, name="top_conv")

@@ -32,6 +32,10 @@ class GroupedBatchNormalization(keras.layers.BatchNormalization):
         mean, variance = super()._moments(inputs, mask)
         if keras.config.backend() != "tensorflow":
             return mean, variance
+        return self.over_group(mean, variance)
+
+    def over_group(self, mean, variance):
+        """Of a replica's moments, those of its group; in replica context."""
         # Here alone, because replicas are TensorFlow's.
         import tensorflow as tf
 

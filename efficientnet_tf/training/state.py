@@ -71,7 +71,9 @@ class TrainState:
         optimizer.build(model.trainable_variables)
         self.ema = None
         if ema_decay > 0:
-            self.ema = ema.ExponentialMovingAverage(model.weights, decay=ema_decay)
+            # keras.applications' Normalization counts what it adapted to, in integers.
+            floats = [v for v in model.weights if v.dtype.startswith("float")]
+            self.ema = ema.ExponentialMovingAverage(floats, decay=ema_decay)
 
     @property
     def step(self) -> tf.Variable:
