@@ -110,6 +110,17 @@ class Config:
         "compute dtype; auto: bfloat16 on TPU, else float32",
         _choice("auto", "float32", "bfloat16"),
     )
+    fused: str = _field(
+        "auto",
+        "train with a forward pass whose gradient moves fewer bytes; auto: on TPU",
+        _choice("auto", "on", "off"),
+    )
+    recompute: str | None = _field(
+        None,
+        "blocks whose largest activations the fused pass computes again rather than "
+        "keeps: beginnings of their names, comma-separated, such as block1,block2a; "
+        "block is all of them",
+    )
     weights: str | None = _field(
         None, "weights to start from: a file, a TF1 checkpoint or a release (imagenet)"
     )
@@ -244,6 +255,9 @@ class Config:
             self.variant  # noqa: B018, expands the blocks to check them
         except ValueError as error:
             raise ValueError(f"blocks={self.blocks}: {error}") from None
+        if self.recompute and self.fused == "off":
+            raise ValueError(f"recompute={self.recompute}: needs fused=on or auto")
+        self.recomputed_blocks  # noqa: B018, finds them to check the names
         if self.early_stopping_evals and not self.minival_shards:
             raise ValueError(
                 f"early_stopping_evals={self.early_stopping_evals}: needs held-out "
@@ -265,6 +279,19 @@ class Config:
     def skipped_weights(self) -> tuple[str, ...]:
         """Layers that `weights` are not loaded into."""
         return _listed(self.weights_skip)
+
+    @property
+    def recomputed_blocks(self) -> tuple[str, ...]:
+        """Names of the blocks that `recompute` means."""
+        names = [block.name for block in expansion.expand(self.variant).blocks]
+        for start in _listed(self.recompute):
+            if not any(name.startswith(start) for name in names):
+                raise ValueError(
+                    f"recompute={self.recompute}: no block begins with {start!r}; "
+                    f"allowed are beginnings of {names[0]} to {names[-1]}"
+                )
+        starts = _listed(self.recompute)
+        return tuple(name for name in names if name.startswith(starts))
 
     def steps(self, epochs: float, *, train_images: int) -> int:
         """Whole steps in a number of epochs, at least one."""

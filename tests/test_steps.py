@@ -246,7 +246,7 @@ def test_the_whole_step_compiles_under_xla_to_the_same_step():
             evaluations=state.Evaluations(),
         )
         trainer = trainer_of(run_state, images, labels, weight_decay=1e-5)
-        step = tf.function(trainer._replica_step, jit_compile=compiled)
+        step = tf.function(trainer.replica_step, jit_compile=compiled)
         start = flat_weights(run_state.model)
         for _ in range(2):
             step(images, labels)

@@ -45,10 +45,6 @@ def save(
     export_dir = export_dir.rstrip("/")
     top_k = min(top_k, model.output_shape[-1])
 
-    def classify(images: tf.Tensor) -> dict[str, tf.Tensor]:
-        logits = tf.cast(model(images, training=False), tf.float32)
-        return {"probabilities": tf.nn.softmax(logits), "logits": logits}
-
     def decode(encoded: tf.Tensor) -> tf.Tensor:
         return preprocess.decode_and_center_crop(
             encoded, image_size=image_size, fraction=crop_fraction, resize=resize
@@ -57,7 +53,7 @@ def save(
     def serve(encoded: tf.Tensor) -> dict[str, tf.Tensor]:
         signature = tf.TensorSpec([image_size, image_size, 3], tf.uint8)
         images = tf.map_fn(decode, encoded, fn_output_signature=signature)
-        probabilities = classify(images)["probabilities"]
+        probabilities = classify(model, images)["probabilities"]
         ranked = tf.math.top_k(probabilities, k=top_k)
         return {
             "probabilities": probabilities,
@@ -65,6 +61,9 @@ def save(
             "top_k_classes": ranked.indices,
             "top_k_probabilities": ranked.values,
         }
+
+    def tensor(images: tf.Tensor) -> dict[str, tf.Tensor]:
+        return classify(model, images)
 
     def pixels(dtype) -> list[tf.TensorSpec]:
         shape = [None, image_size, image_size, 3]
@@ -75,13 +74,19 @@ def save(
     archive.add_endpoint(
         "serving_default", serve, [tf.TensorSpec([None], tf.string, name="encoded")]
     )
-    archive.add_endpoint("tensor", classify, pixels(tf.float32))
-    archive.add_endpoint("tensor_uint8", classify, pixels(tf.uint8))
+    archive.add_endpoint("tensor", tensor, pixels(tf.float32))
+    archive.add_endpoint("tensor_uint8", tensor, pixels(tf.uint8))
     partial = f"{export_dir}.partial"
     _remove(partial)
     archive.write_out(partial, verbose=False)
     _replace(partial, export_dir)
     return export_dir
+
+
+def classify(model: keras.Model, images: tf.Tensor) -> dict[str, tf.Tensor]:
+    """What is served for images of the model's size: "probabilities" and "logits"."""
+    logits = tf.cast(model(images, training=False), tf.float32)
+    return {"probabilities": tf.nn.softmax(logits), "logits": logits}
 
 
 def check_target(export_dir: str) -> None:

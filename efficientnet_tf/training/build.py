@@ -7,10 +7,10 @@ import keras
 import tensorflow as tf
 
 from efficientnet_tf import config as config_lib
-from efficientnet_tf import variants
+from efficientnet_tf import expansion, variants
 from efficientnet_tf.data import batches, preprocess, sources, tfrecord
 from efficientnet_tf.models import efficientnet
-from efficientnet_tf.training import optimizer, run_dir, state, steps
+from efficientnet_tf.training import devices, fused, optimizer, run_dir, state, steps
 from efficientnet_tf.weights import checkpoint as checkpoints
 
 
@@ -201,16 +201,47 @@ def trainer(
             shard=_shard(context),
         )
 
-    return steps.Trainer(
+    return trainer_of(
+        config,
         state,
         strategy.distribute_datasets_from_function(dataset),
+        strategy,
+        train_images=source.splits.train.images,
+        device=devices.kind(strategy),
+    )
+
+
+def trainer_of(
+    config: config_lib.Config,
+    state: state.TrainState,
+    dataset,
+    strategy: tf.distribute.Strategy,
+    *,
+    train_images: int,
+    device: str,
+) -> steps.Trainer:
+    """The step, on data of one's own; `device` as `devices.kind` says it."""
+    return steps.Trainer(
+        state,
+        dataset,
         strategy=strategy,
         batch_size=config.train_batch_size,
         weight_decay=config.weight_decay,
         label_smoothing=config.label_smoothing,
-        learning_rate=schedule(config, train_images=source.splits.train.images),
+        learning_rate=schedule(config, train_images=train_images),
         seed=config.seed,
+        forward=_forward(config, state.model, device=device),
     )
+
+
+def _forward(config: config_lib.Config, model: keras.Model, *, device: str):
+    """The fused forward pass, or None where Keras's own is to be used."""
+    if config.fused == "off" or (config.fused == "auto" and device != "tpu"):
+        return None
+    network = expansion.expand(
+        model.passport.variant, survival_prob=config.survival_prob
+    )
+    return fused.forward(model, network, recompute=config.recomputed_blocks)
 
 
 def evaluator(

@@ -62,6 +62,11 @@ def configure_numerics(strategy: tf.distribute.Strategy, precision: str) -> str:
         tf.config.experimental.enable_op_determinism()
     elif device == "gpu":
         tf.config.optimizer.set_jit("autoclustering")
+    return dtype_policy(precision, device)
+
+
+def dtype_policy(precision: str, device: str) -> str:
+    """The Keras dtype policy of `Config.precision` on a kind of device."""
     if precision == "auto":
         precision = "bfloat16" if device == "tpu" else "float32"
     return "mixed_bfloat16" if precision == "bfloat16" else "float32"

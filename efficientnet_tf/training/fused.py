@@ -47,6 +47,7 @@ def forward(
         for name in ("top_dropout", "predictions"):
             x = layers.apply(x, name) if name in layers else x
         layers.move_statistics()
+        layers.recomputed.begin_after(x)
         return x
 
     return call
@@ -90,6 +91,7 @@ class FusedLayers:
     def __init__(self, model: keras.Model, *, recompute: Collection[str] = ()):
         self._layers = {layer.name: layer for layer in model.layers}
         self._recompute = frozenset(recompute)
+        self.recomputed = fused_ops.Recomputation()
         self._keep = {}  # stochastic depth's factors, by block
         self._moments = []  # of each batch norm, to be added to its moving ones
 
@@ -115,7 +117,7 @@ class FusedLayers:
             layers[:] = [layer for layer, *_ in self._moments]
             return y, [moments for _, *moments in self._moments]
 
-        y, moments = fused_ops.recomputed(whole, _value(x))
+        y, moments = self.recomputed(whole, _value(x))
         self._moments = outer + [(n, *m) for n, m in zip(layers, moments, strict=True)]
         return y
 
@@ -142,7 +144,7 @@ class FusedLayers:
             return tf.nn.depthwise_conv2d(y, kernel, (1, *strides, 1), padding)
 
         kernel = tf.cast(layer.kernel.value, x.x.dtype)
-        return fused_ops.recomputed(expand, *x.source, x.scale, x.shift, kernel)
+        return self.recomputed(expand, *x.source, x.scale, x.shift, kernel)
 
     def norm(self, x, name):
         """Batch normalisation: its scale and shift, and the moving statistics."""

@@ -70,40 +70,63 @@ def pointwise_moments(x: tf.Tensor, kernel: tf.Tensor):
     return result, gradient
 
 
-def recomputed(function: Callable, *inputs: tf.Tensor):
-    """function(*inputs), of which nothing but the inputs is kept for the gradient.
+class Recomputation:
+    """Functions of which nothing but the inputs is kept for the gradient.
 
-    `tf.recompute_grad` does the same, but stops the tapes that the functions here use.
-
-    Args:
-        function: from tensors to tensors; it may use variables.
-        *inputs: the first one float, and small next to what is not kept.
-
-    Returns:
-        What `function` returns.
+    `tf.recompute_grad` does the same, but stops the tapes that the functions here use,
+    and waits for a gradient as large as what it saves, which XLA then has to store.
+    Here each gradient waits for a small result of the one before, the first for the
+    end of the forward pass.
     """
 
-    @tf.custom_gradient
-    def operation(*inputs):
-        def gradient(*d_outputs, variables=()):
-            # Without it, XLA finds that the second computation is the first.
-            again = [inputs[0] + _zero_after(d_outputs[0], inputs[0].dtype), *inputs[1:]]
-            with tf.GradientTape() as tape:
-                tape.watch(again)
-                outputs = tf.nest.flatten(function(*again))
-            sources = [*again, *variables]
-            found = tape.gradient(outputs, sources, d_outputs)
-            return found[: len(again)], found[len(again) :]
+    def __init__(self):
+        self._zero = None
 
-        return function(*inputs), gradient
+    def begin_after(self, x: tf.Tensor) -> None:
+        """Lets the first gradient wait for x; call it once, before gradients."""
+        self._zero = _zero_after(x)
 
-    return operation(*inputs)
+    def __call__(self, function: Callable, *inputs: tf.Tensor):
+        """function(*inputs).
+
+        Args:
+            function: from tensors to tensors; it may use variables.
+            *inputs: the first one float.
+
+        Returns:
+            What `function` returns.
+        """
+
+        @tf.custom_gradient
+        def operation(*inputs):
+            def gradient(*d_outputs, variables=()):
+                return self._gradient(function, inputs, d_outputs, list(variables))
+
+            return function(*inputs), gradient
+
+        return operation(*inputs)
+
+    def _gradient(self, function, inputs, d_outputs, variables):
+        # Without it, XLA finds that the second computation is the first.
+        first = inputs[0] + tf.cast(self._zero, inputs[0].dtype)
+        again = [first, *inputs[1:]]
+        with tf.GradientTape() as tape:
+            tape.watch(again)
+            outputs = tf.nest.flatten(function(*again))
+        found = tape.gradient(outputs, [*again, *variables], d_outputs)
+        smallest = min((g for g in found if g is not None), key=_elements)
+        self._zero = _zero_after(smallest)
+        return found[: len(again)], found[len(again) :]
 
 
-def _zero_after(x: tf.Tensor, dtype) -> tf.Tensor:
+def _elements(x: tf.Tensor) -> int:
+    return x.shape.num_elements()
+
+
+def _zero_after(x: tf.Tensor) -> tf.Tensor:
     """A zero that cannot be had before x; NaN if x begins with one."""
-    first = tf.reshape(x, [-1])[0]
-    return tf.cast(tf.where(tf.math.is_nan(first), first, tf.zeros_like(first)), dtype)
+    first = tf.cast(tf.reshape(x, [-1])[0], tf.float32)
+    return tf.where(tf.math.is_nan(first), first, 0.0)
 
 
 def activated_mean(

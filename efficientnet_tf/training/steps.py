@@ -4,6 +4,7 @@ Every loss is divided by the global batch once, here; the optimizer then sums gr
 over replicas. So one replica and many, with one global batch, take the same step.
 """
 
+import functools
 import time
 from collections.abc import Callable
 
@@ -26,6 +27,7 @@ class Trainer(orbit.StandardTrainer):
         label_smoothing: share of each label given to all classes.
         learning_rate: the optimizer's schedule, to report.
         seed: of dropout and stochastic depth.
+        forward: from images to logits in training; None calls the state's model.
     """
 
     def __init__(
@@ -39,9 +41,11 @@ class Trainer(orbit.StandardTrainer):
         label_smoothing: float,
         learning_rate: Callable[[int], tf.Tensor],
         seed: int,
+        forward: Callable[[tf.Tensor], tf.Tensor] | None = None,
     ):
         super().__init__(dataset)
         self._state = state
+        self._forward = forward or functools.partial(state.model, training=True)
         self._strategy = strategy
         self._batch_size = batch_size
         self._weight_decay = weight_decay
@@ -65,7 +69,7 @@ class Trainer(orbit.StandardTrainer):
 
     def train_step(self, iterator):
         images, labels = next(iterator)
-        self._strategy.run(self._replica_step, args=(images, labels))
+        self._strategy.run(self.replica_step, args=(images, labels))
 
     def train_loop_end(self) -> dict[str, float]:
         """Means over the loop's steps, its speed, and its last learning rate."""
@@ -79,11 +83,17 @@ class Trainer(orbit.StandardTrainer):
             "images_per_second": steps * self._batch_size / seconds,
         }
 
-    def _replica_step(self, images, labels):
+    def replica_step(self, images, labels):
+        """One replica's part of a step.
+
+        Args:
+            images: uint8 [batch / replicas, height, width, 3].
+            labels: float32 [batch / replicas, classes].
+        """
         self._reseed()
         state = self._state
         with tf.GradientTape() as tape:
-            logits = state.model(images, training=True)
+            logits = self._forward(images)
             loss = self._loss(logits, labels)
         variables = state.model.trainable_variables
         gradients = tape.gradient(loss, [v.value for v in variables])
@@ -177,7 +187,7 @@ class Evaluator(orbit.StandardEvaluator):
         return {"examples": 0.0, "top_1": 0.0, "top_5": 0.0, "loss": 0.0}
 
     def eval_step(self, iterator) -> dict[str, tf.Tensor]:
-        sums = self._strategy.run(self._replica_step, args=(next(iterator),))
+        sums = self._strategy.run(self.replica_step, args=(next(iterator),))
         return {
             name: self._strategy.reduce(tf.distribute.ReduceOp.SUM, value, axis=None)
             for name, value in sums.items()
@@ -195,7 +205,8 @@ class Evaluator(orbit.StandardEvaluator):
         means = {n: sums[n] / examples for n in ("top_1", "top_5", "loss")}
         return means | {"examples": examples}
 
-    def _replica_step(self, batch):
+    def replica_step(self, batch) -> dict[str, tf.Tensor]:
+        """Sums over one replica's share of a batch, "image", "label" and "mask"."""
         logits, _ = self._model.stateless_call(
             self._trainable, self._non_trainable, batch["image"], training=False
         )

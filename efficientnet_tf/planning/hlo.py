@@ -1,0 +1,199 @@
+"""What an HLO module says of itself: costs by instruction and layer, and defects."""
+
+import dataclasses
+import math
+import re
+from collections.abc import Iterator, Mapping
+
+from tensorflow.compiler.xla import xla_data_pb2
+from tensorflow.compiler.xla.service import hlo_pb2
+
+_BYTES = {
+    "PRED": 1,
+    "S8": 1,
+    "U8": 1,
+    "S16": 2,
+    "U16": 2,
+    "F16": 2,
+    "BF16": 2,
+    "S32": 4,
+    "U32": 4,
+    "F32": 4,
+    "S64": 8,
+    "U64": 8,
+    "F64": 8,
+}
+# Name values or take part of them, and move nothing.
+_FREE = {
+    "after-all",
+    "bitcast",
+    "constant",
+    "get-tuple-element",
+    "opt-barrier",
+    "parameter",
+    "tuple",
+}
+_ON_HOST = {"custom-call", "infeed", "outfeed", "recv", "send"}
+_VECTOR_MEMORY = 1  # memory space on the chip itself
+_LAYER = re.compile(r"(block\d+[a-z]+|stem|top|predictions|preprocessing|avg_pool)(_|$)")
+
+
+@dataclasses.dataclass(frozen=True)
+class Cost:
+    """One instruction of the entry computation, a fusion counting as one."""
+
+    name: str
+    opcode: str
+    layer: str  # "" where the instruction does not say
+    flops: float
+    bytes: int  # operands read and results written, each once
+    rematerialised: bool
+
+
+def parse(serialized: bytes) -> hlo_pb2.HloModuleProto:
+    """A module of its serialised form."""
+    module = hlo_pb2.HloModuleProto()
+    module.ParseFromString(serialized)
+    return module
+
+
+def costs(module: hlo_pb2.HloModuleProto) -> list[Cost]:
+    """The cost of each instruction of the entry computation, in order.
+
+    FLOPs are those of convolutions and matrix products, a multiply-add counted as two
+    and products with padding not at all. Bytes are of shapes without layout's padding.
+    """
+    computations = {c.id: c for c in module.computations}
+    entry = computations[module.entry_computation_id]
+    shapes = {i.id: i.shape for i in entry.instructions}
+    return [
+        Cost(
+            name=i.name,
+            opcode=i.opcode,
+            layer=_layer(i.metadata.op_name),
+            flops=_flops(i, shapes, computations),
+            bytes=_traffic(i, shapes),
+            rematerialised="remat" in i.name,
+        )
+        for i in entry.instructions
+        if i.opcode not in _FREE
+    ]
+
+
+def by_layer(rows: list[Cost]) -> dict[str, dict[str, float]]:
+    """FLOPs and bytes of each layer, in the order of their first instruction."""
+    layers: dict[str, dict[str, float]] = {}
+    for row in rows:
+        of = layers.setdefault(row.layer or "other", {"flops": 0.0, "bytes": 0})
+        of["flops"] += row.flops
+        of["bytes"] += row.bytes
+    return layers
+
+
+def all_reduce_bytes(module: hlo_pb2.HloModuleProto) -> int:
+    """What a replica puts into sums over replicas."""
+    return sum(
+        size(i.shape) // (2 if i.opcode.endswith("start") else 1)
+        for computation in module.computations
+        for i in computation.instructions
+        if i.opcode in ("all-reduce", "all-reduce-start")
+    )
+
+
+def defects(module: hlo_pb2.HloModuleProto) -> list[str]:
+    """What keeps a step from running well on a TPU, or at all; one line each."""
+    found = set()
+    for computation in module.computations:
+        for i in computation.instructions:
+            if i.opcode in _ON_HOST:
+                found.add(f"{i.metadata.op_name or i.name}: {i.opcode} leaves the TPU")
+            for shape in _leaves(i.shape):
+                if any(shape.is_dynamic_dimension):
+                    found.add(f"{i.metadata.op_name or i.name}: its shape is dynamic")
+                if _type(shape) == "F64":
+                    found.add(f"{i.metadata.op_name or i.name}: computes in float64")
+    return sorted(found)
+
+
+def size(shape: xla_data_pb2.ShapeProto) -> int:
+    """Bytes of a shape, or of all in a tuple, in the chip's main memory."""
+    return sum(
+        _BYTES.get(_type(leaf), 0) * math.prod(leaf.dimensions)
+        for leaf in _leaves(shape)
+        if leaf.layout.memory_space != _VECTOR_MEMORY
+    )
+
+
+def _leaves(shape) -> Iterator[xla_data_pb2.ShapeProto]:
+    if not shape.tuple_shapes:
+        yield shape
+    for part in shape.tuple_shapes:
+        yield from _leaves(part)
+
+
+def _type(shape) -> str:
+    return xla_data_pb2.PrimitiveType.Name(shape.element_type)
+
+
+def _layer(op_name: str) -> str:
+    """The last of the name's parts that is a layer's: an outer one may be a model's."""
+    names = [re.sub(r"_\d+$", "", part) for part in op_name.split("/")]
+    return next((name for name in reversed(names) if _LAYER.match(name)), "")
+
+
+def _traffic(instruction, shapes: Mapping) -> int:
+    if instruction.opcode.endswith(("-start", "-done")):
+        return 0  # of what is fetched ahead, the reader counts
+    read = sum(size(shapes[operand]) for operand in instruction.operand_ids)
+    return read + size(instruction.shape)
+
+
+def _flops(instruction, shapes: Mapping, computations: Mapping) -> float:
+    if instruction.opcode == "convolution":
+        return _convolution_flops(instruction, shapes)
+    if instruction.opcode == "dot":
+        return _dot_flops(instruction, shapes)
+    total = 0.0
+    for number in instruction.called_computation_ids:
+        inner = computations[number].instructions
+        inner_shapes = {i.id: i.shape for i in inner}
+        total += sum(_flops(i, inner_shapes, computations) for i in inner)
+    return total
+
+
+def _dot_flops(instruction, shapes: Mapping) -> float:
+    left = shapes[instruction.operand_ids[0]].dimensions
+    contracted = instruction.dot_dimension_numbers.lhs_contracting_dimensions
+    depth = math.prod(left[axis] for axis in contracted)
+    return 2.0 * math.prod(instruction.shape.dimensions) * depth
+
+
+def _convolution_flops(instruction, shapes: Mapping) -> float:
+    numbers = instruction.convolution_dimension_numbers
+    images, kernel = (shapes[i].dimensions for i in instruction.operand_ids)
+    output = instruction.shape.dimensions
+    products = 1
+    for axis, window in enumerate(instruction.window.dimensions):
+        products *= _products(
+            window,
+            inputs=images[numbers.input_spatial_dimensions[axis]],
+            outputs=output[numbers.output_spatial_dimensions[axis]],
+        )
+    batch = output[numbers.output_batch_dimension]
+    features = output[numbers.output_feature_dimension]
+    depth = kernel[numbers.kernel_input_feature_dimension]
+    return 2.0 * products * batch * features * depth
+
+
+def _products(window, *, inputs: int, outputs: int) -> int:
+    """Along one axis, pairs of a window's place and an input it really meets."""
+    dilation = window.base_dilation or 1
+    reach = (inputs - 1) * dilation
+    total = 0
+    for k in range(window.size):
+        first = k * (window.window_dilation or 1) - window.padding_low
+        stride = window.stride or 1
+        for place in range(outputs):
+            at = first + place * stride
+            total += 0 <= at <= reach and at % dilation == 0
+    return total

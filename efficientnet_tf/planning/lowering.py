@@ -1,0 +1,112 @@
+"""The run's own steps as HLO, the program that XLA compiles for a device."""
+
+import dataclasses
+
+import keras
+import tensorflow as tf
+
+from efficientnet_tf import config as config_lib
+from efficientnet_tf.export import saved_model
+from efficientnet_tf.planning import replicas as replicas_lib
+from efficientnet_tf.training import build, devices, state, steps
+
+STEPS = ("train", "eval", "serve")
+# Decides the learning rate alone, which costs the same whatever it is.
+_TRAIN_IMAGES = 1_281_167
+
+
+@dataclasses.dataclass(frozen=True)
+class Step:
+    """A step to be lowered or compiled."""
+
+    function: tf.types.experimental.PolymorphicFunction
+    inputs: tuple
+    batch: int  # of one replica
+
+
+def prepare(
+    config: config_lib.Config, *, step: str, replicas: int = 1, device: str = "tpu"
+) -> Step:
+    """Builds a run's model, and for training its optimizer and averages.
+
+    Args:
+        config: its batch sizes are global.
+        step: one of STEPS; "serve" is what a SavedModel does with uint8 pixels.
+        replicas: that take the step together.
+        device: "tpu", "gpu" or "cpu", as it decides what a setting of "auto" means.
+
+    Raises:
+        ValueError: if the batch does not divide among the replicas.
+    """
+    strategy = tf.distribute.OneDeviceStrategy("/cpu:0")
+    if replicas > 1:
+        strategy = replicas_lib.PlannedStrategy(replicas)
+    build.check_batch_sizes(config, strategy)
+    policy = devices.dtype_policy(config.precision, device)
+    with strategy.scope():
+        model = build.model(config, policy=policy)
+        if step == "train":
+            return _train(config, model, strategy, device)
+        builder = {"eval": _evaluate, "serve": _serve}[step]
+        return builder(config, model, strategy)
+
+
+def lower(step: Step) -> bytes:
+    """A serialised HLO module of a step, before XLA optimises it.
+
+    It is lowered for the CPU, the one device at hand; what differs between devices
+    comes later. Variables are donated: arguments that outputs take the place of.
+    """
+    function = tf.function(step.function, jit_compile=True)
+    text = function.experimental_get_compiler_ir(*step.inputs)
+    return text(stage="hlo_serialized")
+
+
+def _train(config, model: keras.Model, strategy, device: str) -> Step:
+    run_state = build.train_state(
+        config,
+        train_images=_TRAIN_IMAGES,
+        model=model,
+        evaluations=state.Evaluations(),
+    )
+    trainer = build.trainer_of(
+        config,
+        run_state,
+        None,
+        strategy,
+        train_images=_TRAIN_IMAGES,
+        device=device,
+    )
+    batch = config.train_batch_size // strategy.num_replicas_in_sync
+    labels = tf.TensorSpec([batch, config.num_classes], tf.float32)
+
+    def step(images, labels):
+        strategy.run(trainer.replica_step, args=(images, labels))
+
+    return Step(step, (_images(config, batch), labels), batch)
+
+
+def _evaluate(config, model: keras.Model, strategy) -> Step:
+    weights = {v.path: v.value for v in model.weights}
+    evaluator = steps.Evaluator(model, weights, None, strategy=strategy)
+    batch = config.eval_batch_size // strategy.num_replicas_in_sync
+    numbers = [tf.TensorSpec([batch], dtype) for dtype in (tf.int32, tf.float32)]
+
+    def step(images, labels, mask):
+        inputs = {"image": images, "label": labels, "mask": mask}
+        return strategy.run(evaluator.replica_step, args=(inputs,))
+
+    return Step(step, (_images(config, batch), *numbers), batch)
+
+
+def _serve(config, model: keras.Model, strategy) -> Step:
+    batch = config.eval_batch_size // strategy.num_replicas_in_sync
+
+    def step(images):
+        return saved_model.classify(model, images)
+
+    return Step(step, (_images(config, batch),), batch)
+
+
+def _images(config, batch: int) -> tf.TensorSpec:
+    return tf.TensorSpec([batch, config.image_size, config.image_size, 3], tf.uint8)

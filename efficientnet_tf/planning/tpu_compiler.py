@@ -1,0 +1,172 @@
+"""Compiles HLO for a TPU that is not there. A script, to run in a process of its own.
+
+libtpu and TensorFlow do not share a process, so nothing here imports the package or
+TensorFlow. The APIs are private to jaxlib: the extra `plan` pins their version.
+
+    python tpu_compiler.py REQUEST.json
+
+The request names the file of a serialised HLO module, as TensorFlow lowers it, and the
+folder to answer in: there come `result.json` and, if it compiled, `optimized.hlo.pb`
+and `optimized.hlo.txt`.
+"""
+
+import json
+import os
+import re
+import sys
+import time
+
+# No TPU is here: libtpu must neither ask for one nor lock one.
+_ENVIRONMENT = {
+    "JAX_PLATFORMS": "cpu",
+    "TPU_SKIP_MDS_QUERY": "1",
+    "ALLOW_MULTIPLE_LIBTPU_LOAD": "1",
+    "TPU_WORKER_HOSTNAMES": "localhost",
+    "TPU_ACCELERATOR_TYPE": "v5litepod-4",
+    "TPU_STDERR_LOG_LEVEL": "3",
+    "TPU_MIN_LOG_LEVEL": "3",
+    "TF_CPP_MIN_LOG_LEVEL": "3",
+}
+# Of the error that a program larger than the memory ends in.
+_OUT_OF_MEMORY = "RESOURCE_EXHAUSTED"
+
+
+def main(path: str) -> None:
+    """Answers one request."""
+    os.environ.update(_ENVIRONMENT)
+    with open(path) as file:
+        request = json.load(file)
+    result = answer(request)
+    with open(f"{request['directory']}/result.json", "w") as file:
+        json.dump(result, file)
+
+
+def answer(request: dict) -> dict:
+    """The compiler's report, or {"error": kind, "message": what it says}."""
+    try:
+        devices = _devices(request["topology"], request["replicas"])
+    except ImportError as error:
+        return {"error": "missing", "message": str(error)}
+    except RuntimeError as error:
+        return {"error": "topology", "message": str(error)}
+    with open(request["hlo"], "rb") as file:
+        module, context = _module(file.read())
+    began = time.monotonic()
+    try:
+        with context:
+            executable = _compile(module, devices, effort=request["effort"])
+    except RuntimeError as error:
+        kind = "memory" if _OUT_OF_MEMORY in str(error) else "compiler"
+        return {"error": kind, "message": str(error)}
+    seconds = time.monotonic() - began
+    (optimized,) = executable.hlo_modules()
+    directory = request["directory"]
+    with open(f"{directory}/optimized.hlo.pb", "wb") as file:
+        file.write(optimized.as_serialized_hlo_module_proto())
+    with open(f"{directory}/optimized.hlo.txt", "w") as file:
+        file.write(optimized.to_string())
+    return {"compile_s": seconds} | _report(executable)
+
+
+def _devices(topology: str, replicas: int) -> list:
+    import libtpu  # noqa: F401, its absence has a message of its own
+    from jax.experimental import topologies
+
+    found = topologies.get_topology_desc(platform="tpu", topology_name=topology)
+    return list(found.devices)[:replicas]
+
+
+def _module(serialized: bytes):
+    """StableHLO as the compiler takes it, and the context it lives in."""
+    from jax._src.interpreters import mlir
+    from jaxlib import _jax
+    from jaxlib.mlir import ir
+
+    context = mlir.make_ir_context()
+    with context, ir.Location.unknown():
+        module = ir.Module.parse(_jax.mlir.hlo_to_stablehlo(serialized))
+        (main,) = (
+            operation
+            for operation in module.body.operations
+            if operation.operation.name == "func.func"
+            and operation.attributes["sym_name"].value == "main"
+        )
+        _drop_copies(main)
+        _donate(module, main, ir)
+    return module, context
+
+
+def _drop_copies(main) -> None:
+    """TensorFlow copies what it returns; StableHLO has no such operation."""
+    for block in main.regions[0]:
+        for operation in list(block.operations):
+            if operation.operation.name == "mhlo.copy":
+                result, source = operation.operation.results, operation.operation.operands
+                result[0].replace_all_uses_with(source[0])
+                operation.operation.erase()
+
+
+def _donate(module, main, ir) -> None:
+    """Says of each argument which output takes its place, in StableHLO's words."""
+    attributes = module.operation.attributes
+    names = [a if isinstance(a, str) else a.name for a in attributes]
+    if "mhlo.input_output_alias" in names:
+        stated = str(attributes["mhlo.input_output_alias"])
+        pairs = re.findall(
+            r"parameter_number = (\d+) : i64\}, output_index = array<i64(?:: (\d+))?>",
+            stated,
+        )
+        outputs = {int(argument): int(output or 0) for argument, output in pairs}
+        integer = ir.IntegerType.get_signless(32)
+        main.attributes["arg_attrs"] = ir.ArrayAttr.get(
+            [
+                ir.DictAttr.get(
+                    {"tf.aliasing_output": ir.IntegerAttr.get(integer, outputs[number])}
+                    if number in outputs
+                    else {}
+                )
+                for number in range(len(main.arguments))
+            ]
+        )
+    for name in names:
+        if name.startswith("mhlo."):
+            del attributes[name]
+
+
+def _compile(module, devices: list, *, effort: float):
+    import numpy as np
+    from jaxlib import _jax
+
+    options = _jax.CompileOptions()
+    options.num_replicas = len(devices)
+    options.num_partitions = 1
+    options.device_assignment = _jax.DeviceAssignment.create(
+        np.array([[device.id] for device in devices])
+    )
+    build = options.executable_build_options
+    build.num_replicas = len(devices)
+    build.num_partitions = 1
+    build.exec_time_optimization_effort = effort
+    client = devices[0].client
+    return client.compile(module, _jax.DeviceList(tuple(devices)), options)
+
+
+def _report(executable) -> dict:
+    memory = executable.get_compiled_memory_stats()
+    costs = executable.cost_analysis()
+    costs = costs if isinstance(costs, dict) else costs[0]
+    return {
+        "argument_bytes": memory.argument_size_in_bytes,
+        "output_bytes": memory.output_size_in_bytes,
+        "alias_bytes": memory.alias_size_in_bytes,
+        "temp_bytes": memory.temp_size_in_bytes,
+        "code_bytes": memory.generated_code_size_in_bytes,
+        "peak_bytes": memory.peak_memory_in_bytes,
+        "flops": costs["flops"],
+        "bytes_accessed": costs["bytes accessed"],
+        "transcendentals": costs.get("transcendentals", 0.0),
+    }
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
