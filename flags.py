@@ -12,13 +12,15 @@ FLAGS = absl_flags.FLAGS
 
 WITH_WEIGHTS = ("eval", "export", "predict", "cam")  # of a run, or of --weights
 WITH_IMAGES = ("predict", "cam")  # named on the command line
-MODES = ("train_and_eval", "train", *WITH_WEIGHTS)
+MODES = ("train_and_eval", "train", *WITH_WEIGHTS, "plan")
+PLANNED_BATCH = 128  # of a device, where no batch size is given
 
 absl_flags.DEFINE_enum(
     "mode",
     MODES[0],
     MODES,
-    "What to do; eval, export, predict and cam take a run, or --weights.",
+    "What to do; eval, export, predict and cam take a run, or --weights; plan says "
+    "whether a step fits a TPU that need not be there.",
 )
 absl_flags.DEFINE_enum(
     "device", "auto", ["auto", "tpu", "gpu", "cpu"], "Hardware to run on."
@@ -47,6 +49,28 @@ absl_flags.DEFINE_integer(
     "cam_class",
     None,
     "The class to map, as predict numbers them; default the most likely.",
+)
+absl_flags.DEFINE_string(
+    "chip", None, "The TPU to plan for: v2, v3, v4, v5e, v5p or v6e; or cpu, or gpu."
+)
+absl_flags.DEFINE_string(
+    "slice", None, "The slice to plan for, such as 4x4 chips; default one device."
+)
+absl_flags.DEFINE_enum(
+    "plan_step", "train", ["train", "eval", "serve"], "The step to plan."
+)
+absl_flags.DEFINE_boolean(
+    "find_batch", False, "Plan the largest batch that fits one device."
+)
+absl_flags.DEFINE_float(
+    "effort",
+    -1.0,
+    "The TPU compiler's, for plans.",
+    lower_bound=-1.0,
+    upper_bound=1.0,
+)
+absl_flags.DEFINE_string(
+    "dump", None, "Folder for a plan's HLO and tables by layer and fusion."
 )
 absl_flags.DEFINE_boolean("json", False, "Print the result as one last line of JSON.")
 
@@ -130,6 +154,8 @@ def check() -> None:
         )
     if FLAGS.weights and FLAGS.mode in WITH_WEIGHTS:
         _check_weights_alone()
+    if FLAGS.mode == "plan" and not FLAGS.chip:
+        raise ValueError("--mode=plan: name the --chip, such as v5e")
     if f"{model_dir()}/".startswith(f"{export_dir()}/"):
         raise ValueError(
             f"--export_dir={export_dir()} is or holds --model_dir={model_dir()}: the "
@@ -160,6 +186,28 @@ def to_config() -> config.Config:
     """
     try:
         return config.create(**chosen())
+    except ValueError as error:
+        raise ValueError(f"--{error}") from None
+
+
+def to_planned_config(*, replicas: int, batch: int | None = None) -> config.Config:
+    """The run that the parsed flags describe, as far as a step is concerned.
+
+    Args:
+        replicas: devices that share the batch.
+        batch: of one device, in place of the flags'.
+
+    Raises:
+        ValueError: naming the flag and what is allowed.
+    """
+    fields = chosen()
+    if fields["dataset"] in (None, "imagenet"):
+        fields["dataset"] = "fake"  # the same shapes, and no folder to be there
+    for name in ("train_batch_size", "eval_batch_size"):
+        if batch or fields[name] is None:
+            fields[name] = (batch or PLANNED_BATCH) * replicas
+    try:
+        return config.create(**fields)
     except ValueError as error:
         raise ValueError(f"--{error}") from None
 

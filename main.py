@@ -54,6 +54,8 @@ def _run(images: list[str]) -> dict:
         return _evaluate()
     if FLAGS.mode == "export":
         return _export()
+    if FLAGS.mode == "plan":
+        return _plan()
     return _predict(images) if FLAGS.mode == "predict" else _map(images)
 
 
@@ -138,6 +140,29 @@ def _map(images: list[str]) -> dict:
         print(f"  {one['probability']:7.2%}  class {one['class']}  {one['path']}")
     print(f"all           {result['grid']}")
     return result
+
+
+def _plan() -> dict:
+    from efficientnet_tf.planning import chips, plan, report
+
+    _, devices = chips.slice_of(chips.find(FLAGS.chip), FLAGS.slice)
+
+    def at(batch: int | None = None) -> plan.Plan:
+        return plan.plan(
+            flags.to_planned_config(
+                replicas=devices if FLAGS.slice else 1, batch=batch
+            ),
+            chip=FLAGS.chip,
+            step=FLAGS.plan_step,
+            shape=FLAGS.slice,
+            effort=FLAGS.effort,
+            dump=FLAGS.dump,
+        )
+
+    if FLAGS.find_batch:
+        found = plan.find_batch(at, start=flags.PLANNED_BATCH)
+        return report.batches(found)
+    return report.single(at(), dump=FLAGS.dump)
 
 
 def _model():

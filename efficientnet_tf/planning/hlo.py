@@ -70,7 +70,7 @@ def costs(module: hlo_pb2.HloModuleProto) -> list[Cost]:
         Cost(
             name=i.name,
             opcode=i.opcode,
-            layer=_layer(i.metadata.op_name),
+            layer=layer_of(i.metadata.op_name),
             flops=_flops(i, shapes, computations),
             bytes=_traffic(i, shapes),
             rematerialised="remat" in i.name,
@@ -78,6 +78,25 @@ def costs(module: hlo_pb2.HloModuleProto) -> list[Cost]:
         for i in entry.instructions
         if i.opcode not in _FREE
     ]
+
+
+def summary(module: hlo_pb2.HloModuleProto, *, largest: int = 10) -> dict:
+    """What of an optimised module a plan reports, as plain data.
+
+    Returns:
+        "remat_ops" and their "remat_flops", "all_reduce_bytes", "layers" as of
+        `by_layer`, and "largest", the instructions that move most.
+    """
+    rows = costs(module)
+    again = [row for row in rows if row.rematerialised]
+    by_size = sorted(rows, key=lambda row: row.bytes, reverse=True)
+    return {
+        "remat_ops": len(again),
+        "remat_flops": sum(row.flops for row in again),
+        "all_reduce_bytes": all_reduce_bytes(module),
+        "layers": by_layer(rows),
+        "largest": [dataclasses.asdict(row) for row in by_size[:largest]],
+    }
 
 
 def by_layer(rows: list[Cost]) -> dict[str, dict[str, float]]:
@@ -88,6 +107,12 @@ def by_layer(rows: list[Cost]) -> dict[str, dict[str, float]]:
         of["flops"] += row.flops
         of["bytes"] += row.bytes
     return layers
+
+
+def layer_of(op_name: str) -> str:
+    """The last of the name's parts that is a layer's: an outer one may be a model's."""
+    names = [re.sub(r"_\d+$", "", part) for part in op_name.split("/")]
+    return next((name for name in reversed(names) if _LAYER.match(name)), "")
 
 
 def all_reduce_bytes(module: hlo_pb2.HloModuleProto) -> int:
@@ -124,6 +149,21 @@ def size(shape: xla_data_pb2.ShapeProto) -> int:
     )
 
 
+def padded_size(shape: xla_data_pb2.ShapeProto) -> int:
+    """Bytes that a shape takes up, its two minor axes rounded up to the layout's tile.
+
+    32 channels take the place of 128 where they are the minor axis.
+    """
+    if shape.tuple_shapes or shape.layout.memory_space == _VECTOR_MEMORY:
+        return sum(map(padded_size, shape.tuple_shapes))
+    dimensions = list(shape.dimensions)
+    tile = shape.layout.tiles[0].dimensions if shape.layout.tiles else ()
+    minor = shape.layout.minor_to_major
+    for axis, width in zip(minor, reversed(tile), strict=False):
+        dimensions[axis] = math.ceil(dimensions[axis] / width) * width
+    return _BYTES.get(_type(shape), 0) * math.prod(dimensions)
+
+
 def _leaves(shape) -> Iterator[xla_data_pb2.ShapeProto]:
     if not shape.tuple_shapes:
         yield shape
@@ -133,12 +173,6 @@ def _leaves(shape) -> Iterator[xla_data_pb2.ShapeProto]:
 
 def _type(shape) -> str:
     return xla_data_pb2.PrimitiveType.Name(shape.element_type)
-
-
-def _layer(op_name: str) -> str:
-    """The last of the name's parts that is a layer's: an outer one may be a model's."""
-    names = [re.sub(r"_\d+$", "", part) for part in op_name.split("/")]
-    return next((name for name in reversed(names) if _LAYER.match(name)), "")
 
 
 def _traffic(instruction, shapes: Mapping) -> int:

@@ -1,6 +1,7 @@
 """The run's own steps as HLO, the program that XLA compiles for a device."""
 
 import dataclasses
+import os
 
 import keras
 import tensorflow as tf
@@ -60,6 +61,13 @@ def lower(step: Step) -> bytes:
     function = tf.function(step.function, jit_compile=True)
     text = function.experimental_get_compiler_ir(*step.inputs)
     return text(stage="hlo_serialized")
+
+
+def dump(module: bytes, directory: str) -> None:
+    """Writes a module as it is given to the compiler: `step.hlo.pb`."""
+    os.makedirs(directory, exist_ok=True)
+    with open(f"{directory}/step.hlo.pb", "wb") as file:
+        file.write(module)
 
 
 def _train(config, model: keras.Model, strategy, device: str) -> Step:

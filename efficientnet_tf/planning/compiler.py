@@ -1,0 +1,121 @@
+"""The TPU compiler's report of an HLO module, kept by content."""
+
+import hashlib
+import importlib.metadata
+import json
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+import tempfile
+import typing
+
+from efficientnet_tf import files
+from efficientnet_tf.planning import chips, hlo, tpu_compiler
+
+EFFORT = -1.0  # B0 takes a minute rather than 4 to 8; temporaries come out within 2%
+_INSTALL = "install them with: pip install -e '.[plan]' (Linux on x86-64)"
+_PACKAGES = ("jax", "jaxlib", "libtpu")
+_TEXT = "optimized.hlo.txt"
+
+
+def compile_for(
+    chip: chips.Chip,
+    module: bytes,
+    *,
+    topology: str,
+    replicas: int,
+    effort: float = EFFORT,
+    dump: str | None = None,
+) -> dict[str, typing.Any]:
+    """Compiles a module, or recalls that it was compiled.
+
+    Args:
+        chip: to name in errors.
+        module: serialised HLO, of `lowering.lower`.
+        topology: of `chips.slice_of`.
+        replicas: devices that run it together.
+        effort: of the compiler, from -1 to 1. Reports of different ones do not
+            compare.
+        dump: folder for the optimised module; compiles anew.
+
+    Returns:
+        What `tpu_compiler.answer` reports, and of `hlo.summary`; or "error", "memory",
+        and "message" for what does not fit.
+
+    Raises:
+        ValueError: if libtpu is missing, or does not know the topology.
+        RuntimeError: if the compiler fails otherwise.
+    """
+    _check_installed()
+    path = _cached(module, topology, replicas, effort)
+    if dump is None and path.exists():
+        return json.loads(path.read_text()) | {"cached": True}
+    with tempfile.TemporaryDirectory() as directory:
+        result = _run(module, directory, topology, replicas, effort)
+        _check(result, chip, topology)
+        if "error" not in result:
+            optimized = pathlib.Path(directory, "optimized.hlo.pb").read_bytes()
+            result |= hlo.summary(hlo.parse(optimized))
+            if dump is not None:
+                shutil.copy(f"{directory}/{_TEXT}", f"{dump}/{_TEXT}")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with files.replacing(str(path)) as partial:
+        pathlib.Path(partial).write_text(json.dumps(result))
+    return result | {"cached": False}
+
+
+def _check_installed() -> None:
+    try:
+        for name in _PACKAGES:
+            importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError as error:
+        raise ValueError(f"{error.name} is missing; {_INSTALL}") from None
+
+
+def _cached(module: bytes, *parts) -> pathlib.Path:
+    versions = [importlib.metadata.version(name) for name in _PACKAGES]
+    key = hashlib.sha256(module + json.dumps([*parts, *versions]).encode())
+    home = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+    return pathlib.Path(home, "efficientnet_tf", "plans", f"{key.hexdigest()}.json")
+
+
+def _run(module, directory, topology, replicas, effort) -> dict:
+    """The answer of a compiler's process."""
+    pathlib.Path(directory, "step.hlo.pb").write_bytes(module)
+    request = {
+        "hlo": f"{directory}/step.hlo.pb",
+        "directory": directory,
+        "topology": topology,
+        "replicas": replicas,
+        "effort": effort,
+    }
+    pathlib.Path(directory, "request.json").write_text(json.dumps(request))
+    done = subprocess.run(
+        # -P: this folder holds no modules for it.
+        [sys.executable, "-P", tpu_compiler.__file__, f"{directory}/request.json"],
+        capture_output=True,
+        text=True,
+    )
+    answer = pathlib.Path(directory, "result.json")
+    if not answer.exists():
+        last = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
+        raise RuntimeError(f"the TPU compiler's process died: {last}")
+    return json.loads(answer.read_text())
+
+
+def _check(result: dict, chip: chips.Chip, topology: str) -> None:
+    """Raises for what is no report and no lack of memory."""
+    message = (result.get("message") or "").strip().splitlines()[:1]
+    match result.get("error"):
+        case "missing":
+            raise ValueError(f"{message[0]}; {_INSTALL}")
+        case "topology":
+            shape = topology.partition(":")[2]
+            raise ValueError(
+                f"slice={shape}: the compiler knows no such {chip.name} "
+                f"({message[0]}); {chip.topology.partition(':')[2]} exists"
+            )
+        case "compiler":
+            raise RuntimeError(f"the TPU compiler failed: {message[0]}")

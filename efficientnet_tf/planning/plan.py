@@ -1,0 +1,179 @@
+"""Does a run's step fit a TPU, and how fast can it be at best."""
+
+import dataclasses
+import time
+import typing
+from collections.abc import Callable
+
+from efficientnet_tf import config as config_lib
+from efficientnet_tf.planning import chips, compiler, lowering
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """What the compiler makes of one replica's step. Sizes of a device's memory."""
+
+    model: str
+    step: str
+    chip: str
+    topology: str
+    replicas: int
+    batch: int  # of a replica
+    image_size: int
+    fits: bool
+    hbm_limit_bytes: int
+    hbm_bytes: int | None = None  # all that follows; None where it does not fit
+    argument_bytes: int | None = None  # the batch
+    state_bytes: int | None = None  # variables, updated in place
+    output_bytes: int | None = None
+    temp_bytes: int | None = None
+    code_bytes: int | None = None
+    peak_bytes: int | None = None  # alive at once, before they are given places
+    remat_ops: int | None = None  # done twice, to fit
+    remat_flops: float | None = None
+    flops: float | None = None
+    bytes_accessed: float | None = None
+    all_reduce_bytes: int | None = None
+    roofline_s: float | None = None  # a bound: the step takes at least this long
+    roofline_images_per_s: float | None = None  # a chip, at most
+    bound: str | None = None  # "memory" or "compute", whichever takes longer
+    lower_s: float | None = None
+    compile_s: float | None = None
+    effort: float | None = None
+    cached: bool | None = None
+    layers: dict = dataclasses.field(default_factory=dict)  # FLOPs, bytes, seconds
+    largest: tuple = ()  # the fusions that move most bytes
+    message: str | None = None  # the compiler's, where it does not fit
+
+
+def plan(
+    config: config_lib.Config,
+    *,
+    chip: str,
+    step: str = "train",
+    shape: str | None = None,
+    effort: float = compiler.EFFORT,
+    dump: str | None = None,
+) -> Plan:
+    """Compiles a run's step for a chip that need not be there.
+
+    Args:
+        config: the run's; its batch is the whole slice's.
+        chip: of `chips.CHIPS`.
+        step: of `lowering.STEPS`.
+        shape: of the slice, such as "4x4"; None plans one device by itself.
+        effort: of the compiler, from -1 to 1.
+        dump: folder for the step's HLO before and after; compiles anew.
+
+    Raises:
+        ValueError: naming the setting that cannot be, or what is not installed.
+    """
+    of = chips.find(chip)
+    topology, devices = chips.slice_of(of, shape)
+    replicas = devices if shape else 1
+    began = time.monotonic()
+    prepared = lowering.prepare(config, step=step, replicas=replicas)
+    module = lowering.lower(prepared)
+    lower_s = time.monotonic() - began
+    if dump is not None:
+        lowering.dump(module, dump)
+    report = compiler.compile_for(
+        of, module, topology=topology, replicas=replicas, effort=effort, dump=dump
+    )
+    described = Plan(
+        model=config.variant.name,
+        step=step,
+        chip=chip,
+        topology=topology,
+        replicas=replicas,
+        batch=prepared.batch,
+        image_size=config.image_size,
+        fits="error" not in report,
+        hbm_limit_bytes=of.hbm_bytes,
+        lower_s=lower_s,
+        effort=effort,
+        cached=report["cached"],
+        message=report.get("message"),
+    )
+    if not described.fits:
+        return described
+    return dataclasses.replace(described, **_findings(report, of, prepared.batch))
+
+
+def _findings(report: dict, chip: chips.Chip, batch: int) -> dict:
+    state = report["alias_bytes"]
+    memory = {
+        "argument_bytes": report["argument_bytes"] - state,
+        "state_bytes": state,
+        "output_bytes": report["output_bytes"] - state,
+        "temp_bytes": report["temp_bytes"],
+        "code_bytes": report["code_bytes"],
+    }
+    flops, moved = report["flops"], report["bytes_accessed"]
+    seconds = chip.seconds(flops=flops, bytes_accessed=moved)
+    by_memory = chip.seconds(flops=0, bytes_accessed=moved)
+    layers = {
+        name: of | {"seconds": chip.seconds(flops=of["flops"], bytes_accessed=of["bytes"])}
+        for name, of in report["layers"].items()
+    }
+    same = ("peak_bytes", "remat_ops", "remat_flops", "flops", "bytes_accessed")
+    return {
+        **memory,
+        **{name: report[name] for name in (*same, "all_reduce_bytes", "compile_s")},
+        "hbm_bytes": sum(memory.values()),
+        "roofline_s": seconds,
+        "roofline_images_per_s": batch * chip.devices_per_chip / seconds,
+        "bound": "memory" if by_memory >= seconds else "compute",
+        "layers": layers,
+        "largest": tuple(report["largest"]),
+    }
+
+
+class Batches(typing.NamedTuple):
+    """The largest batches of a device, as plans; None where not even 1 fits."""
+
+    without_remat: Plan | None
+    with_remat: Plan | None
+
+
+def find_batch(
+    at: Callable[[int], Plan], *, start: int, steps: int = 8
+) -> Batches:
+    """The largest batches that fit, without anything done twice and with.
+
+    Args:
+        at: plans a batch of one device.
+        start: the batch to try first.
+        steps: a batch is found to its n-th part, so 8 means within 12.5%.
+    """
+    tried: dict[int, Plan] = {}
+
+    def attempt(batch: int) -> Plan:
+        if batch not in tried:
+            tried[batch] = at(batch)
+        return tried[batch]
+
+    whole = _largest(lambda batch: attempt(batch).fits, start, steps)
+    if not whole:
+        return Batches(None, None)
+    plain = _largest(
+        lambda batch: batch <= whole and attempt(batch).remat_ops == 0, whole, steps
+    )
+    return Batches(attempt(plain) if plain else None, attempt(whole))
+
+
+def _largest(fits: Callable[[int], bool], start: int, steps: int) -> int:
+    """The largest number that fits, 0 for none, if all below one that fits do."""
+    low, high = 0, start
+    while high and fits(high):
+        low, high = high, 2 * high
+    if not low:
+        while high > 1:
+            high //= 2
+            if fits(high):
+                low, high = high, 2 * high
+                break
+    while high - low > max(1, low // steps):
+        middle = (low + high) // 2
+        low, high = (middle, high) if fits(middle) else (low, middle)
+    return low

@@ -1,0 +1,75 @@
+"""A plan as a person reads it, and as JSON."""
+
+import csv
+import dataclasses
+import os
+
+from efficientnet_tf.planning import plan
+
+_GIB = 2**30
+_PARTS = ("state", "argument", "temp", "output", "code")
+
+
+def single(one: plan.Plan, *, dump: str | None = None) -> dict:
+    """Prints a plan, writes its tables to `dump`, and returns it as plain data."""
+    for line in _lines(one):
+        print(line)
+    if dump is not None and one.fits:
+        _write_tables(one, dump)
+        print(f"{'tables':<14}{dump}: layers.csv, largest.csv, HLO")
+    return dataclasses.asdict(one)
+
+
+def batches(found: plan.Batches) -> dict:
+    """Prints the largest batches that fit, and returns their plans as plain data."""
+    if found.with_remat is None:
+        print("not even one image fits")
+        return {"batch": 0, "batch_without_remat": 0}
+    for line in _lines(found.with_remat):
+        print(line)
+    plain = found.without_remat.batch if found.without_remat else 0
+    print(f"{'largest batch':<14}{found.with_remat.batch}; {plain} with nothing redone")
+    return dataclasses.asdict(found.with_remat) | {"batch_without_remat": plain}
+
+
+def _lines(one: plan.Plan):
+    replicas = f" x {one.replicas} replicas" if one.replicas > 1 else ""
+    yield (
+        f"{one.model}, {one.step} step, {one.image_size} pixels, batch {one.batch}"
+        f"{replicas} on {one.chip} ({one.topology})"
+    )
+    limit = f"{one.hbm_limit_bytes / _GIB:.2f} GiB"
+    if not one.fits:
+        yield f"{'fits':<14}no: more than {limit}; try --find_batch or a larger chip"
+        return
+    parts = ", ".join(
+        f"{part} {getattr(one, f'{part}_bytes') / _GIB:.2f}" for part in _PARTS
+    )
+    yield f"{'fits':<14}yes: {one.hbm_bytes / _GIB:.2f} of {limit} ({parts})"
+    share = one.remat_flops / one.flops if one.flops else 0
+    yield f"{'done twice':<14}{one.remat_ops} operations, {share:.1%} of the FLOPs"
+    yield (
+        f"{'moves':<14}{one.bytes_accessed / 1e9:.1f} GB and computes "
+        f"{one.flops / 1e9:.0f} GFLOP a step; all-reduces "
+        f"{one.all_reduce_bytes / 1e6:.1f} MB"
+    )
+    yield (
+        f"{'at best':<14}{1000 * one.roofline_s:.1f} ms a step, "
+        f"{one.roofline_images_per_s:.0f} images/s a chip, bound by {one.bound}: a "
+        "bound from peak rates, not a forecast"
+    )
+    recalled = ", recalled" if one.cached else ""
+    yield (
+        f"{'compiled in':<14}{one.compile_s:.0f} s{recalled}, at effort {one.effort:g};"
+        f" lowered in {one.lower_s:.0f} s"
+    )
+
+
+def _write_tables(one: plan.Plan, directory: str) -> None:
+    os.makedirs(directory, exist_ok=True)
+    layers = [{"layer": name, **of} for name, of in one.layers.items()]
+    for name, rows in (("layers", layers), ("largest", list(one.largest))):
+        with open(f"{directory}/{name}.csv", "w", newline="") as file:
+            writer = csv.DictWriter(file, rows[0])
+            writer.writeheader()
+            writer.writerows(rows)
