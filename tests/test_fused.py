@@ -72,7 +72,7 @@ def _images(batch=4):
     return pixels.astype("uint8")
 
 
-def _compare(model, *, recompute=(), rtol=3e-3):
+def _compare(model, *, recompute=(), rtol=1e-2):
     images = _images()
     plain = _train(model, lambda x: model(x, training=True), images)
     call = fused.forward(model, _network(model), recompute=recompute)
@@ -83,7 +83,9 @@ def _compare(model, *, recompute=(), rtol=3e-3):
     least = 1e-2 * max(np.abs(gradient).max() for gradient in plain[1])
     for path, ours, theirs in zip(paths, gradients, plain[1], strict=True):
         scale = max(np.abs(theirs).max(), least)
-        np.testing.assert_allclose(ours / scale, theirs / scale, atol=rtol, err_msg=path)
+        np.testing.assert_allclose(
+            ours / scale, theirs / scale, atol=rtol, err_msg=path
+        )
     for ours, theirs in zip(statistics, plain[2], strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=rtol, atol=rtol)
 
@@ -106,14 +108,9 @@ def test_recomputed_expansions_change_nothing():
 
 def test_half_precision_errs_no_more_than_keras_layers():
     full, model = _model(), _model(policy="mixed_bfloat16")
-    exact, half, ours = (
-        _train(model, call, _images())[0]
-        for model, call in (
-            (full, lambda x: full(x, training=True)),
-            (model, lambda x: model(x, training=True)),
-            (model, fused.forward(model, _network(model))),
-        )
-    )
+    exact = _train(full, lambda x: full(x, training=True), _images())[0]
+    half = _train(model, lambda x: model(x, training=True), _images())[0]
+    ours = _train(model, fused.forward(model, _network(model)), _images())[0]
     assert ours.dtype == np.float32
     assert np.abs(ours - exact).max() <= 1.5 * np.abs(half - exact).max()
 

@@ -100,7 +100,9 @@ def _run(module, directory, topology, replicas, effort) -> dict:
     )
     answer = pathlib.Path(directory, "result.json")
     if not answer.exists():
-        last = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
+        last = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[
+            -1
+        ]
         raise RuntimeError(f"the TPU compiler's process died: {last}")
     return json.loads(answer.read_text())
 

@@ -35,7 +35,9 @@ _FREE = {
 }
 _ON_HOST = {"custom-call", "infeed", "outfeed", "recv", "send"}
 _VECTOR_MEMORY = 1  # memory space on the chip itself
-_LAYER = re.compile(r"(block\d+[a-z]+|stem|top|predictions|preprocessing|avg_pool)(_|$)")
+_LAYER = re.compile(
+    r"(block\d+[a-z]+|stem|top|predictions|preprocessing|avg_pool)(_|$)"
+)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -113,7 +113,8 @@ def _findings(report: dict, chip: chips.Chip, batch: int) -> dict:
     seconds = chip.seconds(flops=flops, bytes_accessed=moved)
     by_memory = chip.seconds(flops=0, bytes_accessed=moved)
     layers = {
-        name: of | {"seconds": chip.seconds(flops=of["flops"], bytes_accessed=of["bytes"])}
+        name: of
+        | {"seconds": chip.seconds(flops=of["flops"], bytes_accessed=of["bytes"])}
         for name, of in report["layers"].items()
     }
     same = ("peak_bytes", "remat_ops", "remat_flops", "flops", "bytes_accessed")
@@ -136,9 +137,7 @@ class Batches(typing.NamedTuple):
     with_remat: Plan | None
 
 
-def find_batch(
-    at: Callable[[int], Plan], *, start: int, steps: int = 8
-) -> Batches:
+def find_batch(at: Callable[[int], Plan], *, start: int, steps: int = 8) -> Batches:
     """The largest batches that fit, without anything done twice and with.
 
     Args:

@@ -101,7 +101,10 @@ def _drop_copies(main) -> None:
     for block in main.regions[0]:
         for operation in list(block.operations):
             if operation.operation.name == "mhlo.copy":
-                result, source = operation.operation.results, operation.operation.operands
+                result, source = (
+                    operation.operation.results,
+                    operation.operation.operands,
+                )
                 result[0].replace_all_uses_with(source[0])
                 operation.operation.erase()
 

@@ -6,6 +6,8 @@ output until something needs the value, and `fused_ops` takes all three.
 """
 
 import dataclasses
+import functools
+import inspect
 from collections.abc import Callable, Collection
 
 import keras
@@ -80,6 +82,19 @@ class _Pointwise:
 
     x: tf.Tensor
     kernel: tf.Tensor
+    name: str
+
+
+def _named(method: Callable) -> Callable:
+    """Names a method's operations by its argument `name`, as Keras does a layer's."""
+
+    @functools.wraps(method)
+    def named(self, *args, **kwargs):
+        name = inspect.signature(method).bind(self, *args, **kwargs).arguments["name"]
+        with tf.name_scope(name):
+            return method(self, *args, **kwargs)
+
+    return named
 
 
 class FusedLayers:
@@ -106,7 +121,7 @@ class FusedLayers:
         """A block; one without an expansion as a whole, if it is recomputed."""
         if block.expand_ratio != 1 or block.name not in self._recompute:
             return block_builders.build(self, x, block)
-        # Outside, for what is called again would draw another mask, and move statistics.
+        # Outside: a second call would draw another mask, and move statistics.
         if block.skip and block.drop_rate > 0:
             self._kept(block.name, _value(x))
         outer, layers = self._moments, []
@@ -126,9 +141,11 @@ class FusedLayers:
         x = _value(x)
         plain = kernel_size == 1 and tuple(strides) == (1, 1) and not kwargs
         if plain and 2 * x.shape[-1] <= filters:
-            return _Pointwise(x, tf.cast(self._layers[name].kernel.value, x.dtype))
+            kernel = tf.cast(self._layers[name].kernel.value, x.dtype)
+            return _Pointwise(x, kernel, name)
         return self.apply(self._padded(x, name), name)
 
+    @_named
     def depthwise(self, x, kernel_size, *, strides, name):
         """A depthwise convolution, with the expansion before it if recomputed."""
         del kernel_size  # the layer knows
@@ -146,18 +163,22 @@ class FusedLayers:
         kernel = tf.cast(layer.kernel.value, x.x.dtype)
         return self.recomputed(expand, *x.source, x.scale, x.shift, kernel)
 
+    @_named
     def norm(self, x, name):
         """Batch normalisation: its scale and shift, and the moving statistics."""
         layer, source = self._layers[name], None
         if isinstance(x, _Pointwise):
             source = (x.x, x.kernel)
-            x = tf.nn.conv2d(*source, 1, "VALID")
-        mean, variance = layer.moving_mean.value, layer.moving_variance.value
+            with tf.name_scope(x.name):
+                mean, variance = fused_ops.pointwise_moments(*source)
+                x = tf.nn.conv2d(*source, 1, "VALID")
+        else:
+            mean, variance = fused_ops.moments(x)
         if layer.trainable:
-            pointwise = fused_ops.pointwise_moments
-            local = pointwise(*source) if source else fused_ops.moments(x)
-            mean, variance = _across_replicas(layer, *local)
+            mean, variance = _across_replicas(layer, mean, variance)
             self._moments.append((layer, mean, variance))
+        else:
+            mean, variance = layer.moving_mean.value, layer.moving_variance.value
         scale = layer.gamma.value * tf.math.rsqrt(variance + layer.epsilon)
         return Pending(x, scale, layer.beta.value - mean * scale, source=source)
 
@@ -174,6 +195,7 @@ class FusedLayers:
         x = self.apply(x, window) if window in self else self._padded(_value(x), name)
         return self.apply(x, name)
 
+    @_named
     def pool(self, x, name):
         """Means over each image's pixels, [batch, channels]."""
         if not isinstance(x, Pending):
@@ -181,6 +203,7 @@ class FusedLayers:
         mean = fused_ops.activated_mean(x.x, x.scale, x.shift, x.activation)
         return tf.cast(mean, x.x.dtype)
 
+    @_named
     def squeeze_excite(self, x, filters, reduced, *, activation, name):
         """Scales each channel by a gate computed from all channels' means."""
         del reduced, activation

@@ -6,6 +6,7 @@ activation. Results are those of the plain operations but for rounding. All take
 channels last and static shapes.
 """
 
+import functools
 from collections.abc import Callable
 
 import tensorflow as tf
@@ -28,6 +29,18 @@ def moments(x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     return mean, tf.maximum(tf.reduce_mean(x * x, _PIXELS) - mean * mean, 0)
 
 
+def _under_its_name(gradient: Callable) -> Callable:
+    """Names a gradient's operations by the layer around its operation, for profiles."""
+    scope = tf.get_current_name_scope()
+
+    @functools.wraps(gradient)
+    def named(*args, **kwargs):
+        with tf.name_scope(f"gradient_tape/{scope}/"):
+            return gradient(*args, **kwargs)
+
+    return named
+
+
 @tf.custom_gradient
 def pointwise_moments(x: tf.Tensor, kernel: tf.Tensor):
     """Mean and variance of each channel of a 1x1 convolution's output.
@@ -45,6 +58,7 @@ def pointwise_moments(x: tf.Tensor, kernel: tf.Tensor):
     y = tf.nn.conv2d(x, kernel, 1, "VALID")
     result = moments(y)
 
+    @_under_its_name
     def gradient(d_mean, d_variance):
         weights = tf.cast(kernel[0, 0], tf.float32)
         pixels = x.shape[0] * x.shape[1] * x.shape[2]
@@ -107,7 +121,7 @@ class Recomputation:
         return operation(*inputs)
 
     def _gradient(self, function, inputs, d_outputs, variables):
-        # Without it, XLA finds that the second computation is the first.
+        # Without the zero, XLA finds that the second computation is the first.
         first = inputs[0] + tf.cast(self._zero, inputs[0].dtype)
         again = [first, *inputs[1:]]
         with tf.GradientTape() as tape:
@@ -132,11 +146,12 @@ def _zero_after(x: tf.Tensor) -> tf.Tensor:
 def activated_mean(
     x: tf.Tensor, scale: tf.Tensor, shift: tf.Tensor, activation: Callable
 ) -> tf.Tensor:
-    """activation(scale * x + shift), averaged over each image's pixels.
+    """Averages activation(scale * x + shift) over each image's pixels.
 
     Args:
         x: [batch, height, width, channels].
-        scale: float32 [channels], and so `shift`.
+        scale: float32 [channels].
+        shift: float32 [channels].
         activation: elementwise.
 
     Returns:
@@ -150,6 +165,7 @@ def activated_mean(
         slope_mean = tf.reduce_mean(slope, _IMAGE)
         slope_x_mean = tf.reduce_mean(slope * tf.cast(x, tf.float32), _IMAGE)
 
+        @_under_its_name
         def gradient(d_mean):
             _, slope = _activate(x, scale, shift, activation)
             pixels = x.shape[1] * x.shape[2]
@@ -170,14 +186,15 @@ def gated(
     gate: tf.Tensor,
     activation: Callable,
 ) -> tf.Tensor:
-    """gate * activation(scale * x + shift).
+    """Gates channels: gate * activation(scale * x + shift).
 
     All sums of the gradient are over one image's pixels first, so that one pass yields
     them together; the automatic gradient waits for the gate's before it has scale's.
 
     Args:
         x: [batch, height, width, channels].
-        scale: float32 [channels], and so `shift`.
+        scale: float32 [channels].
+        shift: float32 [channels].
         gate: float32 [batch, channels].
         activation: elementwise.
 
@@ -189,6 +206,7 @@ def gated(
     def operation(x, scale, shift, gate):
         value, _ = _activate(x, scale, shift, activation)
 
+        @_under_its_name
         def gradient(d_y):
             value, slope = _activate(x, scale, shift, activation)
             d_y = tf.cast(d_y, tf.float32)
