@@ -55,7 +55,7 @@ def _run(images: list[str]) -> dict:
     if FLAGS.mode == "export":
         return _export()
     if FLAGS.mode == "plan":
-        return _plan()
+        return plan()
     return _predict(images) if FLAGS.mode == "predict" else _map(images)
 
 
@@ -142,16 +142,20 @@ def _map(images: list[str]) -> dict:
     return result
 
 
-def _plan() -> dict:
-    from efficientnet_tf.planning import chips, plan, report
+def plan() -> dict:
+    """Plans what the flags say, prints it and returns it as plain data."""
+    from efficientnet_tf.planning import chips
 
     _, devices = chips.slice_of(chips.find(FLAGS.chip), FLAGS.slice)
+    replicas = devices if FLAGS.slice else 1
+    flags.to_planned_config(replicas=replicas)  # checked before TensorFlow comes
+    _hide_accelerators()
+    from efficientnet_tf.planning import plan as planner
+    from efficientnet_tf.planning import report
 
-    def at(batch: int | None = None) -> plan.Plan:
-        return plan.plan(
-            flags.to_planned_config(
-                replicas=devices if FLAGS.slice else 1, batch=batch
-            ),
+    def at(batch: int | None = None) -> planner.Plan:
+        return planner.plan(
+            flags.to_planned_config(replicas=replicas, batch=batch),
             chip=FLAGS.chip,
             step=FLAGS.plan_step,
             shape=FLAGS.slice,
@@ -160,8 +164,7 @@ def _plan() -> dict:
         )
 
     if FLAGS.find_batch:
-        found = plan.find_batch(at, start=flags.PLANNED_BATCH)
-        return report.batches(found)
+        return report.batches(planner.find_batch(at, start=flags.PLANNED_BATCH))
     return report.single(at(), dump=FLAGS.dump)
 
 
@@ -199,6 +202,13 @@ def _strategy():
     return devices.make_strategy(
         FLAGS.device, tpu=FLAGS.tpu, num_cpu_devices=FLAGS.num_cpu_devices
     )
+
+
+def _hide_accelerators() -> None:
+    """Plans are made on the CPU."""
+    from efficientnet_tf.training import devices
+
+    devices.make_strategy("cpu")
 
 
 def _print_scores(result: dict) -> None:

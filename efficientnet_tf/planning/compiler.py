@@ -20,6 +20,10 @@ _PACKAGES = ("jax", "jaxlib", "libtpu")
 _TEXT = "optimized.hlo.txt"
 
 
+class CompilerError(ValueError):
+    """The compiler failed, and not for lack of memory."""
+
+
 def compile_for(
     chip: chips.Chip,
     module: bytes,
@@ -46,7 +50,7 @@ def compile_for(
 
     Raises:
         ValueError: if libtpu is missing, or does not know the topology.
-        RuntimeError: if the compiler fails otherwise.
+        CompilerError: if the compiler fails otherwise.
     """
     _check_installed()
     path = _cached(module, topology, replicas, effort)
@@ -76,7 +80,8 @@ def _check_installed() -> None:
 
 def _cached(module: bytes, *parts) -> pathlib.Path:
     versions = [importlib.metadata.version(name) for name in _PACKAGES]
-    key = hashlib.sha256(module + json.dumps([*parts, *versions]).encode())
+    facts = [hlo.fingerprint(hlo.parse(module)), *parts, *versions]
+    key = hashlib.sha256(json.dumps(facts).encode())
     home = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
     return pathlib.Path(home, "efficientnet_tf", "plans", f"{key.hexdigest()}.json")
 
@@ -103,7 +108,7 @@ def _run(module, directory, topology, replicas, effort) -> dict:
         last = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[
             -1
         ]
-        raise RuntimeError(f"the TPU compiler's process died: {last}")
+        raise CompilerError(f"the TPU compiler's process died: {last}")
     return json.loads(answer.read_text())
 
 
@@ -120,4 +125,4 @@ def _check(result: dict, chip: chips.Chip, topology: str) -> None:
                 f"({message[0]}); {chip.topology.partition(':')[2]} exists"
             )
         case "compiler":
-            raise RuntimeError(f"the TPU compiler failed: {message[0]}")
+            raise CompilerError(f"the TPU compiler failed: {message[0]}")

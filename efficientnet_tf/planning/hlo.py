@@ -1,6 +1,7 @@
 """What an HLO module says of itself: costs by instruction and layer, and defects."""
 
 import dataclasses
+import hashlib
 import math
 import re
 from collections.abc import Iterator, Mapping
@@ -57,6 +58,20 @@ def parse(serialized: bytes) -> hlo_pb2.HloModuleProto:
     module = hlo_pb2.HloModuleProto()
     module.ParseFromString(serialized)
     return module
+
+
+def fingerprint(module: hlo_pb2.HloModuleProto) -> str:
+    """A hash of what a module computes, whatever its parts are named."""
+    nameless = hlo_pb2.HloModuleProto()
+    nameless.CopyFrom(module)
+    for part in ("id", "name", "entry_computation_name"):
+        nameless.ClearField(part)
+    for computation in nameless.computations:
+        computation.ClearField("name")
+        for instruction in computation.instructions:
+            instruction.ClearField("name")
+            instruction.ClearField("metadata")
+    return hashlib.sha256(nameless.SerializeToString(deterministic=True)).hexdigest()
 
 
 def costs(module: hlo_pb2.HloModuleProto) -> list[Cost]:

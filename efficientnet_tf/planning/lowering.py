@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+from collections.abc import Callable
 
 import keras
 import tensorflow as tf
@@ -26,7 +27,12 @@ class Step:
 
 
 def prepare(
-    config: config_lib.Config, *, step: str, replicas: int = 1, device: str = "tpu"
+    config: config_lib.Config,
+    *,
+    step: str,
+    replicas: int = 1,
+    device: str = "tpu",
+    make_model: Callable[[], keras.Model] | None = None,
 ) -> Step:
     """Builds a run's model, and for training its optimizer and averages.
 
@@ -35,6 +41,7 @@ def prepare(
         step: one of STEPS; "serve" is what a SavedModel does with uint8 pixels.
         replicas: that take the step together.
         device: "tpu", "gpu" or "cpu", as it decides what a setting of "auto" means.
+        make_model: of pixels to float32 logits, in place of the run's own.
 
     Raises:
         ValueError: if the batch does not divide among the replicas.
@@ -45,7 +52,7 @@ def prepare(
     build.check_batch_sizes(config, strategy)
     policy = devices.dtype_policy(config.precision, device)
     with strategy.scope():
-        model = build.model(config, policy=policy)
+        model = make_model() if make_model else build.model(config, policy=policy)
         if step == "train":
             return _train(config, model, strategy, device)
         builder = {"eval": _evaluate, "serve": _serve}[step]

@@ -1,0 +1,265 @@
+"""The planner: what it lowers, what it reads from HLO, what it asks of the compiler."""
+
+import importlib.util
+import json
+import math
+import subprocess
+import sys
+
+import pytest
+import tensorflow as tf
+
+from efficientnet_tf import config as config_lib
+from efficientnet_tf.planning import chips, compiler, hlo, liveness, lowering, plan
+
+needs_libtpu = pytest.mark.skipif(
+    importlib.util.find_spec("libtpu") is None,
+    reason="libtpu is for Linux on x86-64; pip install -e '.[plan]'",
+)
+RECIPES = {
+    "paper": {},
+    "digits": {"dataset": "digits"},
+    "plain_layers": {"fused": "off"},
+    "recomputing": {"recompute": "block"},
+    "grouped_batch_norm": {"batch_norm": "grouped"},
+    "frozen_batch_norm": {"batch_norm": "frozen"},
+    "full_precision": {"precision": "float32", "moving_average_decay": 0.0},
+}
+
+
+def _config(**fields):
+    tiny = {"model": "efficientnet-test", "dataset": "fake", "num_classes": 10}
+    batch = {"train_batch_size": 16, "eval_batch_size": 16}
+    return config_lib.create(**(tiny | batch | fields))
+
+
+def _lower(step="train", *, replicas=1, **fields):
+    prepared = lowering.prepare(_config(**fields), step=step, replicas=replicas)
+    return hlo.parse(lowering.lower(prepared))
+
+
+@pytest.fixture(scope="module")
+def module():
+    return _lower(train_batch_size=32, replicas=2)
+
+
+@pytest.mark.parametrize("fields", RECIPES.values(), ids=RECIPES)
+def test_every_recipe_trains_in_what_a_tpu_can_do(fields):
+    assert hlo.defects(_lower(**fields)) == []
+
+
+@pytest.mark.parametrize("step", ["eval", "serve"])
+def test_other_steps_are_what_a_tpu_can_do(step):
+    assert hlo.defects(_lower(step)) == []
+
+
+@pytest.mark.parametrize(
+    "function, inputs, words",
+    [
+        (lambda x: tf.cast(x, tf.float64) * 2, [tf.TensorSpec([4])], "float64"),
+        (lambda x: tf.where(x > 0), [tf.TensorSpec([4])], "dynamic"),
+        (
+            lambda x: tf.linalg.cholesky(x),
+            [tf.TensorSpec([4, 4])],
+            "",
+        ),
+    ],
+    ids=["float64", "dynamic", "none"],
+)
+def test_defects_are_found(function, inputs, words):
+    step = lowering.Step(function, tuple(inputs), 1)
+    found = hlo.defects(hlo.parse(lowering.lower(step)))
+    assert any(words in line for line in found) if words else found == []
+
+
+def test_gradients_and_batch_statistics_are_summed_over_replicas(module):
+    trainable = 4 * _model_size()
+    assert trainable < hlo.all_reduce_bytes(module) < 1.2 * trainable
+    assert hlo.all_reduce_bytes(_lower()) == 0
+
+
+def _model_size() -> int:
+    from efficientnet_tf import counting
+
+    return counting.count(_config().variant, classes=10).trainable_params
+
+
+def test_flops_are_those_of_the_model():
+    """Serving does each multiply-add of the network once, padding apart."""
+    from efficientnet_tf import counting
+
+    rows = hlo.costs(_lower("serve"))
+    flops = sum(row.flops for row in rows)
+    macs = counting.count(_config().variant, classes=10).macs
+    assert 0.8 * 2 * 16 * macs < flops <= 2 * 16 * macs
+
+
+def test_a_products_cost_is_exact():
+    def multiply(a, b):
+        return tf.matmul(a, b)
+
+    specs = (tf.TensorSpec([3, 5]), tf.TensorSpec([5, 7]))
+    module = hlo.parse(lowering.lower(lowering.Step(multiply, specs, 1)))
+    assert sum(row.flops for row in hlo.costs(module)) == 2 * 3 * 5 * 7
+
+
+def test_a_convolutions_padding_costs_nothing():
+    def convolve(x, kernel):
+        return tf.nn.conv2d(x, kernel, 2, "SAME")
+
+    specs = (tf.TensorSpec([2, 6, 6, 3]), tf.TensorSpec([3, 3, 3, 4]))
+    module = hlo.parse(lowering.lower(lowering.Step(convolve, specs, 1)))
+    # Windows at 0, 2 and 4 of 6 pixels, padded at the end: 3 + 3 + 2 of 9 products.
+    assert sum(row.flops for row in hlo.costs(module)) == 2 * 2 * 8 * 8 * 3 * 4
+
+
+def test_a_gradient_belongs_to_its_layer():
+    layer_of = hlo.layer_of
+    assert layer_of("a/block2a_dwconv_1/depthwise/Conv") == "block2a_dwconv"
+    assert layer_of("gradient_tape/block2a_se/block2a_se_reduce_1/x") == (
+        "block2a_se_reduce"
+    )
+    assert layer_of("AssignSubVariableOp_21") == ""
+
+
+def test_values_at_the_peak():
+    values = [
+        liveness.Value("a", "", 4, born=0, last_read=3),
+        liveness.Value("b", "", 2, born=1, last_read=1),
+        liveness.Value("c", "", 3, born=2, last_read=3),
+    ]
+    assert [v.name for v in liveness.at_peak(values)] == ["a", "c"]
+
+
+@pytest.mark.parametrize(
+    "limit, remat, expected",
+    [(100, 40, (40, 100)), (128, 128, (128, 128)), (3, 3, (3, 3)), (0, 0, None)],
+)
+def test_the_largest_batches_are_found(limit, remat, expected):
+    def at(batch):
+        blank = dict.fromkeys(("model", "step", "chip", "topology"), "")
+        return plan.Plan(
+            **blank,
+            replicas=1,
+            batch=batch,
+            image_size=32,
+            fits=batch <= limit,
+            hbm_limit_bytes=1,
+            remat_ops=None if batch > limit else int(batch > remat),
+        )
+
+    found = plan.find_batch(at, start=128)
+    if expected is None:
+        assert found == (None, None)
+        return
+    for one, most in zip(found, expected, strict=True):
+        assert most - most // 8 <= one.batch <= most
+
+
+def test_a_bound_is_of_what_takes_longer():
+    chip = chips.find("v5e")
+    assert chip.seconds(flops=197e12, bytes_accessed=0) == 1
+    assert chip.seconds(flops=0, bytes_accessed=819e9) == 1
+    v3 = chips.find("v3")  # two devices a chip
+    assert v3.seconds(flops=123e12, bytes_accessed=0) == 2
+
+
+@pytest.mark.parametrize(
+    "call, words",
+    [
+        (lambda: chips.find("v9"), "chip=v9: allowed are v2"),
+        (lambda: chips.slice_of(chips.find("v5e"), "4"), "2 numbers of chips"),
+        (lambda: chips.slice_of(chips.find("v4"), "2x2"), "3 numbers of chips"),
+    ],
+)
+def test_wrong_chips_are_named(call, words):
+    with pytest.raises(ValueError, match=words):
+        call()
+
+
+def test_slices_have_devices():
+    assert chips.slice_of(chips.find("v3"), "4x4") == ("v3:4x4", 32)
+    assert chips.slice_of(chips.find("v5e"), "4x4") == ("v5e:4x4", 16)
+
+
+def test_what_is_missing_is_named(monkeypatch):
+    monkeypatch.setattr(compiler, "_PACKAGES", ("no_such_package",))
+    with pytest.raises(ValueError, match=r"no_such_package is missing.*\.\[plan\]"):
+        compiler.compile_for(chips.find("v5e"), b"", topology="v5e:2x2", replicas=1)
+
+
+@pytest.fixture
+def own_cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+
+
+@needs_libtpu
+def test_a_step_is_planned_dumped_and_recalled(own_cache, tmp_path):
+    config = _config(train_batch_size=64)
+    dump = str(tmp_path / "dump")
+    first = plan.plan(config, chip="v5e", shape="2x2", dump=dump)
+    assert first.fits and not first.cached and first.replicas == 4
+    parts = ("argument", "state", "output", "temp", "code")
+    total = sum(getattr(first, f"{part}_bytes") for part in parts)
+    assert first.hbm_bytes == total < first.hbm_limit_bytes
+    # Weights, mean squares, momenta and averages, and the statistics twice.
+    assert first.state_bytes > 4 * 4 * _model_size()
+    assert first.argument_bytes >= 16 * (32 * 32 * 3 + 4 * 10)
+    assert first.all_reduce_bytes > 4 * _model_size()
+    bound = max(first.flops / 197e12, first.bytes_accessed / 819e9)
+    assert math.isclose(first.roofline_s, bound)
+    assert math.isclose(first.roofline_images_per_s, 16 / bound)
+    assert "block2a_expand_conv" in first.layers
+    assert (tmp_path / "dump" / "optimized.hlo.txt").exists()
+    again = plan.plan(config, chip="v5e", shape="2x2")
+    assert again.cached and again.bytes_accessed == first.bytes_accessed
+
+
+@needs_libtpu
+def test_what_does_not_fit_is_a_plan_too(own_cache):
+    def large(x):
+        return tf.linalg.matmul(x, x) + 1
+
+    chip = chips.find("v2")
+    step = lowering.Step(large, (tf.TensorSpec([40_000, 40_000]),), 1)
+    report = compiler.compile_for(
+        chip, lowering.lower(step), topology=chip.topology, replicas=1
+    )
+    assert report["error"] == "memory" and report["message"]
+
+
+@needs_libtpu
+def test_an_impossible_slice_is_named(own_cache):
+    chip = chips.find("v5e")
+    topology, replicas = chips.slice_of(chip, "3x5")
+    with pytest.raises(ValueError, match=r"slice=3x5: .* no such v5e .*2x2 exists"):
+        compiler.compile_for(chip, b"", topology=topology, replicas=replicas)
+
+
+def _main(*flags):
+    command = [sys.executable, "main.py", "--mode=plan", *flags]
+    return subprocess.run(command, capture_output=True, text=True)
+
+
+@pytest.mark.parametrize(
+    "flags, words",
+    [
+        ([], "name the --chip"),
+        (["--chip=v9"], "chip=v9: allowed are v2"),
+        (["--chip=v5e", "--slice=2"], "slice=2: allowed for v5e"),
+        (["--chip=v5e", "--recompute=stem"], "no block begins with 'stem'"),
+    ],
+)
+def test_wrong_flags_are_one_line(flags, words):
+    done = _main(*flags)
+    assert done.returncode == 1
+    assert words in done.stderr and done.stderr.count("\n") == 1
+
+
+@needs_libtpu
+def test_the_command_line_plans(own_cache):
+    done = _main(
+        "--chip=v3", "--model=efficientnet-test", "--plan_step=serve", "--json"
+    )
+    found = json.loads(done.stdout.splitlines()[-1])
+    assert found["fits"] and found["batch"] == 128 and found["state_bytes"] == 0

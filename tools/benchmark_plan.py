@@ -1,0 +1,109 @@
+"""What our train step moves and holds on a TPU beside keras.applications' model in it.
+
+python tools/benchmark_plan.py --models=efficientnet-b0:128 --chips=v5e --chips=v3
+python tools/benchmark_plan.py --models=efficientnet-b7:32 --recompute=block
+
+Both are compiled by the TPU's compiler, at one effort, for one device, in bfloat16,
+with the recipe's optimizer, averages and regularisation. No TPU is needed; --recompute
+is main.py's, for our step alone.
+"""
+
+import json
+import os
+import sys
+
+import keras
+from absl import app
+from absl import flags as absl_flags
+
+from efficientnet_tf import config as config_lib
+from efficientnet_tf.planning import chips, compiler, lowering
+from efficientnet_tf.weights.keras_files import APPLICATIONS
+
+FLAGS = absl_flags.FLAGS
+
+absl_flags.DEFINE_multi_string(
+    "models", ["efficientnet-b0:128"], "MODEL:BATCH of one device; may be repeated."
+)
+absl_flags.DEFINE_multi_enum(
+    "chips", ["v5e", "v3"], list(chips.CHIPS), "May be repeated."
+)
+absl_flags.DEFINE_string("recompute", None, "Blocks that our step computes again.")
+absl_flags.DEFINE_float("effort", compiler.EFFORT, "The compiler's, from -1 to 1.")
+absl_flags.DEFINE_boolean("json", False, "Print the result as one last line of JSON.")
+
+_MEASURES = ("bytes_accessed", "temp_bytes", "peak_bytes")
+
+
+def main(argv: list[str]) -> None:
+    """Compiles each model both ways for each chip and prints theirs over ours."""
+    del argv
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    try:
+        rows = [row for model in FLAGS.models for row in _compare(model)]
+    except ValueError as error:
+        sys.exit(f"error: {error}")
+    if FLAGS.json:
+        print(json.dumps({"effort": FLAGS.effort, "rows": rows}))
+
+
+def _compare(stated: str):
+    name, _, batch = stated.partition(":")
+    if name not in APPLICATIONS or not batch.isdigit():
+        raise ValueError(
+            f"models={stated}: allowed is MODEL:BATCH, of the models that "
+            f"keras.applications has: {', '.join(APPLICATIONS)}"
+        )
+    settings = {"model": name, "dataset": "fake", "train_batch_size": int(batch)}
+    ours = config_lib.create(**settings, fused="on", recompute=FLAGS.recompute)
+    theirs = config_lib.create(**settings, fused="off")
+    modules = {
+        "ours": lowering.lower(lowering.prepare(ours, step="train")),
+        "theirs": lowering.lower(
+            lowering.prepare(theirs, step="train", make_model=lambda: _theirs(theirs))
+        ),
+    }
+    for chip in FLAGS.chips:
+        reports = {who: _report(module, chip) for who, module in modules.items()}
+        yield {"model": name, "batch": int(batch), "chip": chip} | _row(reports)
+
+
+def _theirs(config: config_lib.Config) -> keras.Model:
+    """keras.applications' model, from pixels to float32 logits."""
+    policy = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        build = getattr(keras.applications, APPLICATIONS[config.model])
+        model = build(weights=None, classifier_activation=None)
+    finally:
+        keras.config.set_dtype_policy(policy)
+    logits = keras.layers.Activation("linear", dtype="float32")(model.output)
+    return keras.Model(model.input, logits)
+
+
+def _report(module: bytes, name: str) -> dict:
+    chip = chips.find(name)
+    return compiler.compile_for(
+        chip, module, topology=chip.topology, replicas=1, effort=FLAGS.effort
+    )
+
+
+def _row(reports: dict[str, dict]) -> dict:
+    row = {f"fits_{who}": "error" not in report for who, report in reports.items()}
+    for who, report in reports.items():
+        found = {name: report.get(name) for name in (*_MEASURES, "remat_ops")}
+        row |= {f"{name}_{who}": value for name, value in found.items()}
+        sizes = ", ".join(
+            f"{name} {(found[name] or 0) / 1e9:.3f} GB" for name in _MEASURES
+        )
+        print(f"{who:7} {sizes}, {found['remat_ops']} done twice", flush=True)
+    if all(row[f"fits_{who}"] for who in reports):
+        for name in _MEASURES:
+            ratio = reports["theirs"][name] / reports["ours"][name]
+            row[f"ratio_{name}_ours_vs_keras_applications"] = ratio
+            print(f"        {name}: ours {1 - 1 / ratio:.1%} less", flush=True)
+    return row
+
+
+if __name__ == "__main__":
+    app.run(main)
