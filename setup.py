@@ -2,6 +2,11 @@
 
 import setuptools
 
+PLAN = [
+    "jax[tpu]==0.10.2; sys_platform == 'linux' and platform_machine == 'x86_64'",
+    "libtpu==0.0.42.1; sys_platform == 'linux' and platform_machine == 'x86_64'",
+]
+
 setuptools.setup(
     name="efficientnet_tf",
     version="0.1.0",
@@ -25,7 +30,9 @@ setuptools.setup(
         "tqdm",
     ],
     extras_require={
-        "test": ["optuna", "pytest", "pytest-xdist", "ruff"],
+        "test": ["optuna", "pytest", "pytest-xdist", "ruff", *PLAN],
+        # The TPU's compiler, to be asked without a TPU. Its interfaces are private.
+        "plan": PLAN,
         # To read .pth files, and to test against PyTorch's own networks.
         "torch": ["torch>=2.6", "torchvision", "timm>=1.0"],
         "search": ["optuna"],

@@ -22,10 +22,12 @@ MAY_IMPORT = {
     "weights": {"expansion", "variants"},
     "models": {"expansion", "variants", "weights"},
     "data": set(),
-    "training": {"files", "config", "data", "models", "variants", "weights"},
+    "training": {"files", "config", "data", "expansion", "models", "variants"}
+    | {"weights"},
     "export": {"data"},
+    "planning": {"files", "config", "export", "training"},
     "scaling": {"expansion", "counting", "variants", "config", "models"}
-    | {"analysis", "training"},
+    | {"analysis", "planning", "training"},
     "search": {
         "files",
         "blocks",

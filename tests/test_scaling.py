@@ -1,5 +1,6 @@
 """Compound scaling: exact sizes, the paper's counts, and budgets met."""
 
+import importlib.util
 import json
 import os
 import pathlib
@@ -145,12 +146,28 @@ def test_a_latency_budget_is_met_as_measured():
         measured.append(2 + 50 * (counting.count(variant).macs / 1e9) ** 0.8)
         return measured[-1]
 
-    fit = budget.fit_to_budget(
-        "efficientnet-b0", latency_ms=100, measure_ms=milliseconds
-    )
+    fit = budget.fit_to_budget("efficientnet-b0", latency_ms=100, measure=milliseconds)
     assert fit.cost in measured
     assert fit.cost == pytest.approx(100, rel=0.05)
     assert len(measured) <= 7
+
+
+def test_a_memory_budget_is_not_exceeded():
+    def gigabytes(variant):
+        return 1.5 + 5 * counting.count(variant).macs / 1e9
+
+    fit = budget.fit_to_budget("efficientnet-b0", tpu_memory=15.75, measure=gigabytes)
+    assert 0.95 * 15.75 <= fit.cost <= 15.75
+    assert fit.cost == gigabytes(fit.variant)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(
+    importlib.util.find_spec("libtpu") is None, reason="libtpu is not installed"
+)
+def test_a_memory_budget_is_met_as_planned():
+    fit = budget.fit_to_budget("efficientnet-test", tpu_memory=100e6)
+    assert 70e6 <= fit.cost <= 100e6
 
 
 def test_the_grid_holds_the_papers_choice_and_only_what_doubles_flops():

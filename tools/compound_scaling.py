@@ -31,6 +31,11 @@ absl_flags.DEFINE_integer("resolution_step", 8, "Image sizes are multiples of it
 absl_flags.DEFINE_float("macs", None, "Instead of phi: the largest of so many MACs.")
 absl_flags.DEFINE_float("params", None, "Instead of phi: of so many parameters.")
 absl_flags.DEFINE_float("latency_ms", None, "Instead of phi: of such a time, measured.")
+absl_flags.DEFINE_float(
+    "tpu_memory",
+    None,
+    "Instead of phi: of so many bytes of a v5e to train 128 images a step, planned.",
+)
 absl_flags.DEFINE_string("plot", None, "PNG file to draw what is printed to.")
 absl_flags.DEFINE_boolean("json", False, "Print the result as one last line of JSON.")
 
@@ -53,7 +58,8 @@ def _rows(arguments: list[str]) -> list[dict]:
     if arguments:
         raise ValueError(f"unexpected argument {arguments[0]!r}")
     coefficients = compound.Coefficients(FLAGS.alpha, FLAGS.beta, FLAGS.gamma)
-    budgets = {name: FLAGS[name].value for name in ("macs", "params", "latency_ms")}
+    names = ("macs", "params", "latency_ms", "tpu_memory")
+    budgets = {name: FLAGS[name].value for name in names}
     has_budget = any(value is not None for value in budgets.values())
     plain = _dimensions(FLAGS.base)
     if plain and has_budget:

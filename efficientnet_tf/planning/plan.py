@@ -5,6 +5,8 @@ import time
 import typing
 from collections.abc import Callable
 
+import keras
+
 from efficientnet_tf import config as config_lib
 from efficientnet_tf.planning import chips, compiler, lowering
 
@@ -54,6 +56,7 @@ def plan(
     shape: str | None = None,
     effort: float = compiler.EFFORT,
     dump: str | None = None,
+    make_model: Callable[[], keras.Model] | None = None,
 ) -> Plan:
     """Compiles a run's step for a chip that need not be there.
 
@@ -64,6 +67,7 @@ def plan(
         shape: of the slice, such as "4x4"; None plans one device by itself.
         effort: of the compiler, from -1 to 1.
         dump: folder for the step's HLO before and after; compiles anew.
+        make_model: see `lowering.prepare`.
 
     Raises:
         ValueError: naming the setting that cannot be, or what is not installed.
@@ -72,7 +76,9 @@ def plan(
     topology, devices = chips.slice_of(of, shape)
     replicas = devices if shape else 1
     began = time.monotonic()
-    prepared = lowering.prepare(config, step=step, replicas=replicas)
+    prepared = lowering.prepare(
+        config, step=step, replicas=replicas, make_model=make_model
+    )
     module = lowering.lower(prepared)
     lower_s = time.monotonic() - began
     if dump is not None:

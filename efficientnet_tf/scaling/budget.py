@@ -9,10 +9,15 @@ from efficientnet_tf import counting
 from efficientnet_tf.scaling import compound
 from efficientnet_tf.variants import Variant, get_variant
 
-_UNITS = {"macs": "MACs", "params": "parameters", "latency_ms": "ms"}
+_UNITS = {
+    "macs": "MACs",
+    "params": "parameters",
+    "latency_ms": "ms",
+    "tpu_memory": "bytes",
+}
 _CLOSE = 0.99  # of a budget in MACs or parameters: near enough
-_MEASUREMENTS = 6  # of latency; two or three suffice on a quiet machine
-_LATENCY_TOLERANCE = 0.05  # of the budget; repeated runs differ by as much
+_MEASUREMENTS = 6  # two or three suffice on a quiet machine
+_TOLERANCE = 0.05  # of what is measured; repeated runs differ by as much
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,9 +37,10 @@ def fit_to_budget(
     macs: float | None = None,
     params: float | None = None,
     latency_ms: float | None = None,
+    tpu_memory: float | None = None,
     coefficients: compound.Coefficients = compound.PAPER,
     resolution_step: int = 2,
-    measure_ms: Callable[[Variant], float] | None = None,
+    measure: Callable[[Variant], float] | None = None,
 ) -> Fit:
     """Scales a network up or down to a budget; name one.
 
@@ -47,9 +53,12 @@ def fit_to_budget(
         params: parameters, with 1,000 classes.
         latency_ms: milliseconds an image on one CPU core, measured here. The fit is
             the one measured within 5% of it, else the nearest of six.
+        tpu_memory: bytes of a v5e for the recipe's train step with 128 images, as its
+            compiler plans it, which takes a minute or more each time. The fit is found
+            as for latency, and is at most the budget if any of the six is.
         coefficients: the curve's.
         resolution_step: the image size becomes a multiple of it.
-        measure_ms: measures latency otherwise, such as on a phone.
+        measure: latency or memory otherwise, such as on a phone or for another chip.
 
     Returns:
         A `Fit`; MACs and parameters are at most the budget.
@@ -59,6 +68,7 @@ def fit_to_budget(
             can be built exceeds it.
     """
     budgets = {"macs": macs, "params": params, "latency_ms": latency_ms}
+    budgets["tpu_memory"] = tpu_memory
     given = {name: value for name, value in budgets.items() if value is not None}
     if len(given) != 1:
         raise ValueError(f"budgets given: {', '.join(given) or 'none'}: allowed is one")
@@ -66,8 +76,8 @@ def fit_to_budget(
     if not (isinstance(budget, numbers.Real) and 0 < budget < math.inf):
         raise ValueError(f"{name}={budget}: allowed is more than 0")
     curve = _Curve(get_variant(base), coefficients, resolution_step)
-    if name == "latency_ms":
-        return _fit_latency(curve, budget, measure_ms or _measure_ms)
+    if name in _MEASURES:
+        return _fit_measured(curve, name, budget, measure or _MEASURES[name])
     return curve.fit(name, budget)
 
 
@@ -139,21 +149,29 @@ def _cost(variant: Variant, name: str) -> int:
     return getattr(counting.count(variant), name)
 
 
-def _fit_latency(
-    curve: _Curve, budget: float, measure_ms: Callable[[Variant], float]
+def _fit_measured(
+    curve: _Curve, name: str, budget: float, measure: Callable[[Variant], float]
 ) -> Fit:
     """Fits MACs, measures what they take, and corrects the MACs by that."""
     macs = counting.count(curve.base).macs
-    macs *= budget / measure_ms(curve.base)
+    macs *= budget / measure(curve.base)
     fits = []
     for _ in range(_MEASUREMENTS):
         fit = curve.fit("macs", macs)
-        cost = measure_ms(fit.variant)
-        fits.append(Fit(fit.variant, fit.phi, cost, budget, _UNITS["latency_ms"]))
-        if abs(cost - budget) <= _LATENCY_TOLERANCE * budget:
-            break
+        cost = measure(fit.variant)
+        fits.append(Fit(fit.variant, fit.phi, cost, budget, _UNITS[name]))
+        if _is_near(fits[-1], name):
+            return fits[-1]
         macs *= budget / cost
-    return min(fits, key=lambda fit: abs(fit.cost - budget))
+    within = [fit for fit in fits if fit.cost <= budget or name == "latency_ms"]
+    return min(within or fits, key=lambda fit: abs(fit.cost - budget))
+
+
+def _is_near(fit: Fit, name: str) -> bool:
+    """A latency is measured with an error either way; memory is there or is not."""
+    above = fit.cost - fit.budget
+    most = _TOLERANCE * fit.budget if name == "latency_ms" else 0
+    return -_TOLERANCE * fit.budget <= above <= most
 
 
 def _measure_ms(variant: Variant) -> float:
@@ -162,3 +180,28 @@ def _measure_ms(variant: Variant) -> float:
     from efficientnet_tf.models.efficientnet import EfficientNet
 
     return 1000 * latency.measure(EfficientNet(variant), runtime="saved_model").mean_s
+
+
+def _plan_bytes(variant: Variant) -> float:
+    """Memory of a v5e that training takes, or twice what it has if that is too little."""
+    from efficientnet_tf import config as config_lib
+    from efficientnet_tf.planning import plan
+    from efficientnet_tf.training import build
+
+    config = config_lib.create(
+        dataset="fake",
+        train_batch_size=128,
+        image_size=variant.resolution,
+        dropout_rate=variant.dropout,
+    )
+    planned = plan.plan(
+        config,
+        chip="v5e",
+        make_model=lambda: build.model(
+            config, policy="mixed_bfloat16", variant=variant
+        ),
+    )
+    return planned.hbm_bytes if planned.fits else 2 * planned.hbm_limit_bytes
+
+
+_MEASURES = {"latency_ms": _measure_ms, "tpu_memory": _plan_bytes}
