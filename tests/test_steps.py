@@ -65,6 +65,13 @@ def test_replicas_agree_on_the_same_images_when_nothing_is_random(still_runs):
     np.testing.assert_allclose(logits, np.broadcast_to(logits[:1], logits.shape))
 
 
+def test_replicas_train_fused_as_with_keras_layers(digits_dir, tmp_path, still_runs):
+    fused = {"fused": "on", "recompute": "block1,block2a"}
+    result = run(2, digits_dir, str(tmp_path / "x.npz"), **TINY, **STILL, **fused)
+    assert_same_run(result, still_runs[2])
+    np.testing.assert_array_equal(*result["replica_weights"])
+
+
 def test_each_replica_draws_its_own_masks_reproducibly(digits_dir, tmp_path):
     settings = TINY | {"dropout_rate": 0.5, "survival_prob": 0.5}
     first, again = (

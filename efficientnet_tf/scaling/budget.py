@@ -183,7 +183,7 @@ def _measure_ms(variant: Variant) -> float:
 
 
 def _plan_bytes(variant: Variant) -> float:
-    """Memory of a v5e that training takes, or twice what it has if that is too little."""
+    """Memory of a v5e that training takes; twice all of it where that is too little."""
     from efficientnet_tf import config as config_lib
     from efficientnet_tf.planning import plan
     from efficientnet_tf.training import build
