@@ -156,6 +156,8 @@ def check() -> None:
         _check_weights_alone()
     if FLAGS.mode == "plan" and not FLAGS.chip:
         raise ValueError("--mode=plan: name the --chip, such as v5e")
+    if FLAGS.slice and FLAGS.chip in ("cpu", "gpu"):
+        raise ValueError(f"--slice={FLAGS.slice}: is of a TPU, not of {FLAGS.chip}")
     if f"{model_dir()}/".startswith(f"{export_dir()}/"):
         raise ValueError(
             f"--export_dir={export_dir()} is or holds --model_dir={model_dir()}: the "

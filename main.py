@@ -146,10 +146,13 @@ def plan() -> dict:
     """Plans what the flags say, prints it and returns it as plain data."""
     from efficientnet_tf.planning import chips
 
-    _, devices = chips.slice_of(chips.find(FLAGS.chip), FLAGS.slice)
-    replicas = devices if FLAGS.slice else 1
+    replicas = 1
+    if FLAGS.chip not in ("cpu", "gpu"):
+        _, devices = chips.slice_of(chips.find(FLAGS.chip), FLAGS.slice)
+        replicas = devices if FLAGS.slice else 1
     flags.to_planned_config(replicas=replicas)  # checked before TensorFlow comes
-    _hide_accelerators()
+    if FLAGS.chip != "gpu":
+        _hide_accelerators()
     from efficientnet_tf.planning import plan as planner
     from efficientnet_tf.planning import report
 

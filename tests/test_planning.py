@@ -236,6 +236,14 @@ def test_an_impossible_slice_is_named(own_cache):
         compiler.compile_for(chip, b"", topology=topology, replicas=replicas)
 
 
+def test_this_machines_own_processor_is_planned_too():
+    found = plan.plan(_config(), chip="cpu")
+    assert found.fits and found.roofline_s is None
+    assert found.state_bytes > 4 * 4 * _model_size()
+    assert found.temp_bytes > 16 * 32 * 32 * 3
+    assert found.hbm_limit_bytes > 2**30
+
+
 def _main(*flags):
     command = [sys.executable, "main.py", "--mode=plan", *flags]
     return subprocess.run(command, capture_output=True, text=True)
@@ -247,6 +255,7 @@ def _main(*flags):
         ([], "name the --chip"),
         (["--chip=v9"], "chip=v9: allowed are v2"),
         (["--chip=v5e", "--slice=2"], "slice=2: allowed for v5e"),
+        (["--chip=gpu", "--slice=2x2"], "slice=2x2: is of a TPU, not of gpu"),
         (["--chip=v5e", "--recompute=stem"], "no block begins with 'stem'"),
     ],
 )

@@ -129,5 +129,5 @@ def find(name: str) -> Chip:
         ValueError: naming the chips that are known.
     """
     if name not in CHIPS:
-        raise ValueError(f"chip={name}: allowed are {', '.join(CHIPS)}")
+        raise ValueError(f"chip={name}: allowed are {', '.join(CHIPS)}, cpu and gpu")
     return CHIPS[name]

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import keras
 
 from efficientnet_tf import config as config_lib
-from efficientnet_tf.planning import chips, compiler, lowering
+from efficientnet_tf.planning import chips, compiler, here, lowering
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,7 +62,7 @@ def plan(
 
     Args:
         config: the run's; its batch is the whole slice's.
-        chip: of `chips.CHIPS`.
+        chip: of `chips.CHIPS`, or of `here.DEVICES`.
         step: of `lowering.STEPS`.
         shape: of the slice, such as "4x4"; None plans one device by itself.
         effort: of the compiler, from -1 to 1.
@@ -72,6 +72,8 @@ def plan(
     Raises:
         ValueError: naming the setting that cannot be, or what is not installed.
     """
+    if chip in here.DEVICES:
+        return _plan_here(config, chip, step=step, shape=shape)
     of = chips.find(chip)
     topology, devices = chips.slice_of(of, shape)
     replicas = devices if shape else 1
@@ -103,10 +105,38 @@ def plan(
     )
     if not described.fits:
         return described
-    return dataclasses.replace(described, **_findings(report, of, prepared.batch))
+    return dataclasses.replace(
+        described, **_findings(report), **_bounds(report, of, prepared.batch)
+    )
 
 
-def _findings(report: dict, chip: chips.Chip, batch: int) -> dict:
+def _plan_here(config, device: str, *, step: str, shape: str | None) -> Plan:
+    """As `plan`, for a device of this machine, whose rates are not known."""
+    if shape is not None:
+        raise ValueError(f"slice={shape}: allowed is none for {device}")
+    limit = here.memory_bytes(device)
+    prepared = lowering.prepare(config, step=step, device=device)
+    report = here.compile_here(prepared, device)
+    found = _findings(report)
+    return Plan(
+        model=config.variant.name,
+        step=step,
+        chip=device,
+        topology=f"{device}:0",
+        replicas=1,
+        batch=prepared.batch,
+        image_size=config.image_size,
+        fits=found["hbm_bytes"] <= limit,
+        hbm_limit_bytes=limit,
+        lower_s=0.0,  # the compiler lowers too
+        cached=False,
+        layers=report["layers"],
+        **found,
+    )
+
+
+def _findings(report: dict) -> dict:
+    """Sizes and counts of a compiler's report."""
     state = report["alias_bytes"]
     memory = {
         "argument_bytes": report["argument_bytes"] - state,
@@ -115,6 +145,17 @@ def _findings(report: dict, chip: chips.Chip, batch: int) -> dict:
         "temp_bytes": report["temp_bytes"],
         "code_bytes": report["code_bytes"],
     }
+    same = ("peak_bytes", "remat_ops", "remat_flops", "flops", "bytes_accessed")
+    return {
+        **memory,
+        **{name: report[name] for name in (*same, "all_reduce_bytes", "compile_s")},
+        "hbm_bytes": sum(memory.values()),
+        "largest": tuple(report["largest"]),
+    }
+
+
+def _bounds(report: dict, chip: chips.Chip, batch: int) -> dict:
+    """How fast a chip can be at best, in all and by layer."""
     flops, moved = report["flops"], report["bytes_accessed"]
     seconds = chip.seconds(flops=flops, bytes_accessed=moved)
     by_memory = chip.seconds(flops=0, bytes_accessed=moved)
@@ -123,16 +164,11 @@ def _findings(report: dict, chip: chips.Chip, batch: int) -> dict:
         | {"seconds": chip.seconds(flops=of["flops"], bytes_accessed=of["bytes"])}
         for name, of in report["layers"].items()
     }
-    same = ("peak_bytes", "remat_ops", "remat_flops", "flops", "bytes_accessed")
     return {
-        **memory,
-        **{name: report[name] for name in (*same, "all_reduce_bytes", "compile_s")},
-        "hbm_bytes": sum(memory.values()),
         "roofline_s": seconds,
         "roofline_images_per_s": batch * chip.devices_per_chip / seconds,
         "bound": "memory" if by_memory >= seconds else "compute",
         "layers": layers,
-        "largest": tuple(report["largest"]),
     }
 
 

@@ -53,15 +53,21 @@ def _lines(one: plan.Plan):
         f"{one.flops / 1e9:.0f} GFLOP a step; all-reduces "
         f"{one.all_reduce_bytes / 1e6:.1f} MB"
     )
+    if one.roofline_s is not None:
+        yield from _bound(one)
+    recalled = ", recalled" if one.cached else ""
+    effort = "" if one.effort is None else f", at effort {one.effort:g}"
+    yield (
+        f"{'compiled in':<14}{one.compile_s:.0f} s{recalled}{effort}; lowered in "
+        f"{one.lower_s:.0f} s"
+    )
+
+
+def _bound(one: plan.Plan):
     yield (
         f"{'at best':<14}{1000 * one.roofline_s:.1f} ms a step, "
         f"{one.roofline_images_per_s:.0f} images/s a chip, bound by {one.bound}: a "
         "bound from peak rates, not a forecast"
-    )
-    recalled = ", recalled" if one.cached else ""
-    yield (
-        f"{'compiled in':<14}{one.compile_s:.0f} s{recalled}, at effort {one.effort:g};"
-        f" lowered in {one.lower_s:.0f} s"
     )
 
 

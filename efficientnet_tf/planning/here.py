@@ -1,0 +1,72 @@
+"""A step as XLA compiles it for the GPU or CPU of this machine."""
+
+import os
+import time
+
+import tensorflow as tf
+from tensorflow.compiler.xla.service import hlo_pb2
+from tensorflow.python.client import device_lib
+
+from efficientnet_tf.planning import hlo, lowering
+
+DEVICES = ("cpu", "gpu")
+
+
+def memory_bytes(device: str) -> int:
+    """What a device has for a program.
+
+    Raises:
+        ValueError: if this machine has no such device.
+    """
+    if device == "cpu":
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    found = [d for d in device_lib.list_local_devices() if d.device_type == "GPU"]
+    if not found:
+        raise ValueError("chip=gpu: this machine has none; allowed are cpu and TPUs")
+    return found[0].memory_limit
+
+
+def compile_here(step: lowering.Step, device: str) -> dict:
+    """Compiles a step; nothing runs.
+
+    Args:
+        step: of `lowering.prepare`.
+        device: one of DEVICES.
+
+    Returns:
+        What `compiler.compile_for` does, of TensorFlow's own XLA. FLOPs and bytes are
+        counted by `hlo.costs`.
+    """
+    began = time.monotonic()
+    function = tf.function(step.function, jit_compile=True)
+    compiled = hlo_pb2.HloProto()
+    compiled.ParseFromString(
+        function.experimental_get_compiler_ir(*step.inputs)(
+            stage="optimized_hlo_proto_serialized", platform_name=device.upper()
+        )
+    )
+    seconds = time.monotonic() - began
+    rows = hlo.costs(compiled.hlo_module)
+    return {
+        "compile_s": seconds,
+        "code_bytes": 0,
+        "peak_bytes": None,
+        "flops": sum(row.flops for row in rows),
+        "bytes_accessed": sum(row.bytes for row in rows),
+        "cached": False,
+        **_memory(compiled.buffer_assignment.buffer_allocations),
+        **hlo.summary(compiled.hlo_module),
+    }
+
+
+def _memory(allocations) -> dict[str, int]:
+    """Sizes by kind; a variable is an argument and, in the same place, an output."""
+    sizes = dict.fromkeys(("argument", "output", "alias", "temp"), 0)
+    for allocation in allocations:
+        is_input = allocation.is_entry_computation_parameter
+        is_output = allocation.maybe_live_out
+        sizes["argument"] += allocation.size * is_input
+        sizes["output"] += allocation.size * is_output
+        sizes["alias"] += allocation.size * (is_input and is_output)
+        sizes["temp"] += allocation.size * (not is_input and not is_output)
+    return {f"{kind}_bytes": size for kind, size in sizes.items()}
