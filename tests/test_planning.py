@@ -144,7 +144,10 @@ def test_the_largest_batches_are_found(limit, remat, expected):
             batch=batch,
             image_size=32,
             fits=batch <= limit,
-            hbm_limit_bytes=1,
+            hbm_limit_bytes=70,
+            **dict.fromkeys(("state_bytes", "code_bytes", "output_bytes"), 1),
+            argument_bytes=batch // 2,
+            temp_bytes=batch,
             remat_ops=None if batch > limit else int(batch > remat),
         )
 

@@ -194,26 +194,34 @@ def find_batch(at: Callable[[int], Plan], *, start: int, steps: int = 8) -> Batc
             tried[batch] = at(batch)
         return tried[batch]
 
-    whole = _largest(lambda batch: attempt(batch).fits, start, steps)
-    if not whole:
+    while start > 1 and not attempt(start).fits:
+        start //= 2
+    if not attempt(start).fits:
         return Batches(None, None)
-    plain = _largest(
-        lambda batch: batch <= whole and attempt(batch).remat_ops == 0, whole, steps
-    )
+    guess = _guess(attempt(start))
+    plain = _largest(lambda batch: attempt(batch).remat_ops == 0, guess, steps)
+    whole = _largest(lambda batch: attempt(batch).fits, plain or start, steps)
     return Batches(attempt(plain) if plain else None, attempt(whole))
+
+
+def _guess(fitting: Plan) -> int:
+    """The batch that fills the memory, if what grows with the batch keeps doing so."""
+    growing = fitting.temp_bytes + fitting.argument_bytes + fitting.output_bytes
+    fixed = fitting.state_bytes + fitting.code_bytes
+    room = fitting.hbm_limit_bytes - fixed
+    return max(1, int(fitting.batch * room / growing))
 
 
 def _largest(fits: Callable[[int], bool], start: int, steps: int) -> int:
     """The largest number that fits, 0 for none, if all below one that fits do."""
-    low, high = 0, start
-    while high and fits(high):
-        low, high = high, 2 * high
-    if not low:
-        while high > 1:
-            high //= 2
-            if fits(high):
-                low, high = high, 2 * high
-                break
+    low, high = 0, 0
+    at, stride = start, max(1, start // steps)
+    while not (low and high) and high != 1:
+        if fits(at):
+            low, at = at, at + stride
+        else:
+            high, at = at, max(1, at - stride)
+        stride *= 2
     while high - low > max(1, low // steps):
         middle = (low + high) // 2
         low, high = (middle, high) if fits(middle) else (low, middle)
