@@ -9,7 +9,7 @@ import signal
 import pytest
 
 from efficientnet_tf import config as config_lib
-from efficientnet_tf.paper import scaling_study
+from efficientnet_tf.paper import scaling_study, transfer_study
 from efficientnet_tf.scaling import coefficient_search, compound
 from efficientnet_tf.training import trials
 
@@ -172,6 +172,41 @@ def test_a_study_reports_every_seed(monkeypatch):
     assert row["mean"] == pytest.approx(11.0)
     assert row["stddev"] == pytest.approx(1.0)
     assert row["label"] == "d2-w1-r1"
+
+
+def test_a_transfer_starts_from_what_was_trained_and_from_nothing(monkeypatch):
+    ran = {}
+
+    def run(configs, *, root, workers):
+        ran.update({(root, name): config for name, config in configs.items()})
+        order = enumerate(sorted(configs))
+        return {name: {"top_1": 0.1 * (1 + i)} for i, name in order}
+
+    monkeypatch.setattr(trials, "run", run)
+    monkeypatch.setattr(
+        transfer_study, "_export", lambda config, folder: f"{folder}/weights.h5"
+    )
+    data = {"dataset": "imagenet", "num_classes": 5}
+    rows = transfer_study.train(
+        pretrain_dir="first",
+        data_dir="second",
+        root="r",
+        widths=(1.0, 2.0),
+        pretrain=transfer_study.PRETRAIN | data,
+        finetune=transfer_study.FINETUNE | data,
+    )
+    assert {config.data_dir for (root, _), config in ran.items() if root == "r"} == {
+        "second"
+    }
+    tuned, scratch = ran["r", "finetune-w2"], ran["r", "scratch-w2"]
+    assert tuned.weights == "r/pretrain/w2/weights.h5" and scratch.weights is None
+    assert tuned.recipe == "finetune" and scratch.recipe == "paper"
+    assert tuned.learning_rate == scratch.learning_rate
+    assert rows[1]["params"] > 2 * rows[0]["params"]
+    # In name order: finetune-w1, finetune-w2, scratch-w1, scratch-w2.
+    assert rows[0]["finetuned"] == pytest.approx(10)
+    assert rows[1]["scratch"] == pytest.approx(40)
+    assert rows[1]["pretrained"] == pytest.approx(20)
 
 
 def test_the_proxys_networks_take_about_equal_macs():
