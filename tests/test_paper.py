@@ -175,6 +175,18 @@ def test_the_verdict_says_what_was_measured(scores, words):
         assert word in text, text
 
 
+def test_widening_is_judged_from_each_base():
+    widths = [(1.0, 50.0, 1e6), (1.4, 51.0, 2e6), (2.0, 53.5, 4e6)]
+    rows = [
+        {"curve": curve, "width": width, "mean": mean, "stddev": 0.5, "macs": macs}
+        for curve in ("d=1", "d=2")
+        for width, mean, macs in widths
+    ]
+    text = trained.width_verdict(rows)
+    assert "- d=1: +3.5 points (50.0 ± 0.5 to 53.5 ± 0.5) for 4.0 times" in text
+    assert text.count("points (") == 2
+
+
 @pytest.fixture(scope="module")
 def written(tmp_path_factory):
     directory = str(tmp_path_factory.mktemp("docs") / "reproduction")

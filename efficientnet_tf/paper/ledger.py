@@ -61,9 +61,12 @@ def _section(name: str, found: list[Cell], folder: str, directory: str) -> str:
     parts = [f"## {items.ITEMS[name].title}\n"]
     for plot in items.plots(name, directory):
         parts.append(f"![{plot}]({folder}/{plot}.png)\n")
-    if name == "figure8":
-        rows = measured.load(directory, "scaling_study").get("figure8")
-        parts += [trained.verdict(rows) + "\n"] if rows else []
+    if name in _VERDICTS:
+        rows = measured.load(directory, "scaling_study").get(name)
+        parts += [_VERDICTS[name](rows) + "\n"] if rows else []
     if found:
         parts.append(cells.markdown(found))
     return "\n".join(parts)
+
+
+_VERDICTS = {"figure4": trained.width_verdict, "figure8": trained.verdict}

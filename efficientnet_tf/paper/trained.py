@@ -132,6 +132,29 @@ def verdict(rows: Sequence[Mapping]) -> str:
     return "\n\n".join(lines)
 
 
+def width_verdict(rows: Sequence[Mapping]) -> str:
+    """What widening gains from each base, in words.
+
+    Args:
+        rows: of figure 4, from `scaling_study.train`: bases in turn, each one's widths
+            in order.
+    """
+    lines = ["What the widest gains over the narrowest, from each base:"]
+    curves = dict.fromkeys(row["curve"] for row in rows)
+    for curve in curves:
+        first, *_, last = (row for row in rows if row["curve"] == curve)
+        lines.append(
+            f"- {curve}: {last['mean'] - first['mean']:+.1f} points "
+            f"({first['mean']:.1f} ± {first['stddev'] or 0:.1f} to "
+            f"{last['mean']:.1f} ± {last['stddev'] or 0:.1f}) for "
+            f"{last['macs'] / first['macs']:.1f} times the MACs"
+        )
+    lines.append(
+        "\nThe paper's curves gain most from the deepest and largest base, on ImageNet."
+    )
+    return "\n".join(lines)
+
+
 def _papers_sweeps() -> Iterator[Cell]:
     for axis, factors in printed.FIGURE_3.items():
         for factor in factors:
