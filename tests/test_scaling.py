@@ -165,7 +165,8 @@ def test_a_memory_budget_is_not_exceeded():
 @pytest.mark.skipif(
     importlib.util.find_spec("libtpu") is None, reason="libtpu is not installed"
 )
-def test_a_memory_budget_is_met_as_planned():
+def test_a_memory_budget_is_met_as_planned(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     fit = budget.fit_to_budget("efficientnet-test", tpu_memory=100e6)
     assert 70e6 <= fit.cost <= 100e6
 
