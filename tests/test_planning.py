@@ -213,6 +213,7 @@ def test_a_step_is_planned_dumped_and_recalled(own_cache, tmp_path):
     assert math.isclose(first.roofline_s, bound)
     assert math.isclose(first.roofline_images_per_s, 16 / bound)
     assert "block2a_expand_conv" in first.layers
+    assert 0 < sum(value["bytes"] for value in first.at_peak) < 2 * first.temp_bytes
     assert (tmp_path / "dump" / "optimized.hlo.txt").exists()
     again = plan.plan(config, chip="v5e", shape="2x2")
     assert again.cached and again.bytes_accessed == first.bytes_accessed

@@ -12,12 +12,13 @@ import tempfile
 import typing
 
 from efficientnet_tf import files
-from efficientnet_tf.planning import chips, hlo, tpu_compiler
+from efficientnet_tf.planning import chips, hlo, liveness, tpu_compiler
 
 EFFORT = -1.0  # B0 takes a minute rather than 4 to 8; temporaries come out within 2%
-_INSTALL = "install them with: pip install -e '.[plan]' (Linux on x86-64)"
+_INSTALL = "install them with: pip install -e '.[plan]' (Linux on x86-64, Python 3.11 or later)"
 _PACKAGES = ("jax", "jaxlib", "libtpu")
 _TEXT = "optimized.hlo.txt"
+_FORMAT = 2  # of a kept report
 
 
 class CompilerError(ValueError):
@@ -45,8 +46,8 @@ def compile_for(
         dump: folder for the optimised module; compiles anew.
 
     Returns:
-        What `tpu_compiler.answer` reports, and of `hlo.summary`; or "error", "memory",
-        and "message" for what does not fit.
+        What `tpu_compiler.answer`, `hlo.summary` and `liveness.summary` say; or
+        "error", "memory", and "message" for what does not fit.
 
     Raises:
         ValueError: if libtpu is missing, or does not know the topology.
@@ -61,7 +62,8 @@ def compile_for(
         _check(result, chip, topology)
         if "error" not in result:
             optimized = pathlib.Path(directory, "optimized.hlo.pb").read_bytes()
-            result |= hlo.summary(hlo.parse(optimized))
+            module_after = hlo.parse(optimized)
+            result |= hlo.summary(module_after) | liveness.summary(module_after)
             if dump is not None:
                 shutil.copy(f"{directory}/{_TEXT}", f"{dump}/{_TEXT}")
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -80,7 +82,7 @@ def _check_installed() -> None:
 
 def _cached(module: bytes, *parts) -> pathlib.Path:
     versions = [importlib.metadata.version(name) for name in _PACKAGES]
-    facts = [hlo.fingerprint(hlo.parse(module)), *parts, *versions]
+    facts = [_FORMAT, hlo.fingerprint(hlo.parse(module)), *parts, *versions]
     key = hashlib.sha256(json.dumps(facts).encode())
     home = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
     return pathlib.Path(home, "efficientnet_tf", "plans", f"{key.hexdigest()}.json")

@@ -7,7 +7,7 @@ import tensorflow as tf
 from tensorflow.compiler.xla.service import hlo_pb2
 from tensorflow.python.client import device_lib
 
-from efficientnet_tf.planning import hlo, lowering
+from efficientnet_tf.planning import hlo, liveness, lowering
 
 DEVICES = ("cpu", "gpu")
 
@@ -26,12 +26,13 @@ def memory_bytes(device: str) -> int:
     return found[0].memory_limit
 
 
-def compile_here(step: lowering.Step, device: str) -> dict:
+def compile_here(step: lowering.Step, device: str, *, dump: str | None = None) -> dict:
     """Compiles a step; nothing runs.
 
     Args:
         step: of `lowering.prepare`.
         device: one of DEVICES.
+        dump: folder for the optimised module.
 
     Returns:
         What `compiler.compile_for` does, of TensorFlow's own XLA. FLOPs and bytes are
@@ -46,6 +47,9 @@ def compile_here(step: lowering.Step, device: str) -> dict:
         )
     )
     seconds = time.monotonic() - began
+    if dump is not None:
+        optimized = compiled.hlo_module.SerializeToString()
+        lowering.dump(optimized, f"{dump}/optimized.hlo.pb")
     rows = hlo.costs(compiled.hlo_module)
     return {
         "compile_s": seconds,
@@ -56,6 +60,7 @@ def compile_here(step: lowering.Step, device: str) -> dict:
         "cached": False,
         **_memory(compiled.buffer_assignment.buffer_allocations),
         **hlo.summary(compiled.hlo_module),
+        **liveness.summary(compiled.hlo_module),
     }
 
 

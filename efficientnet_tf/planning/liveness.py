@@ -72,6 +72,12 @@ def at_peak(found: list[Value]) -> list[Value]:
     return sorted(living, key=lambda value: value.bytes, reverse=True)
 
 
+def summary(module, *, largest: int = 40) -> dict:
+    """The values that fill the memory when it is fullest, as plain data, "at_peak"."""
+    living = at_peak(values(module))[:largest]
+    return {"at_peak": [dataclasses.asdict(value) for value in living]}
+
+
 def _owner(by_id: Mapping, number: int) -> tuple[int, int]:
     """The instruction, and the part of its tuple, that a value's memory belongs to."""
     instruction = by_id[number]

@@ -70,10 +70,10 @@ def lower(step: Step) -> bytes:
     return text(stage="hlo_serialized")
 
 
-def dump(module: bytes, directory: str) -> None:
-    """Writes a module as it is given to the compiler: `step.hlo.pb`."""
-    os.makedirs(directory, exist_ok=True)
-    with open(f"{directory}/step.hlo.pb", "wb") as file:
+def dump(module: bytes, path: str) -> None:
+    """Writes a serialised module, and makes its folder."""
+    os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
+    with open(path, "wb") as file:
         file.write(module)
 
 

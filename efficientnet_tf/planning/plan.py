@@ -25,7 +25,7 @@ class Plan:
     fits: bool
     hbm_limit_bytes: int
     hbm_bytes: int | None = None  # all that follows; None where it does not fit
-    argument_bytes: int | None = None  # the batch
+    argument_bytes: int | None = None  # the batch, and variables only read
     state_bytes: int | None = None  # variables, updated in place
     output_bytes: int | None = None
     temp_bytes: int | None = None
@@ -45,6 +45,7 @@ class Plan:
     cached: bool | None = None
     layers: dict = dataclasses.field(default_factory=dict)  # FLOPs, bytes, seconds
     largest: tuple = ()  # the fusions that move most bytes
+    at_peak: tuple = ()  # the largest values when the memory is fullest
     message: str | None = None  # the compiler's, where it does not fit
 
 
@@ -73,7 +74,9 @@ def plan(
         ValueError: naming the setting that cannot be, or what is not installed.
     """
     if chip in here.DEVICES:
-        return _plan_here(config, chip, step=step, shape=shape)
+        if shape is not None:
+            raise ValueError(f"slice={shape}: allowed is none for {chip}")
+        return _plan_here(config, chip, step=step, dump=dump, make_model=make_model)
     of = chips.find(chip)
     topology, devices = chips.slice_of(of, shape)
     replicas = devices if shape else 1
@@ -84,7 +87,7 @@ def plan(
     module = lowering.lower(prepared)
     lower_s = time.monotonic() - began
     if dump is not None:
-        lowering.dump(module, dump)
+        lowering.dump(module, f"{dump}/step.hlo.pb")
     report = compiler.compile_for(
         of, module, topology=topology, replicas=replicas, effort=effort, dump=dump
     )
@@ -110,13 +113,11 @@ def plan(
     )
 
 
-def _plan_here(config, device: str, *, step: str, shape: str | None) -> Plan:
+def _plan_here(config, device: str, *, step: str, dump, make_model) -> Plan:
     """As `plan`, for a device of this machine, whose rates are not known."""
-    if shape is not None:
-        raise ValueError(f"slice={shape}: allowed is none for {device}")
     limit = here.memory_bytes(device)
-    prepared = lowering.prepare(config, step=step, device=device)
-    report = here.compile_here(prepared, device)
+    prepared = lowering.prepare(config, step=step, device=device, make_model=make_model)
+    report = here.compile_here(prepared, device, dump=dump)
     found = _findings(report)
     return Plan(
         model=config.variant.name,
@@ -151,6 +152,7 @@ def _findings(report: dict) -> dict:
         **{name: report[name] for name in (*same, "all_reduce_bytes", "compile_s")},
         "hbm_bytes": sum(memory.values()),
         "largest": tuple(report["largest"]),
+        "at_peak": tuple(report["at_peak"]),
     }
 
 

@@ -16,7 +16,7 @@ def single(one: plan.Plan, *, dump: str | None = None) -> dict:
         print(line)
     if dump is not None and one.fits:
         _write_tables(one, dump)
-        print(f"{'tables':<14}{dump}: layers.csv, largest.csv, HLO")
+        print(f"{'tables':<14}{dump}: layers.csv, largest.csv, at_peak.csv, HLO")
     return dataclasses.asdict(one)
 
 
@@ -74,7 +74,8 @@ def _bound(one: plan.Plan):
 def _write_tables(one: plan.Plan, directory: str) -> None:
     os.makedirs(directory, exist_ok=True)
     layers = [{"layer": name, **of} for name, of in one.layers.items()]
-    for name, rows in (("layers", layers), ("largest", list(one.largest))):
+    tables = {"layers": layers, "largest": one.largest, "at_peak": one.at_peak}
+    for name, rows in tables.items():
         with open(f"{directory}/{name}.csv", "w", newline="") as file:
             writer = csv.DictWriter(file, rows[0])
             writer.writeheader()
