@@ -15,7 +15,10 @@ from efficientnet_tf import files
 from efficientnet_tf.planning import chips, hlo, liveness, tpu_compiler
 
 EFFORT = -1.0  # B0 takes a minute rather than 4 to 8; temporaries come out within 2%
-_INSTALL = "install them with: pip install -e '.[plan]' (Linux on x86-64, Python 3.11 or later)"
+_INSTALL = (
+    "install them with: pip install -e '.[plan]' (Linux on x86-64, Python 3.11 or "
+    "later)"
+)
 _PACKAGES = ("jax", "jaxlib", "libtpu")
 _TEXT = "optimized.hlo.txt"
 _FORMAT = 2  # of a kept report
