@@ -187,6 +187,11 @@ def test_widening_is_judged_from_each_base():
     assert text.count("points (") == 2
 
 
+def test_a_transfer_is_judged_against_none():
+    rows = [{"params": 1e5, "finetuned": 60.0, "scratch": 55.5}]
+    assert "+4.5 at 0.10 M parameters" in trained.transfer_verdict(rows)
+
+
 @pytest.fixture(scope="module")
 def written(tmp_path_factory):
     directory = str(tmp_path_factory.mktemp("docs") / "reproduction")

@@ -62,11 +62,17 @@ def _section(name: str, found: list[Cell], folder: str, directory: str) -> str:
     for plot in items.plots(name, directory):
         parts.append(f"![{plot}]({folder}/{plot}.png)\n")
     if name in _VERDICTS:
-        rows = measured.load(directory, "scaling_study").get(name)
-        parts += [_VERDICTS[name](rows) + "\n"] if rows else []
+        study, key, verdict = _VERDICTS[name]
+        rows = measured.load(directory, study).get(key)
+        parts += [verdict(rows) + "\n"] if rows else []
     if found:
         parts.append(cells.markdown(found))
     return "\n".join(parts)
 
 
-_VERDICTS = {"figure4": trained.width_verdict, "figure8": trained.verdict}
+# By item: the measurement, its part, and what says in words what came out.
+_VERDICTS = {
+    "figure4": ("scaling_study", "figure4", trained.width_verdict),
+    "figure6": ("transfer", "rows", trained.transfer_verdict),
+    "figure8": ("scaling_study", "figure8", trained.verdict),
+}
