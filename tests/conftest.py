@@ -1,4 +1,10 @@
+import os
+
 import pytest
+
+# TensorFlow imports jax where the extra `plan` is installed, and jax sets this to 1 for
+# all child processes; commands that tests run would print TensorFlow's own errors.
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 
 @pytest.fixture(scope="session")
