@@ -2,6 +2,7 @@
 
 import dataclasses
 import difflib
+import os
 import typing
 
 from absl import flags as absl_flags
@@ -156,6 +157,8 @@ def check() -> None:
         _check_weights_alone()
     if FLAGS.mode == "plan" and not FLAGS.chip:
         raise ValueError("--mode=plan: name the --chip, such as v5e")
+    if FLAGS.dump and os.path.isfile(FLAGS.dump):
+        raise ValueError(f"--dump={FLAGS.dump}: is a file; allowed is a folder")
     if FLAGS.slice and FLAGS.chip in ("cpu", "gpu"):
         raise ValueError(f"--slice={FLAGS.slice}: is of a TPU, not of {FLAGS.chip}")
     if f"{model_dir()}/".startswith(f"{export_dir()}/"):

@@ -147,7 +147,7 @@ def plan() -> dict:
     from efficientnet_tf.planning import chips
 
     replicas = 1
-    if FLAGS.chip not in ("cpu", "gpu"):
+    if FLAGS.chip not in chips.HERE:
         _, devices = chips.slice_of(chips.find(FLAGS.chip), FLAGS.slice)
         replicas = devices if FLAGS.slice else 1
     flags.to_planned_config(replicas=replicas)  # checked before TensorFlow comes

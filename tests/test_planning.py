@@ -260,6 +260,7 @@ def _main(*flags):
         (["--chip=v9"], "chip=v9: allowed are v2"),
         (["--chip=v5e", "--slice=2"], "slice=2: allowed for v5e"),
         (["--chip=gpu", "--slice=2x2"], "slice=2x2: is of a TPU, not of gpu"),
+        (["--chip=v5e", "--dump=setup.py"], "dump=setup.py: is a file"),
         (["--chip=v5e", "--recompute=stem"], "no block begins with 'stem'"),
     ],
 )

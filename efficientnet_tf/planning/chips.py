@@ -3,6 +3,7 @@
 import dataclasses
 import math
 
+HERE = ("cpu", "gpu")  # what is planned for this machine, and is no TPU
 _GIB = 2**30
 
 

@@ -69,7 +69,6 @@ def compile_for(
             result |= hlo.summary(module_after) | liveness.summary(module_after)
             if dump is not None:
                 shutil.copy(f"{directory}/{_TEXT}", f"{dump}/{_TEXT}")
-    path.parent.mkdir(parents=True, exist_ok=True)
     with files.replacing(str(path)) as partial:
         pathlib.Path(partial).write_text(json.dumps(result))
     return result | {"cached": False}

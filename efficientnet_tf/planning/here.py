@@ -9,8 +9,6 @@ from tensorflow.python.client import device_lib
 
 from efficientnet_tf.planning import hlo, liveness, lowering
 
-DEVICES = ("cpu", "gpu")
-
 
 def memory_bytes(device: str) -> int:
     """What a device has for a program.
@@ -31,7 +29,7 @@ def compile_here(step: lowering.Step, device: str, *, dump: str | None = None) -
 
     Args:
         step: of `lowering.prepare`.
-        device: one of DEVICES.
+        device: of `chips.HERE`.
         dump: folder for the optimised module.
 
     Returns:

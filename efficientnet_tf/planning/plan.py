@@ -63,7 +63,7 @@ def plan(
 
     Args:
         config: the run's; its batch is the whole slice's.
-        chip: of `chips.CHIPS`, or of `here.DEVICES`.
+        chip: of `chips.CHIPS`, or of `chips.HERE`.
         step: of `lowering.STEPS`.
         shape: of the slice, such as "4x4"; None plans one device by itself.
         effort: of the compiler, from -1 to 1.
@@ -73,7 +73,7 @@ def plan(
     Raises:
         ValueError: naming the setting that cannot be, or what is not installed.
     """
-    if chip in here.DEVICES:
+    if chip in chips.HERE:
         if shape is not None:
             raise ValueError(f"slice={shape}: allowed is none for {chip}")
         return _plan_here(config, chip, step=step, dump=dump, make_model=make_model)
