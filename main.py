@@ -142,8 +142,13 @@ def _map(images: list[str]) -> dict:
     return result
 
 
-def plan() -> dict:
-    """Plans what the flags say, prints it and returns it as plain data."""
+def plan(*, start: int = flags.PLANNED_BATCH, steps: int = 8) -> dict:
+    """Plans what the flags say, prints it and returns it as plain data.
+
+    Args:
+        start: see `plan.find_batch`, of which --find_batch makes use.
+        steps: see there.
+    """
     from efficientnet_tf.planning import chips
 
     replicas = 1
@@ -167,7 +172,7 @@ def plan() -> dict:
         )
 
     if FLAGS.find_batch:
-        return report.batches(planner.find_batch(at, start=flags.PLANNED_BATCH))
+        return report.batches(planner.find_batch(at, start=start, steps=steps))
     return report.single(at(), dump=FLAGS.dump)
 
 

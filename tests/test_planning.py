@@ -240,6 +240,35 @@ def test_an_impossible_slice_is_named(own_cache):
         compiler.compile_for(chip, b"", topology=topology, replicas=replicas)
 
 
+def test_a_damaged_report_is_replaced(own_cache, tmp_path, monkeypatch):
+    answers = [{"error": "memory", "message": "once"}, {"error": "memory"}]
+    monkeypatch.setattr(compiler, "_PACKAGES", ("numpy",))
+    monkeypatch.setattr(compiler, "_run", lambda *_: answers.pop(0))
+    step = lowering.Step(lambda x: x + 1, (tf.TensorSpec([2]),), 1)
+    module = lowering.lower(step)
+
+    def report():
+        return compiler.compile_for(
+            chips.find("v5e"), module, topology="v5e:2x2", replicas=1
+        )
+
+    assert report() == {"error": "memory", "message": "once", "cached": False}
+    assert report() == {"error": "memory", "message": "once", "cached": True}
+    (kept,) = (tmp_path / "efficientnet_tf" / "plans").iterdir()
+    kept.write_text(kept.read_text()[:10])
+    assert report() == {"error": "memory", "cached": False}
+    assert report() == {"error": "memory", "cached": True}
+
+
+def test_a_cache_that_cannot_be_written_is_named_first(tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    monkeypatch.setattr(compiler, "_PACKAGES", ("numpy",))
+    module = lowering.lower(lowering.Step(lambda x: x, (tf.TensorSpec([2]),), 1))
+    with pytest.raises(ValueError, match=r"cannot be written .*set XDG_CACHE_HOME"):
+        compiler.compile_for(chips.find("v5e"), module, topology="v5e:2x2", replicas=1)
+
+
 def test_this_machines_own_processor_is_planned_too():
     found = plan.plan(_config(), chip="cpu")
     assert found.fits and found.roofline_s is None

@@ -32,8 +32,8 @@ absl_flags.DEFINE_multi_enum(
 )
 absl_flags.DEFINE_string("table", "docs/plans.json", "Where the table is kept.")
 _KEPT = (
-    *("batch", "batch_without_remat", "hbm_bytes", "temp_bytes", "bytes_accessed"),
-    *("flops", "roofline_images_per_s", "bound", "image_size", "remat_ops", "effort"),
+    *("batch", "hbm_bytes", "temp_bytes", "bytes_accessed", "flops", "image_size"),
+    *("roofline_images_per_s", "bound", "remat_ops", "remat_flops", "effort"),
 )
 
 
@@ -51,26 +51,57 @@ def main(argv: list[str]) -> None:
 
 
 def _fill(path: str) -> None:
-    file = pathlib.Path(path)
-    table = json.loads(file.read_text()) if file.exists() else {}
     for model in FLAGS.models:
         for chip in FLAGS.chips:
+            table = _read(path)
             if chip not in table.get(model, {}):
-                table.setdefault(model, {})[chip] = _cell(model, chip)
-                with files.replacing(path) as partial:
-                    pathlib.Path(partial).write_text(json.dumps(table, indent=1) + "\n")
-    for line in markdown(table, FLAGS.chips):
+                cell = _cell(model, chip, start=_start(table, model, chip))
+                _keep(cell, path, model, chip)
+    for line in markdown(_read(path), FLAGS.chips):
         print(line)
 
 
-def _cell(model: str, chip: str) -> dict:
+def _read(path: str) -> dict:
+    """The cells so far, by model and chip."""
+    if not os.path.exists(path):
+        return {}
+    try:
+        return json.loads(pathlib.Path(path).read_text())
+    except ValueError as error:
+        raise ValueError(
+            f"table={path}: is no JSON ({error}); move it away to begin anew"
+        ) from None
+
+
+def _keep(cell: dict, path: str, model: str, chip: str) -> None:
+    """Adds a cell to the table, and keeps what others added meanwhile."""
+    table = _read(path)
+    table.setdefault(model, {})[chip] = cell
+    ordered = {name: table[name] for name in sorted(table)}
+    with files.replacing(path) as partial:
+        pathlib.Path(partial).write_text(json.dumps(ordered, indent=1) + "\n")
+
+
+def _start(table: dict, model: str, chip: str) -> int:
+    """A quarter of the most the model before it takes: somewhere near will do."""
+    for before in reversed([name for name in table if name < model]):
+        if chip in table[before]:
+            most = table[before][chip]["with_remat"]
+            return max(1, most["batch"] // 4) if most else 1
+    return flags.PLANNED_BATCH
+
+
+def _cell(model: str, chip: str, *, start: int) -> dict:
     FLAGS.mode, FLAGS.model, FLAGS.chip, FLAGS.find_batch = "plan", model, chip, True
-    found = main_module.plan()
-    return {name: found.get(name) for name in _KEPT}
+    found = main_module.plan(start=start, steps=1)
+    return {
+        name: one and {field: one[field] for field in _KEPT}
+        for name, one in found.items()
+    }
 
 
 def markdown(table: dict, columns: list[str]) -> list[str]:
-    """The table's lines: batches with (and without) anything done twice, images/s."""
+    """The table's lines: the batch, that with things done twice, and images/s."""
     lines = [
         f"| model | {' | '.join(columns)} |",
         f"|---{'|---:' * len(columns)}|",
@@ -84,11 +115,13 @@ def markdown(table: dict, columns: list[str]) -> list[str]:
 def _words(cell: dict | None) -> str:
     if cell is None:
         return ""
-    if not cell["batch"]:
+    plain, whole = cell["without_remat"], cell["with_remat"]
+    if whole is None:
         return "none fits"
+    best = max(plain or whole, whole, key=lambda one: one["roofline_images_per_s"])
     return (
-        f"{cell['batch']} ({cell['batch_without_remat']}), "
-        f"{cell['roofline_images_per_s']:,.0f}/s"
+        f"{plain['batch'] if plain else 0} ({whole['batch']}), "
+        f"{best['roofline_images_per_s']:,.0f}/s"
     )
 
 

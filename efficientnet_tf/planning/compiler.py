@@ -53,13 +53,15 @@ def compile_for(
         "error", "memory", and "message" for what does not fit.
 
     Raises:
-        ValueError: if libtpu is missing, or does not know the topology.
+        ValueError: if libtpu is missing or does not know the topology, or if nothing
+            can be kept.
         CompilerError: if the compiler fails otherwise.
     """
     _check_installed()
     path = _cached(module, topology, replicas, effort)
-    if dump is None and path.exists():
-        return json.loads(path.read_text()) | {"cached": True}
+    if dump is None and (kept := _recall(path)):
+        return kept | {"cached": True}
+    _check_writable(path.parent)
     with tempfile.TemporaryDirectory() as directory:
         result = _run(module, directory, topology, replicas, effort)
         _check(result, chip, topology)
@@ -88,6 +90,25 @@ def _cached(module: bytes, *parts) -> pathlib.Path:
     key = hashlib.sha256(json.dumps(facts).encode())
     home = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
     return pathlib.Path(home, "efficientnet_tf", "plans", f"{key.hexdigest()}.json")
+
+
+def _recall(path: pathlib.Path) -> dict | None:
+    """A kept report; None if there is none, or it is damaged and to be replaced."""
+    try:
+        return json.loads(path.read_text())
+    except (OSError, ValueError):
+        return None
+
+
+def _check_writable(folder: pathlib.Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError as error:
+        raise ValueError(
+            f"plans are kept in {folder}, which cannot be written ({error.strerror}); "
+            "set XDG_CACHE_HOME to another folder"
+        ) from None
 
 
 def _run(module, directory, topology, replicas, effort) -> dict:

@@ -1,6 +1,7 @@
 """Does a run's step fit a TPU, and how fast can it be at best."""
 
 import dataclasses
+import functools
 import time
 import typing
 from collections.abc import Callable
@@ -80,12 +81,7 @@ def plan(
     of = chips.find(chip)
     topology, devices = chips.slice_of(of, shape)
     replicas = devices if shape else 1
-    began = time.monotonic()
-    prepared = lowering.prepare(
-        config, step=step, replicas=replicas, make_model=make_model
-    )
-    module = lowering.lower(prepared)
-    lower_s = time.monotonic() - began
+    batch, module, lower_s = _lowered(config, step, replicas, make_model)
     if dump is not None:
         lowering.dump(module, f"{dump}/step.hlo.pb")
     report = compiler.compile_for(
@@ -97,7 +93,7 @@ def plan(
         chip=chip,
         topology=topology,
         replicas=replicas,
-        batch=prepared.batch,
+        batch=batch,
         image_size=config.image_size,
         fits="error" not in report,
         hbm_limit_bytes=of.hbm_bytes,
@@ -109,8 +105,18 @@ def plan(
     if not described.fits:
         return described
     return dataclasses.replace(
-        described, **_findings(report), **_bounds(report, of, prepared.batch)
+        described, **_findings(report), **_bounds(report, of, batch)
     )
+
+
+@functools.lru_cache(maxsize=8)  # one step for several chips, and it is only lowered
+def _lowered(config, step: str, replicas: int, make_model) -> tuple[int, bytes, float]:
+    """A replica's batch, the step's HLO and the seconds that lowering it took."""
+    began = time.monotonic()
+    prepared = lowering.prepare(
+        config, step=step, replicas=replicas, make_model=make_model
+    )
+    return prepared.batch, lowering.lower(prepared), time.monotonic() - began
 
 
 def _plan_here(config, device: str, *, step: str, dump, make_model) -> Plan:
@@ -187,23 +193,38 @@ def find_batch(at: Callable[[int], Plan], *, start: int, steps: int = 8) -> Batc
     Args:
         at: plans a batch of one device.
         start: the batch to try first.
-        steps: a batch is found to its n-th part, so 8 means within 12.5%.
+        steps: batches to choose from between one power of two and the next: with 1
+            they are the powers, with 8 such as 8, 9, ... 15, 16, 18, ... 30, 32, 36.
     """
     tried: dict[int, Plan] = {}
 
-    def attempt(batch: int) -> Plan:
+    def attempt(index: int) -> Plan:
+        batch = _batch_at(index, steps)
         if batch not in tried:
             tried[batch] = at(batch)
         return tried[batch]
 
-    while start > 1 and not attempt(start).fits:
-        start //= 2
-    if not attempt(start).fits:
+    first = _index_of(start, steps)
+    while first and not attempt(first).fits:
+        first = max(0, first - steps)
+    if not attempt(first).fits:
         return Batches(None, None)
-    guess = _guess(attempt(start))
-    plain = _largest(lambda batch: attempt(batch).remat_ops == 0, guess, steps)
-    whole = _largest(lambda batch: attempt(batch).fits, plain or start, steps)
-    return Batches(attempt(plain) if plain else None, attempt(whole))
+    guess = _index_of(_guess(attempt(first)), steps)
+    plain = _largest(lambda index: attempt(index).remat_ops == 0, guess)
+    whole = _largest(lambda index: attempt(index).fits, first if plain < 0 else plain)
+    return Batches(attempt(plain) if plain >= 0 else None, attempt(whole))
+
+
+def _batch_at(index: int, steps: int) -> int:
+    """Batches in ascending order, `steps` from each power of two, some twice."""
+    power, step = divmod(index, steps)
+    return 2**power * (steps + step) // steps
+
+
+def _index_of(batch: int, steps: int) -> int:
+    """The first of the largest that `_batch_at` knows up to a batch."""
+    power = batch.bit_length() - 1
+    return power * steps + (batch - 2**power) * steps // 2**power
 
 
 def _guess(fitting: Plan) -> int:
@@ -214,17 +235,17 @@ def _guess(fitting: Plan) -> int:
     return max(1, int(fitting.batch * room / growing))
 
 
-def _largest(fits: Callable[[int], bool], start: int, steps: int) -> int:
-    """The largest number that fits, 0 for none, if all below one that fits do."""
-    low, high = 0, 0
-    at, stride = start, max(1, start // steps)
-    while not (low and high) and high != 1:
+def _largest(fits: Callable[[int], bool], start: int) -> int:
+    """The largest number that fits, -1 for none, if all below one that fits do."""
+    low, high = -1, None
+    at, stride = start, 1
+    while at >= 0 and (low < 0 or high is None):
         if fits(at):
             low, at = at, at + stride
         else:
-            high, at = at, max(1, at - stride)
+            high, at = at, (max(0, at - stride) if at else -1)
         stride *= 2
-    while high - low > max(1, low // steps):
+    while high - low > 1:
         middle = (low + high) // 2
         low, high = (middle, high) if fits(middle) else (low, middle)
     return low

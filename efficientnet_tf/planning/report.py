@@ -24,12 +24,15 @@ def batches(found: plan.Batches) -> dict:
     """Prints the largest batches that fit, and returns their plans as plain data."""
     if found.with_remat is None:
         print("not even one image fits")
-        return {"batch": 0, "batch_without_remat": 0}
+        return found._asdict()
     for line in _lines(found.with_remat):
         print(line)
     plain = found.without_remat.batch if found.without_remat else 0
     print(f"{'largest batch':<14}{found.with_remat.batch}; {plain} with nothing redone")
-    return dataclasses.asdict(found.with_remat) | {"batch_without_remat": plain}
+    return {
+        name: dataclasses.asdict(one) if one else None
+        for name, one in found._asdict().items()
+    }
 
 
 def _lines(one: plan.Plan):
