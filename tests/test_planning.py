@@ -306,3 +306,37 @@ def test_the_command_line_plans(own_cache):
     )
     found = json.loads(done.stdout.splitlines()[-1])
     assert found["fits"] and found["batch"] == 128 and found["state_bytes"] == 0
+
+
+def _table(path, *flags):
+    command = [sys.executable, "tools/plan_tpu.py", "--all", f"--table={path}"]
+    return subprocess.run([*command, *flags], capture_output=True, text=True)
+
+
+def _cell(batch, rate):
+    return {"batch": batch, "roofline_images_per_s": rate}
+
+
+def test_a_whole_table_is_printed(tmp_path):
+    row = {
+        "v3": {"without_remat": _cell(8, 1500.4), "with_remat": _cell(16, 1200)},
+        "v5e": {"without_remat": None, "with_remat": _cell(1, 20)},
+        "v2": {"without_remat": None, "with_remat": None},
+    }
+    path = tmp_path / "table.json"
+    path.write_text(json.dumps({"efficientnet-b0": row}))
+    columns = [f"--chips={chip}" for chip in row]
+    done = _table(path, "--models=efficientnet-b0", *columns)
+    assert done.stdout.splitlines() == [
+        "| model | v3 | v5e | v2 |",
+        "|---|---:|---:|---:|",
+        "| efficientnet-b0 | 8 (16), 1,500/s | 0 (1), 20/s | none fits |",
+    ]
+
+
+def test_a_damaged_table_is_named(tmp_path):
+    path = tmp_path / "table.json"
+    path.write_text('{"efficientnet-b0": {')
+    done = _table(path)
+    assert done.returncode == 1 and done.stderr.count("\n") == 1
+    assert f"table={path}: is no JSON" in done.stderr
