@@ -159,6 +159,8 @@ def check() -> None:
         raise ValueError("--mode=plan: name the --chip, such as v5e")
     if FLAGS.dump and os.path.isfile(FLAGS.dump):
         raise ValueError(f"--dump={FLAGS.dump}: is a file; allowed is a folder")
+    if FLAGS.dump and FLAGS.find_batch:
+        raise ValueError(f"--dump={FLAGS.dump}: is of one batch, not of --find_batch")
     if FLAGS.slice and FLAGS.chip in ("cpu", "gpu"):
         raise ValueError(f"--slice={FLAGS.slice}: is of a TPU, not of {FLAGS.chip}")
     if f"{model_dir()}/".startswith(f"{export_dir()}/"):

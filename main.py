@@ -151,6 +151,8 @@ def plan(*, start: int = flags.PLANNED_BATCH, steps: int = 8) -> dict:
     """
     from efficientnet_tf.planning import chips
 
+    if FLAGS.dump:
+        _make_folder(FLAGS.dump)
     replicas = 1
     if FLAGS.chip not in chips.HERE:
         _, devices = chips.slice_of(chips.find(FLAGS.chip), FLAGS.slice)
@@ -174,6 +176,13 @@ def plan(*, start: int = flags.PLANNED_BATCH, steps: int = 8) -> dict:
     if FLAGS.find_batch:
         return report.batches(planner.find_batch(at, start=start, steps=steps))
     return report.single(at(), dump=FLAGS.dump)
+
+
+def _make_folder(path: str) -> None:
+    try:
+        os.makedirs(path, exist_ok=True)
+    except OSError as error:
+        raise ValueError(f"--dump={path}: {error.strerror}") from None
 
 
 def _model():

@@ -112,7 +112,8 @@ class Config:
     )
     fused: str = _field(
         "auto",
-        "train with a forward pass whose gradient moves fewer bytes; auto: on TPU",
+        "train with a forward pass whose gradient moves fewer bytes; auto: on TPU, or "
+        "to recompute",
         _choice("auto", "on", "off"),
     )
     recompute: str | None = _field(

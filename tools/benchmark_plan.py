@@ -64,6 +64,7 @@ def _compare(stated: str):
         ),
     }
     for chip in FLAGS.chips:
+        print(f"{name}, batch {batch}, on {chip}:", flush=True)
         reports = {who: _report(module, chip) for who, module in modules.items()}
         yield {"model": name, "batch": int(batch), "chip": chip} | _row(reports)
 
@@ -93,9 +94,10 @@ def _row(reports: dict[str, dict]) -> dict:
     for who, report in reports.items():
         found = {name: report.get(name) for name in (*_MEASURES, "remat_ops")}
         row |= {f"{name}_{who}": value for name, value in found.items()}
-        sizes = ", ".join(
-            f"{name} {(found[name] or 0) / 1e9:.3f} GB" for name in _MEASURES
-        )
+        if "error" in report:
+            print(f"{who:7} does not fit", flush=True)
+            continue
+        sizes = ", ".join(f"{name} {found[name] / 1e9:.3f} GB" for name in _MEASURES)
         print(f"{who:7} {sizes}, {found['remat_ops']} done twice", flush=True)
     if all(row[f"fits_{who}"] for who in reports):
         for name in _MEASURES:

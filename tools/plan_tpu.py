@@ -19,7 +19,7 @@ from absl import flags as absl_flags
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1]))
 import flags
 import main as main_module
-from efficientnet_tf import files
+from efficientnet_tf import files, variants
 from efficientnet_tf.planning import chips
 
 FLAGS = absl_flags.FLAGS
@@ -44,42 +44,53 @@ def main(argv: list[str]) -> None:
         main_module.main(argv)
         return
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    own = FLAGS.get_key_flags_for_module(flags)
+    settings = {flag.name: flag.value for flag in own if flag.present}
     try:
-        _fill(FLAGS.table)
+        _fill(FLAGS.table, settings)
     except ValueError as error:
         sys.exit(f"error: {error}")
 
 
-def _fill(path: str) -> None:
+def _fill(path: str, settings: dict) -> None:
+    for model in set(FLAGS.models) - set(variants.list_variants()):
+        raise ValueError(f"models={model}: is no model")
     for model in FLAGS.models:
         for chip in FLAGS.chips:
-            table = _read(path)
+            table = _read(path, settings)
             if chip not in table.get(model, {}):
                 cell = _cell(model, chip, start=_start(table, model, chip))
-                _keep(cell, path, model, chip)
-    for line in markdown(_read(path), FLAGS.chips):
+                _keep(cell, path, settings, model, chip)
+    for line in markdown(_read(path, settings), FLAGS.chips):
         print(line)
 
 
-def _read(path: str) -> dict:
-    """The cells so far, by model and chip."""
+def _read(path: str, settings: dict) -> dict:
+    """The cells so far, by model and chip, of the run that the flags describe."""
     if not os.path.exists(path):
         return {}
     try:
-        return json.loads(pathlib.Path(path).read_text())
-    except ValueError as error:
+        kept = json.loads(pathlib.Path(path).read_text())
+    except (OSError, ValueError) as error:
         raise ValueError(
-            f"table={path}: is no JSON ({error}); move it away to begin anew"
+            f"table={path}: is no table ({error}); move it away to begin anew"
         ) from None
+    if kept["flags"] != settings:
+        raise ValueError(
+            f"table={path}: was made with {kept['flags']}, not {settings}; name another"
+        )
+    return kept["models"]
 
 
-def _keep(cell: dict, path: str, model: str, chip: str) -> None:
+def _keep(cell: dict, path: str, settings: dict, model: str, chip: str) -> None:
     """Adds a cell to the table, and keeps what others added meanwhile."""
-    table = _read(path)
+    table = _read(path, settings)
     table.setdefault(model, {})[chip] = cell
-    ordered = {name: table[name] for name in sorted(table)}
+    models = {name: table[name] for name in sorted(table)}
     with files.replacing(path) as partial:
-        pathlib.Path(partial).write_text(json.dumps(ordered, indent=1) + "\n")
+        pathlib.Path(partial).write_text(
+            json.dumps({"flags": settings, "models": models}, indent=1) + "\n"
+        )
 
 
 def _start(table: dict, model: str, chip: str) -> int:

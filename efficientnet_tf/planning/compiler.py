@@ -14,14 +14,15 @@ import typing
 from efficientnet_tf import files
 from efficientnet_tf.planning import chips, hlo, liveness, tpu_compiler
 
-EFFORT = -1.0  # B0 takes a minute rather than 4 to 8; temporaries come out within 2%
+EFFORT = -1.0  # B0 takes a minute rather than 4 to 8
 _INSTALL = (
     "install them with: pip install -e '.[plan]' (Linux on x86-64, Python 3.11 or "
     "later)"
 )
+_FLAGS = ("LIBTPU_INIT_ARGS", "XLA_FLAGS")  # that the compiler's process reads
 _PACKAGES = ("jax", "jaxlib", "libtpu")
 _TEXT = "optimized.hlo.txt"
-_FORMAT = 2  # of a kept report
+_FORMAT = 3  # of a kept report
 
 
 class CompilerError(ValueError):
@@ -57,7 +58,7 @@ def compile_for(
             can be kept.
         CompilerError: if the compiler fails otherwise.
     """
-    _check_installed()
+    check_installed()
     path = _cached(module, topology, replicas, effort)
     if dump is None and (kept := _recall(path)):
         return kept | {"cached": True}
@@ -76,7 +77,8 @@ def compile_for(
     return result | {"cached": False}
 
 
-def _check_installed() -> None:
+def check_installed() -> None:
+    """Raises ValueError, saying how to install them, if a package is missing."""
     try:
         for name in _PACKAGES:
             importlib.metadata.version(name)
@@ -86,7 +88,8 @@ def _check_installed() -> None:
 
 def _cached(module: bytes, *parts) -> pathlib.Path:
     versions = [importlib.metadata.version(name) for name in _PACKAGES]
-    facts = [_FORMAT, hlo.fingerprint(hlo.parse(module)), *parts, *versions]
+    set_flags = [os.environ.get(name, "") for name in _FLAGS]
+    facts = [_FORMAT, set_flags, hlo.fingerprint(hlo.parse(module)), *parts, *versions]
     key = hashlib.sha256(json.dumps(facts).encode())
     home = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
     return pathlib.Path(home, "efficientnet_tf", "plans", f"{key.hexdigest()}.json")
@@ -133,7 +136,10 @@ def _run(module, directory, topology, replicas, effort) -> dict:
         last = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[
             -1
         ]
-        raise CompilerError(f"the TPU compiler's process died: {last}")
+        raise CompilerError(
+            f"the TPU compiler's process died ({last}); exit code -9 is a lack of this "
+            "machine's memory"
+        )
     return json.loads(answer.read_text())
 
 

@@ -78,7 +78,7 @@ def costs(module: hlo_pb2.HloModuleProto) -> list[Cost]:
     """The cost of each instruction of the entry computation, in order.
 
     FLOPs are those of convolutions and matrix products, a multiply-add counted as two
-    and products with padding not at all. Bytes are of shapes without layout's padding.
+    and products with padding not at all. Bytes include the layout's padding.
     """
     computations = {c.id: c for c in module.computations}
     entry = computations[module.entry_computation_id]
@@ -135,7 +135,7 @@ def layer_of(op_name: str) -> str:
 def all_reduce_bytes(module: hlo_pb2.HloModuleProto) -> int:
     """What a replica puts into sums over replicas."""
     return sum(
-        size(i.shape) // (2 if i.opcode.endswith("start") else 1)
+        size(i.shape)
         for computation in module.computations
         for i in computation.instructions
         if i.opcode in ("all-reduce", "all-reduce-start")
@@ -195,8 +195,8 @@ def _type(shape) -> str:
 def _traffic(instruction, shapes: Mapping) -> int:
     if instruction.opcode.endswith(("-start", "-done")):
         return 0  # of what is fetched ahead, the reader counts
-    read = sum(size(shapes[operand]) for operand in instruction.operand_ids)
-    return read + size(instruction.shape)
+    read = sum(padded_size(shapes[operand]) for operand in instruction.operand_ids)
+    return read + padded_size(instruction.shape)
 
 
 def _flops(instruction, shapes: Mapping, computations: Mapping) -> float:

@@ -81,6 +81,7 @@ def plan(
     of = chips.find(chip)
     topology, devices = chips.slice_of(of, shape)
     replicas = devices if shape else 1
+    compiler.check_installed()  # before the step is lowered
     batch, module, lower_s = _lowered(config, step, replicas, make_model)
     if dump is not None:
         lowering.dump(module, f"{dump}/step.hlo.pb")

@@ -236,7 +236,8 @@ def trainer_of(
 
 def _forward(config: config_lib.Config, model: keras.Model, *, device: str):
     """The fused forward pass, or None where Keras's own is to be used."""
-    if config.fused == "off" or (config.fused == "auto" and device != "tpu"):
+    by_itself = device == "tpu" or config.recompute is not None
+    if config.fused == "off" or (config.fused == "auto" and not by_itself):
         return None
     network = expansion.expand(
         model.passport.variant, survival_prob=config.survival_prob
