@@ -283,8 +283,9 @@ class Config:
 
     @property
     def recomputed_blocks(self) -> tuple[str, ...]:
-        """Names of the blocks that `recompute` means."""
-        names = [block.name for block in expansion.expand(self.variant).blocks]
+        """Names of the blocks that `recompute` means, those without use left out."""
+        blocks = expansion.expand(self.variant).blocks
+        names = [block.name for block in blocks]
         for start in _listed(self.recompute):
             if not any(name.startswith(start) for name in names):
                 raise ValueError(
@@ -292,7 +293,14 @@ class Config:
                     f"allowed are beginnings of {names[0]} to {names[-1]}"
                 )
         starts = _listed(self.recompute)
-        return tuple(name for name in names if name.startswith(starts))
+        chosen = [block for block in blocks if block.name.startswith(starts)]
+        found = tuple(block.name for block in chosen if block.can_be_recomputed)
+        if chosen and not found:
+            raise ValueError(
+                f"recompute={self.recompute}: none of these blocks can be; allowed are "
+                "those that expand 1x1 before a depthwise convolution, or not at all"
+            )
+        return found
 
     def steps(self, epochs: float, *, train_images: int) -> int:
         """Whole steps in a number of epochs, at least one."""

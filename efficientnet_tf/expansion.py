@@ -41,6 +41,12 @@ class Block:
     experts: int  # 0: plain convolutions
 
     @property
+    def can_be_recomputed(self) -> bool:
+        """Whether the fused pass knows what to compute again; see `training.fused`."""
+        expands = self.kind == "mbconv" and not self.experts
+        return expands or self.expand_ratio == 1
+
+    @property
     def projects_shortcut(self) -> bool:
         """Whether a bottleneck's shortcut is a 1x1 convolution."""
         return self.strides != (1, 1) or self.input_filters != self.output_filters

@@ -296,6 +296,10 @@ def _main(*flags):
         (["--chip=v5e", "--dump=setup.py/a"], "dump=setup.py/a: Not a directory"),
         (["--chip=v5e", "--dump=a", "--find_batch"], "dump=a: is of one batch"),
         (["--chip=v5e", "--recompute=stem"], "no block begins with 'stem'"),
+        (
+            ["--chip=v5e", "--model=efficientnetv2-s", "--recompute=block2"],
+            "recompute=block2: none of these blocks can be",
+        ),
     ],
 )
 def test_wrong_flags_are_one_line(flags, words):

@@ -37,7 +37,7 @@ def compile_here(step: lowering.Step, device: str, *, dump: str | None = None) -
         counted by `hlo.costs`.
     """
     began = time.monotonic()
-    function = tf.function(step.function, jit_compile=True)
+    function = tf.function(step.function, jit_compile=True, autograph=False)
     compiled = hlo_pb2.HloProto()
     compiled.ParseFromString(
         function.experimental_get_compiler_ir(*step.inputs)(

@@ -178,7 +178,6 @@ def _report(executable) -> dict:
         "peak_bytes": memory.peak_memory_in_bytes,
         "flops": costs["flops"],
         "bytes_accessed": costs["bytes accessed"],
-        "transcendentals": costs.get("transcendentals", 0.0),
     }
 
 
