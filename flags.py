@@ -2,7 +2,6 @@
 
 import dataclasses
 import difflib
-import os
 import typing
 
 from absl import flags as absl_flags
@@ -157,8 +156,6 @@ def check() -> None:
         _check_weights_alone()
     if FLAGS.mode == "plan" and not FLAGS.chip:
         raise ValueError("--mode=plan: name the --chip, such as v5e")
-    if FLAGS.dump and os.path.isfile(FLAGS.dump):
-        raise ValueError(f"--dump={FLAGS.dump}: is a file; allowed is a folder")
     if FLAGS.dump and FLAGS.find_batch:
         raise ValueError(f"--dump={FLAGS.dump}: is of one batch, not of --find_batch")
     if FLAGS.slice and FLAGS.chip in ("cpu", "gpu"):

@@ -182,7 +182,9 @@ def _make_folder(path: str) -> None:
     try:
         os.makedirs(path, exist_ok=True)
     except OSError as error:
-        raise ValueError(f"--dump={path}: {error.strerror}") from None
+        taken = os.path.isfile(path)
+        problem = "is a file; allowed is a folder" if taken else error.strerror
+        raise ValueError(f"--dump={path}: {problem}") from None
 
 
 def _model():

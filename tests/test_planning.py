@@ -159,6 +159,32 @@ def test_the_largest_batches_are_found(limit, remat, expected):
         assert most - most // 8 <= one.batch <= most
 
 
+@pytest.mark.parametrize(
+    "steps, batches",
+    [(1, [1, 2, 4, 8, 16]), (2, [1, 2, 3, 4, 6, 8, 12, 16]), (8, [*range(8, 17), 18])],
+)
+def test_batches_to_choose_from_are_round(steps, batches):
+    found = [plan._batch_at(plan._index_of(batch, steps), steps) for batch in batches]
+    assert found == batches
+    every = {plan._batch_at(index, steps) for index in range(5 * steps)}
+    assert {batch for batch in every if batches[0] <= batch < 16} == {
+        batch for batch in batches if batch < 16
+    }
+
+
+def test_serving_is_planned_in_the_saved_models_precision():
+    module = hlo.parse(
+        lowering.lower(lowering.prepare(_config(), step="serve", device="tpu"))
+    )
+    types = {
+        shape.element_type
+        for computation in module.computations
+        for instruction in computation.instructions
+        for shape in hlo._leaves(instruction.shape)
+    }
+    assert hlo.xla_data_pb2.BF16 not in types and hlo.xla_data_pb2.F32 in types
+
+
 def test_a_bound_is_of_what_takes_longer():
     chip = chips.find("v5e")
     assert chip.seconds(flops=197e12, bytes_accessed=0) == 1
@@ -343,9 +369,10 @@ def test_a_whole_table_is_printed(tmp_path):
     ]
 
 
-def test_a_damaged_table_is_named(tmp_path):
+@pytest.mark.parametrize("content", ['{"efficientnet-b0": {', "{}", "[]"])
+def test_a_damaged_table_is_named(tmp_path, content):
     path = tmp_path / "table.json"
-    path.write_text('{"efficientnet-b0": {')
+    path.write_text(content)
     done = _table(path)
     assert done.returncode == 1 and done.stderr.count("\n") == 1
     assert f"table={path}: is no table" in done.stderr

@@ -71,15 +71,16 @@ def _read(path: str, settings: dict) -> dict:
         return {}
     try:
         kept = json.loads(pathlib.Path(path).read_text())
-    except (OSError, ValueError) as error:
+        made_with, models = kept["flags"], kept["models"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise ValueError(
             f"table={path}: is no table ({error}); move it away to begin anew"
         ) from None
-    if kept["flags"] != settings:
+    if made_with != settings:
         raise ValueError(
-            f"table={path}: was made with {kept['flags']}, not {settings}; name another"
+            f"table={path}: was made with {made_with}, not {settings}; name another"
         )
-    return kept["models"]
+    return models
 
 
 def _keep(cell: dict, path: str, settings: dict, model: str, chip: str) -> None:

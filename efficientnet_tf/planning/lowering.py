@@ -51,8 +51,8 @@ def prepare(
         strategy = replicas_lib.PlannedStrategy(replicas)
     build.check_batch_sizes(config, strategy)
     # A SavedModel computes in float32, whatever the run was trained in.
-    policy = devices.dtype_policy(config.precision, device)
-    policy = "float32" if step == "serve" else policy
+    precision = "float32" if step == "serve" else config.precision
+    policy = devices.dtype_policy(precision, device)
     with strategy.scope():
         model = make_model() if make_model else build.model(config, policy=policy)
         if step == "train":

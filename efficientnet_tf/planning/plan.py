@@ -240,11 +240,13 @@ def _largest(fits: Callable[[int], bool], start: int) -> int:
     """The largest number that fits, -1 for none, if all below one that fits do."""
     low, high = -1, None
     at, stride, before = start, 1, 0
-    while at >= 0 and (low < 0 or high is None):
+    while low < 0 or high is None:
         if fits(at):
             low, at = at, at + stride
+        elif at == 0:
+            return -1
         else:
-            high, at = at, (max(0, at - stride) if at else -1)
+            high, at = at, max(0, at - stride)
         stride, before = stride + before, stride  # 1, 1, 2, 3, 5: most starts are near
     while high - low > 1:
         middle = (low + high) // 2
