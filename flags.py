@@ -7,6 +7,7 @@ import typing
 from absl import flags as absl_flags
 
 from efficientnet_tf import config, recipes, variants
+from efficientnet_tf.planning import chips
 
 FLAGS = absl_flags.FLAGS
 
@@ -158,7 +159,7 @@ def check() -> None:
         raise ValueError("--mode=plan: name the --chip, such as v5e")
     if FLAGS.dump and FLAGS.find_batch:
         raise ValueError(f"--dump={FLAGS.dump}: is of one batch, not of --find_batch")
-    if FLAGS.slice and FLAGS.chip in ("cpu", "gpu"):
+    if FLAGS.slice and FLAGS.chip in chips.HERE:
         raise ValueError(f"--slice={FLAGS.slice}: is of a TPU, not of {FLAGS.chip}")
     if f"{model_dir()}/".startswith(f"{export_dir()}/"):
         raise ValueError(

@@ -155,8 +155,7 @@ def plan(*, start: int = flags.PLANNED_BATCH, steps: int = 8) -> dict:
         _make_folder(FLAGS.dump)
     replicas = 1
     if FLAGS.chip not in chips.HERE:
-        _, devices = chips.slice_of(chips.find(FLAGS.chip), FLAGS.slice)
-        replicas = devices if FLAGS.slice else 1
+        _, replicas = chips.slice_of(chips.find(FLAGS.chip), FLAGS.slice)
     flags.to_planned_config(replicas=replicas)  # checked before TensorFlow comes
     if FLAGS.chip != "gpu":
         _hide_accelerators()

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import pathlib
 from collections.abc import Iterator
 
 
@@ -10,9 +11,13 @@ def replacing(path: str) -> Iterator[str]:
     """Yields a path to write to, which takes the file's place if all goes well.
 
     Args:
-        path: of the file; its folder is made if need be.
+        path: of the file; its folder is made if need be. Two processes may write it
+            at once: the last one's is kept.
     """
     os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
-    partial = f"{path}.partial"
-    yield partial
-    os.replace(partial, path)
+    partial = f"{path}.{os.getpid()}.partial"
+    try:
+        yield partial
+        os.replace(partial, path)
+    finally:
+        pathlib.Path(partial).unlink(missing_ok=True)

@@ -8,6 +8,8 @@ import sys
 
 import pytest
 import tensorflow as tf
+from tensorflow.compiler.xla import xla_data_pb2
+from tensorflow.compiler.xla.service import hlo_pb2
 
 from efficientnet_tf import config as config_lib
 from efficientnet_tf.planning import chips, compiler, hlo, liveness, lowering, plan
@@ -70,6 +72,28 @@ def test_defects_are_found(function, inputs, words):
     step = lowering.Step(function, tuple(inputs), 1)
     found = hlo.defects(hlo.parse(lowering.lower(step)))
     assert any(words in line for line in found) if words else found == []
+
+
+def _module_of(opcode: str, dimensions: list[int]):
+    module = hlo_pb2.HloModuleProto()
+    instruction = module.computations.add().instructions.add(name="x", opcode=opcode)
+    instruction.shape.element_type = xla_data_pb2.F32
+    instruction.shape.dimensions.extend(dimensions)
+    instruction.shape.is_dynamic_dimension.extend([False] * len(dimensions))
+    return module
+
+
+def test_what_leaves_the_tpu_is_a_defect():
+    assert hlo.defects(_module_of("outfeed", [3])) == ["x: outfeed leaves the TPU"]
+    assert hlo.defects(_module_of("add", [3])) == []
+
+
+@pytest.mark.parametrize(
+    "opcode, size", [("all-reduce", 24), ("all-reduce-start", 24), ("add", 0)]
+)
+def test_each_sum_over_replicas_counts_once(opcode, size):
+    assert hlo.all_reduce_bytes(_module_of(opcode, [2, 3])) == size
+    assert hlo.all_reduce_bytes(_module_of("all-reduce-done", [2, 3])) == 0
 
 
 def test_gradients_and_batch_statistics_are_summed_over_replicas(module):
@@ -207,6 +231,7 @@ def test_wrong_chips_are_named(call, words):
 
 
 def test_slices_have_devices():
+    assert chips.slice_of(chips.find("v3"), None) == ("v3:2x2", 1)
     assert chips.slice_of(chips.find("v3"), "4x4") == ("v3:4x4", 32)
     assert chips.slice_of(chips.find("v5e"), "4x4") == ("v5e:4x4", 16)
 

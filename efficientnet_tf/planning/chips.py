@@ -13,7 +13,6 @@ class Chip:
 
     name: str
     topology: str  # the smallest slice, as libtpu names it
-    devices: int  # of that slice
     devices_per_chip: int
     hbm_bytes: int  # of a device, that the compiler lets a program use
     flops: float  # of a device, bfloat16, at its peak
@@ -24,11 +23,10 @@ class Chip:
         return max(flops / self.flops, bytes_accessed / self.bytes_per_s)
 
 
-def _chip(name, topology, *, devices, per_chip, hbm_gib, tflops, gb_per_s) -> Chip:
+def _chip(name, topology, *, per_chip, hbm_gib, tflops, gb_per_s) -> Chip:
     return Chip(
         name=name,
         topology=topology,
-        devices=devices,
         devices_per_chip=per_chip,
         hbm_bytes=round(hbm_gib * _GIB),
         flops=tflops * 1e12 / per_chip,
@@ -41,76 +39,29 @@ def _chip(name, topology, *, devices, per_chip, hbm_gib, tflops, gb_per_s) -> Ch
 CHIPS = {
     chip.name: chip
     for chip in (
-        _chip(
-            "v2",
-            "v2:2x2",
-            devices=8,
-            per_chip=2,
-            hbm_gib=7.48,
-            tflops=45,
-            gb_per_s=700,
-        ),
-        _chip(
-            "v3",
-            "v3:2x2",
-            devices=8,
-            per_chip=2,
-            hbm_gib=15.48,
-            tflops=123,
-            gb_per_s=900,
-        ),
-        _chip(
-            "v4",
-            "v4:2x2x1",
-            devices=8,
-            per_chip=2,
-            hbm_gib=15.25,
-            tflops=275,
-            gb_per_s=1228,
-        ),
-        _chip(
-            "v5e",
-            "v5e:2x2",
-            devices=4,
-            per_chip=1,
-            hbm_gib=15.75,
-            tflops=197,
-            gb_per_s=819,
-        ),
-        _chip(
-            "v5p",
-            "v5p:2x2x1",
-            devices=4,
-            per_chip=1,
-            hbm_gib=95.74,
-            tflops=459,
-            gb_per_s=2765,
-        ),
-        _chip(
-            "v6e",
-            "v6e:2x2",
-            devices=4,
-            per_chip=1,
-            hbm_gib=31.25,
-            tflops=918,
-            gb_per_s=1640,
-        ),
+        _chip("v2", "v2:2x2", per_chip=2, hbm_gib=7.48, tflops=45, gb_per_s=700),
+        _chip("v3", "v3:2x2", per_chip=2, hbm_gib=15.48, tflops=123, gb_per_s=900),
+        _chip("v4", "v4:2x2x1", per_chip=2, hbm_gib=15.25, tflops=275, gb_per_s=1228),
+        _chip("v5e", "v5e:2x2", per_chip=1, hbm_gib=15.75, tflops=197, gb_per_s=819),
+        _chip("v5p", "v5p:2x2x1", per_chip=1, hbm_gib=95.74, tflops=459, gb_per_s=2765),
+        _chip("v6e", "v6e:2x2", per_chip=1, hbm_gib=31.25, tflops=918, gb_per_s=1640),
     )
 }
 
 
 def slice_of(chip: Chip, shape: str | None) -> tuple[str, int]:
-    """A slice's topology and its number of devices.
+    """What to compile for: a topology, and how many of its devices run the step.
 
     Args:
         chip: of which it is made.
-        shape: chips along each axis, such as "4x4"; None for the smallest slice.
+        shape: chips along each axis, such as "4x4", of which all devices run it; None
+            for one device of the smallest slice.
 
     Raises:
         ValueError: if that is no shape.
     """
     if shape is None:
-        return chip.topology, chip.devices
+        return chip.topology, 1
     axes = chip.topology.count("x") + 1
     sizes = shape.split("x")
     if len(sizes) != axes or not all(s.isdigit() and int(s) for s in sizes):

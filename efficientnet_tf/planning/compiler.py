@@ -25,10 +25,6 @@ _TEXT = "optimized.hlo.txt"
 _FORMAT = 3  # of a kept report
 
 
-class CompilerError(ValueError):
-    """The compiler failed, and not for lack of memory."""
-
-
 def compile_for(
     chip: chips.Chip,
     module: bytes,
@@ -54,9 +50,8 @@ def compile_for(
         "error", "memory", and "message" for what does not fit.
 
     Raises:
-        ValueError: if libtpu is missing or does not know the topology, or if nothing
-            can be kept.
-        CompilerError: if the compiler fails otherwise.
+        ValueError: if libtpu is missing or does not know the topology, if nothing can
+            be kept, or if the compiler fails for another reason than memory.
     """
     check_installed()
     path = _cached(module, topology, replicas, effort)
@@ -136,7 +131,7 @@ def _run(module, directory, topology, replicas, effort) -> dict:
         last = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[
             -1
         ]
-        raise CompilerError(
+        raise ValueError(
             f"the TPU compiler's process died ({last}); exit code -9 is a lack of this "
             "machine's memory"
         )
@@ -156,4 +151,4 @@ def _check(result: dict, chip: chips.Chip, topology: str) -> None:
                 f"({message[0]}); {chip.topology.partition(':')[2]} exists"
             )
         case "compiler":
-            raise CompilerError(f"the TPU compiler failed: {message[0]}")
+            raise ValueError(f"the TPU compiler failed: {message[0]}")

@@ -79,8 +79,7 @@ def plan(
             raise ValueError(f"slice={shape}: allowed is none for {chip}")
         return _plan_here(config, chip, step=step, dump=dump, make_model=make_model)
     of = chips.find(chip)
-    topology, devices = chips.slice_of(of, shape)
-    replicas = devices if shape else 1
+    topology, replicas = chips.slice_of(of, shape)
     compiler.check_installed()  # before the step is lowered
     batch, module, lower_s = _lowered(config, step, replicas, make_model)
     if dump is not None:
