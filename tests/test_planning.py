@@ -386,8 +386,10 @@ def test_a_whole_table_is_printed(tmp_path):
     path = tmp_path / "table.json"
     path.write_text(json.dumps({"flags": {}, "models": {"efficientnet-b0": row}}))
     columns = [f"--chips={chip}" for chip in row]
-    done = _table(path, "--models=efficientnet-b0", *columns)
-    assert done.stdout.splitlines() == [
+    done = _table(path, "--models=efficientnet-b0", *columns, "--json")
+    *lines, last = done.stdout.splitlines()
+    assert json.loads(last) == {"efficientnet-b0": row}
+    assert lines == [
         "| model | v3 | v5e | v2 |",
         "|---|---:|---:|---:|",
         "| efficientnet-b0 | 8 (16), 1,500/s | 0 (1), 20/s | none fits |",

@@ -44,8 +44,8 @@ def main(argv: list[str]) -> None:
         main_module.main(argv)
         return
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    own = FLAGS.get_key_flags_for_module(flags)
-    settings = {flag.name: flag.value for flag in own if flag.present}
+    given = [f for f in FLAGS.get_key_flags_for_module(flags) if f.present]
+    settings = {f.name: f.value for f in given if f.name != "json"}
     try:
         _fill(FLAGS.table, settings)
     except ValueError as error:
@@ -61,8 +61,11 @@ def _fill(path: str, settings: dict) -> None:
             if chip not in table.get(model, {}):
                 cell = _cell(model, chip, start=_start(table, model, chip))
                 _keep(cell, path, settings, model, chip)
-    for line in markdown(_read(path, settings), FLAGS.chips):
+    table = _read(path, settings)
+    for line in markdown(table, FLAGS.chips):
         print(line)
+    if FLAGS.json:
+        print(json.dumps(table))
 
 
 def _read(path: str, settings: dict) -> dict:
