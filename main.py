@@ -152,7 +152,7 @@ def plan(*, start: int = flags.PLANNED_BATCH, steps: int = 8) -> dict:
     from efficientnet_tf.planning import chips
 
     if FLAGS.dump:
-        _make_folder(FLAGS.dump)
+        _check_dump(FLAGS.dump)
     replicas = 1
     if FLAGS.chip not in chips.HERE:
         _, replicas = chips.slice_of(chips.find(FLAGS.chip), FLAGS.slice)
@@ -177,13 +177,13 @@ def plan(*, start: int = flags.PLANNED_BATCH, steps: int = 8) -> dict:
     return report.single(at(), dump=FLAGS.dump)
 
 
-def _make_folder(path: str) -> None:
+def _check_dump(path: str) -> None:
+    from efficientnet_tf import files
+
     try:
-        os.makedirs(path, exist_ok=True)
-    except OSError as error:
-        taken = os.path.isfile(path)
-        problem = "is a file; allowed is a folder" if taken else error.strerror
-        raise ValueError(f"--dump={path}: {problem}") from None
+        files.make_folder(path)
+    except ValueError as error:
+        raise ValueError(f"--dump={error}") from None
 
 
 def _model():

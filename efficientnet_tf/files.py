@@ -3,6 +3,7 @@
 import contextlib
 import os
 import pathlib
+import tempfile
 from collections.abc import Iterator
 
 
@@ -21,3 +22,18 @@ def replacing(path: str) -> Iterator[str]:
         os.replace(partial, path)
     finally:
         pathlib.Path(partial).unlink(missing_ok=True)
+
+
+def make_folder(path: str) -> None:
+    """Makes a folder to write to, and those above it, or finds it there.
+
+    Raises:
+        ValueError: naming the path, if it cannot be made or written.
+    """
+    try:
+        os.makedirs(path, exist_ok=True)
+        tempfile.TemporaryFile(dir=path).close()
+    except OSError as error:
+        raise ValueError(
+            f"{path}: is no folder that can be written ({error.strerror})"
+        ) from None

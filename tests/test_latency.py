@@ -124,5 +124,8 @@ def test_models_that_cannot_be_measured_are_named(model, monkeypatch):
 
 def test_a_process_that_ends_says_why(tmp_path):
     runner = latency.Runner(str(tmp_path / "absent"), runtime="litert")
-    with runner, pytest.raises(RuntimeError, match=r"absent ended with 1: .*absent"):
+    with (
+        runner,
+        pytest.raises(ChildProcessError, match=r"absent ended with 1: .*absent"),
+    ):
         runner.run()

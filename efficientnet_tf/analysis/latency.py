@@ -98,7 +98,7 @@ def compare(
 
     Raises:
         ValueError: naming the argument or model that is wrong, before anything runs.
-        RuntimeError: if a measuring process ends early, with its last words.
+        ChildProcessError: if a measuring process ends early, with its last words.
     """
     import keras
 
@@ -220,7 +220,7 @@ class Runner:
             code = self._process.wait()
             self._errors.seek(0)
             words = self._errors.read().strip().splitlines() or ["no words"]
-            raise RuntimeError(
+            raise ChildProcessError(
                 f"the process measuring {self._path} ended with {code}: {words[-1]}"
             )
         return json.loads(answer)

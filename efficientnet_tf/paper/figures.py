@@ -1,5 +1,6 @@
 """The paper's figures, drawn from the tables' cells and from what was measured."""
 
+import math
 from collections.abc import Mapping, Sequence
 
 from efficientnet_tf import counting
@@ -75,9 +76,11 @@ def beside(path: str, cells: Sequence[Cell]) -> None:
     from matplotlib.figure import Figure
 
     quantities = list(dict.fromkeys(cell.quantity for cell in cells if _shows(cell)))
-    figure = Figure(figsize=(6 * len(quantities), 5), layout="constrained")
-    panels = figure.subplots(1, len(quantities), squeeze=False)[0]
-    for panel, quantity in zip(panels, quantities, strict=True):
+    columns = min(3, len(quantities))  # more are too small to read on a page
+    rows = math.ceil(len(quantities) / columns)
+    figure = Figure(figsize=(6 * columns, 5 * rows), layout="constrained")
+    for place, quantity in enumerate(quantities, 1):
+        panel = figure.add_subplot(rows, columns, place)
         shown = [cell for cell in cells if cell.quantity == quantity and _shows(cell)]
         for name, marker in (("paper", "o"), ("ours", "x")):
             points = [
@@ -90,6 +93,7 @@ def beside(path: str, cells: Sequence[Cell]) -> None:
         panel.set(title=quantity)
         panel.invert_yaxis()
         panel.tick_params("y", labelsize="x-small")
+        panel.locator_params("x", nbins=5)
         panel.grid(alpha=0.3)
         panel.legend()
     plots.save(figure, path)

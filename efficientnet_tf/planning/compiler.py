@@ -53,11 +53,10 @@ def compile_for(
         ValueError: if libtpu is missing or does not know the topology, if nothing can
             be kept, or if the compiler fails for another reason than memory.
     """
-    check_installed()
+    check_ready()
     path = _cached(module, topology, replicas, effort)
     if dump is None and (kept := _recall(path)):
         return kept | {"cached": True}
-    _check_writable(path.parent)
     with tempfile.TemporaryDirectory() as directory:
         result = _run(module, directory, topology, replicas, effort)
         _check(result, chip, topology)
@@ -72,13 +71,28 @@ def compile_for(
     return result | {"cached": False}
 
 
-def check_installed() -> None:
-    """Raises ValueError, saying how to install them, if a package is missing."""
+def check_ready() -> None:
+    """Checks what every compilation needs, before anything is lowered.
+
+    Raises:
+        ValueError: if a package is missing or nothing can be kept, and what to do.
+    """
     try:
         for name in _PACKAGES:
             importlib.metadata.version(name)
     except importlib.metadata.PackageNotFoundError as error:
         raise ValueError(f"{error.name} is missing; {_INSTALL}") from None
+    try:
+        files.make_folder(_folder())
+    except ValueError as error:
+        raise ValueError(
+            f"plans are kept in {error}; set XDG_CACHE_HOME to another folder"
+        ) from None
+
+
+def _folder() -> str:
+    home = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+    return f"{home}/efficientnet_tf/plans"
 
 
 def _cached(module: bytes, *parts) -> pathlib.Path:
@@ -86,8 +100,7 @@ def _cached(module: bytes, *parts) -> pathlib.Path:
     set_flags = [os.environ.get(name, "") for name in _FLAGS]
     facts = [_FORMAT, set_flags, hlo.fingerprint(hlo.parse(module)), *parts, *versions]
     key = hashlib.sha256(json.dumps(facts).encode())
-    home = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
-    return pathlib.Path(home, "efficientnet_tf", "plans", f"{key.hexdigest()}.json")
+    return pathlib.Path(_folder(), f"{key.hexdigest()}.json")
 
 
 def _recall(path: pathlib.Path) -> dict | None:
@@ -96,17 +109,6 @@ def _recall(path: pathlib.Path) -> dict | None:
         return json.loads(path.read_text())
     except (OSError, ValueError):
         return None
-
-
-def _check_writable(folder: pathlib.Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        tempfile.TemporaryFile(dir=folder).close()
-    except OSError as error:
-        raise ValueError(
-            f"plans are kept in {folder}, which cannot be written ({error.strerror}); "
-            "set XDG_CACHE_HOME to another folder"
-        ) from None
 
 
 def _run(module, directory, topology, replicas, effort) -> dict:

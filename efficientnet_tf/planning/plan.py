@@ -80,7 +80,7 @@ def plan(
         return _plan_here(config, chip, step=step, dump=dump, make_model=make_model)
     of = chips.find(chip)
     topology, replicas = chips.slice_of(of, shape)
-    compiler.check_installed()  # before the step is lowered
+    compiler.check_ready()  # before the step is lowered
     batch, module, lower_s = _lowered(config, step, replicas, make_model)
     if dump is not None:
         lowering.dump(module, f"{dump}/step.hlo.pb")
