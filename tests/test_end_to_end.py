@@ -5,6 +5,7 @@ import pathlib
 import subprocess
 import sys
 
+import networks
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -41,8 +42,7 @@ def training_arguments(digits_dir, model_dir):
     return (
         f"--data_dir={digits_dir}",
         f"--model_dir={model_dir}",
-        "--width_coefficient=0.25",
-        "--depth_coefficient=0.3",
+        f"--blocks={networks.TINY}",
         "--learning_rate=0.016",
         "--train_epochs=12",
         "--eval_epochs=3",
@@ -304,8 +304,7 @@ def test_fake_data_trains_without_files(tmp_path):
         "--train_batch_size=16",
         "--eval_batch_size=256",
         "--image_size=32",
-        "--width_coefficient=0.25",
-        "--depth_coefficient=0.3",
+        f"--blocks={networks.TINY}",
         "--steps_per_loop=2",
         f"--model_dir={tmp_path}",
         "--json",
@@ -321,7 +320,7 @@ def test_default_run_reaches_97_percent(tmp_path):
     assert scores["top_1"] >= 0.97
 
 
-SMALL = ("--width_coefficient=0.25", "--depth_coefficient=0.3", "--steps_per_loop=5")
+SMALL = (f"--blocks={networks.TINY}", "--steps_per_loop=5")
 
 
 def test_training_stops_early_when_held_out_images_gain_nothing(tmp_path, digits_dir):

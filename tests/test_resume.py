@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 
+import networks
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -26,8 +27,7 @@ def command(digits_dir, model_dir):
         "main.py",
         f"--data_dir={digits_dir}",
         f"--model_dir={model_dir}",
-        "--width_coefficient=0.25",
-        "--depth_coefficient=0.3",
+        f"--blocks={networks.TINY}",
         "--augment=randaugment",
         "--mixup_alpha=0.2",
         "--train_epochs=4",

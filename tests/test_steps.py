@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 import keras
+import networks
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -14,7 +15,7 @@ from efficientnet_tf import config as config_lib
 from efficientnet_tf.training import build, state, steps
 
 SCRIPT = pathlib.Path(__file__).with_name("replica_run.py")
-TINY = {"width_coefficient": 0.25, "depth_coefficient": 0.3}
+TINY = {"blocks": networks.TINY}
 # The paper's rate, and nothing random in the model.
 STILL = {"dropout_rate": 0.0, "survival_prob": 1.0, "learning_rate": 0.016}
 
