@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import math
+import pathlib
 import subprocess
 import sys
 
@@ -394,6 +395,21 @@ def test_a_whole_table_is_printed(tmp_path):
         "|---|---:|---:|---:|",
         "| efficientnet-b0 | 8 (16), 1,500/s | 0 (1), 20/s | none fits |",
     ]
+
+
+def test_the_readme_prints_the_published_table():
+    printing = """if True:
+        import json, pathlib, sys
+        sys.path.insert(0, "tools")
+        import plan_tpu
+        kept = json.loads(pathlib.Path("docs/plans.json").read_text())
+        for line in plan_tpu.markdown(kept["models"], ["v3", "v4", "v5e", "v6e"]):
+            print(line)
+    """
+    command = [sys.executable, "-c", printing]
+    lines = subprocess.run(command, capture_output=True, text=True).stdout
+    assert lines.count("| efficientnet-b") >= 1
+    assert f"<!-- plans -->\n{lines}" in pathlib.Path("README.md").read_text()
 
 
 @pytest.mark.parametrize("content", ['{"efficientnet-b0": {', "{}", "[]"])
