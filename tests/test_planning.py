@@ -7,6 +7,7 @@ import pathlib
 import subprocess
 import sys
 
+import networks
 import pytest
 import tensorflow as tf
 from tensorflow.compiler.xla import xla_data_pb2
@@ -31,9 +32,10 @@ RECIPES = {
 
 
 def _config(**fields):
-    tiny = {"model": "efficientnet-test", "dataset": "fake", "num_classes": 10}
+    tiny = {"model": "efficientnet-test", "blocks": networks.TINY}
     batch = {"train_batch_size": 16, "eval_batch_size": 16}
-    return config_lib.create(**(tiny | batch | fields))
+    data = {"dataset": "fake", "num_classes": 10}
+    return config_lib.create(**(tiny | batch | data | fields))
 
 
 def _lower(step="train", *, replicas=1, **fields):
