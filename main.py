@@ -149,10 +149,11 @@ def plan(*, start: int = flags.PLANNED_BATCH, steps: int = 8) -> dict:
         start: see `plan.find_batch`, of which --find_batch makes use.
         steps: see there.
     """
+    from efficientnet_tf import files
     from efficientnet_tf.planning import chips
 
     if FLAGS.dump:
-        _check_dump(FLAGS.dump)
+        files.make_folder(FLAGS.dump, label="--dump=")
     replicas = 1
     if FLAGS.chip not in chips.HERE:
         _, replicas = chips.slice_of(chips.find(FLAGS.chip), FLAGS.slice)
@@ -175,15 +176,6 @@ def plan(*, start: int = flags.PLANNED_BATCH, steps: int = 8) -> dict:
     if FLAGS.find_batch:
         return report.batches(planner.find_batch(at, start=start, steps=steps))
     return report.single(at(), dump=FLAGS.dump)
-
-
-def _check_dump(path: str) -> None:
-    from efficientnet_tf import files
-
-    try:
-        files.make_folder(path)
-    except ValueError as error:
-        raise ValueError(f"--dump={error}") from None
 
 
 def _model():

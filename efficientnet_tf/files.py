@@ -24,8 +24,12 @@ def replacing(path: str) -> Iterator[str]:
         pathlib.Path(partial).unlink(missing_ok=True)
 
 
-def make_folder(path: str) -> None:
+def make_folder(path: str, *, label: str = "") -> None:
     """Makes a folder to write to, and those above it, or finds it there.
+
+    Args:
+        path: of the folder.
+        label: before the path in the error, such as "--dump=".
 
     Raises:
         ValueError: naming the path, if it cannot be made or written.
@@ -35,5 +39,5 @@ def make_folder(path: str) -> None:
         tempfile.TemporaryFile(dir=path).close()
     except OSError as error:
         raise ValueError(
-            f"{path}: is no folder that can be written ({error.strerror})"
+            f"{label}{path}: is no folder that can be written ({error.strerror})"
         ) from None

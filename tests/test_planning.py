@@ -209,7 +209,7 @@ def test_serving_is_planned_in_the_saved_models_precision():
         for instruction in computation.instructions
         for shape in hlo._leaves(instruction.shape)
     }
-    assert hlo.xla_data_pb2.BF16 not in types and hlo.xla_data_pb2.F32 in types
+    assert xla_data_pb2.BF16 not in types and xla_data_pb2.F32 in types
 
 
 def test_a_bound_is_of_what_takes_longer():
@@ -322,7 +322,10 @@ def test_a_cache_that_cannot_be_written_is_named_first(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
     monkeypatch.setattr(compiler, "_PACKAGES", ("numpy",))
     monkeypatch.setattr(lowering, "prepare", None)
-    with pytest.raises(ValueError, match=r"can be written .*set XDG_CACHE_HOME"):
+    with pytest.raises(
+        ValueError,
+        match=r"file/.*: is no folder that can be written .*set XDG_CACHE_HOME",
+    ):
         plan.plan(_config(), chip="v5e")
 
 
@@ -346,8 +349,14 @@ def _main(*flags):
         (["--chip=v9"], "chip=v9: allowed are v2"),
         (["--chip=v5e", "--slice=2"], "slice=2: allowed for v5e"),
         (["--chip=gpu", "--slice=2x2"], "slice=2x2: is of a TPU, not of gpu"),
-        (["--chip=v5e", "--dump=setup.py"], "dump=setup.py: is no folder"),
-        (["--chip=v5e", "--dump=setup.py/a"], "dump=setup.py/a: is no folder"),
+        (
+            ["--chip=v5e", "--dump=setup.py"],
+            "dump=setup.py: is no folder that can be written (File exists)",
+        ),
+        (
+            ["--chip=v5e", "--dump=setup.py/a"],
+            "dump=setup.py/a: is no folder that can be written (Not a",
+        ),
         (["--chip=v5e", "--dump=a", "--find_batch"], "dump=a: is of one batch"),
         (["--chip=v5e", "--recompute=stem"], "no block begins with 'stem'"),
         (
@@ -421,6 +430,13 @@ def test_a_damaged_table_is_named(tmp_path, content):
     done = _table(path)
     assert done.returncode == 1 and done.stderr.count("\n") == 1
     assert f"table={path}: is no table" in done.stderr
+
+
+def test_a_table_that_cannot_be_written_is_named_first():
+    done = _table("setup.py/table.json")
+    assert done.stderr == (
+        "error: table: setup.py: is no folder that can be written (File exists)\n"
+    )
 
 
 def test_a_table_of_other_settings_is_not_continued(tmp_path):

@@ -55,7 +55,7 @@ def main(argv: list[str]) -> None:
 def _fill(path: str, settings: dict) -> None:
     for model in set(FLAGS.models) - set(variants.list_variants()):
         raise ValueError(f"models={model}: is no model")
-    files.make_folder(os.path.dirname(path) or ".")
+    files.make_folder(os.path.dirname(path) or ".", label="table: ")
     for model in FLAGS.models:
         for chip in FLAGS.chips:
             table = _read(path, settings)
