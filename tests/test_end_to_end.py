@@ -95,12 +95,13 @@ def test_metrics_are_json_lines_in_order(trained):
             assert {"loss", "learning_rate", "top_1"} <= record.keys()
 
 
-def test_evaluation_in_other_batches_scores_the_same(trained):
+def test_evaluation_in_other_batches_on_two_devices_scores_the_same(trained):
     model_dir, first = trained
     again = run(
         "--mode=eval",
         f"--model_dir={model_dir}",
-        "--eval_batch_size=7",
+        "--eval_batch_size=14",
+        "--num_cpu_devices=2",
         "--json",
     )
     ours, expected = last_json(again), last_json(first)
@@ -114,13 +115,6 @@ def test_the_best_held_out_weights_are_the_ones_evaluated(trained):
     held_out = [r for r in map(json.loads, lines) if r.get("split") == "minival"]
     best = max(held_out, key=lambda record: (record["top_1"], -record["loss"]))
     assert last_json(trained[1])["checkpoint"].endswith(f"-{best['step']}")
-
-
-def test_evaluation_on_two_devices_counts_the_same(trained):
-    arguments = ["--mode=eval", f"--model_dir={trained[0]}", "--json"]
-    two = last_json(run(*arguments, "--num_cpu_devices=2"))
-    expected = last_json(trained[1])
-    assert two["examples"] == 360 and two["top_1"] == expected["top_1"]
 
 
 def test_saved_model_serves_encoded_images_as_evaluation_saw_them(trained, validation):
@@ -282,19 +276,15 @@ def test_batch_that_does_not_divide_among_devices_is_refused(tmp_path, digits_di
 def test_weights_that_cannot_be_loaded_leave_no_run_behind(tmp_path, digits_dir):
     weights = tmp_path / "damaged.weights.h5"
     weights.write_bytes(b"not a file of weights")
-    for path, message in [
-        (tmp_path / "none.weights.h5", f"weights={tmp_path}/none.weights.h5: does not"),
-        (weights, f"{weights}: is no Keras weights file"),
-    ]:
-        result = run(
-            f"--model_dir={tmp_path}/run",
-            f"--data_dir={digits_dir}",
-            f"--weights={path}",
-            check=False,
-        )
-        assert result.returncode == 1
-        assert f"error: {message}" in result.stderr
-        assert not (tmp_path / "run").exists()
+    result = run(
+        f"--model_dir={tmp_path}/run",
+        f"--data_dir={digits_dir}",
+        f"--weights={weights}",
+        check=False,
+    )
+    assert result.returncode == 1
+    assert f"error: {weights}: is no Keras weights file" in result.stderr
+    assert not (tmp_path / "run").exists()
 
 
 def test_fake_data_trains_without_files(tmp_path):

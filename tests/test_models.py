@@ -32,8 +32,8 @@ PREPARE = {
     "mobilenet": keras.applications.mobilenet.preprocess_input,
     "resnet": keras.applications.resnet.preprocess_input,
 }
-# Between networks that are compared by default.
-MIDDLE = {"efficientnet-b4", "efficientnet-b5", "efficientnet-b6"}
+# As those compared by default, but for the number of blocks and filters.
+DEEP = {f"efficientnet-b{i}" for i in range(3, 8)} | {"resnet-152-v1"}
 LARGE = {"efficientnet-b8", "efficientnet-l2", "efficientnet-l2-475"} | {
     f"efficientnetv2-{size}" for size in ("l", "xl")
 }
@@ -234,7 +234,7 @@ def assert_counts(model, variant, **kwargs):
 @pytest.mark.parametrize(
     "name",
     [
-        pytest.param(name, marks=pytest.mark.slow if name in MIDDLE else ())
+        pytest.param(name, marks=pytest.mark.slow if name in DEEP else ())
         for name in APPLICATIONS
     ],
 )

@@ -4,6 +4,7 @@ import json
 import os
 import pathlib
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -102,12 +103,13 @@ def unbroken(digits_dir, tmp_path_factory):
     return model_dir, seconds
 
 
-def test_three_sigkills_change_no_bit(digits_dir, tmp_path, unbroken):
+@pytest.mark.parametrize("kills", [1, pytest.param(3, marks=pytest.mark.slow)])
+def test_sigkills_change_no_bit(digits_dir, tmp_path, unbroken, kills):
     expected, training_seconds = unbroken
     seed = int(os.environ.get("KILL_SEED", time.time_ns() % 1000))
     moments = random.Random(seed)
     print(f"KILL_SEED={seed}")
-    for _ in range(3):
+    for _ in range(kills):
         process = start(digits_dir, tmp_path)
         wait_for_checkpoint(tmp_path, process, after=latest_step(tmp_path))
         # Anywhere: in a step, an evaluation or a save.
@@ -122,18 +124,26 @@ def test_three_sigkills_change_no_bit(digits_dir, tmp_path, unbroken):
     assert evaluations(tmp_path) == evaluations(expected)
 
 
-def test_sigterm_saves_exits_cleanly_and_continues(digits_dir, tmp_path, unbroken):
-    process = start(digits_dir, tmp_path)
-    wait_for_checkpoint(tmp_path, process)
+@pytest.fixture(scope="module")
+def stopped(digits_dir, tmp_path_factory):
+    """The folder of a run of two checkpoints and a SIGTERM, and what it printed."""
+    model_dir = tmp_path_factory.mktemp("stopped")
+    process = start(digits_dir, model_dir)
+    wait_for_checkpoint(model_dir, process)
+    wait_for_checkpoint(model_dir, process, after=latest_step(model_dir))
     process.send_signal(signal.SIGTERM)
-    output = finish(process)
-    assert "SIGTERM: saved at step" in output
-    stopped_at = int(output.split("saved at step ")[1].split(";")[0])
-    assert 0 < stopped_at < TOTAL_STEPS
-    saved = tf.train.latest_checkpoint(f"{tmp_path}/checkpoints")
-    assert saved.endswith(f"-{stopped_at}")
-    assert f"continuing from step {stopped_at}" in finish(start(digits_dir, tmp_path))
-    assert_same_end(tmp_path, unbroken[0])
+    return model_dir, finish(process)
+
+
+def test_sigterm_saves_exits_cleanly_and_continues(
+    digits_dir, tmp_path, unbroken, stopped
+):
+    model_dir = shutil.copytree(stopped[0], tmp_path / "run")
+    assert "SIGTERM: saved at step" in stopped[1]
+    stopped_at = int(stopped[1].split("saved at step ")[1].split(";")[0])
+    assert 0 < stopped_at == latest_step(model_dir) < TOTAL_STEPS
+    assert f"continuing from step {stopped_at}" in finish(start(digits_dir, model_dir))
+    assert_same_end(model_dir, unbroken[0])
 
 
 def test_a_run_with_other_settings_is_refused_and_left_alone(digits_dir, unbroken):
@@ -151,21 +161,17 @@ def test_a_run_with_other_settings_is_refused_and_left_alone(digits_dir, unbroke
 
 
 def test_a_damaged_checkpoint_is_named_and_the_one_before_serves(
-    digits_dir, tmp_path, unbroken
+    digits_dir, tmp_path, unbroken, stopped
 ):
-    process = start(digits_dir, tmp_path)
-    wait_for_checkpoint(tmp_path, process)
-    wait_for_checkpoint(tmp_path, process, after=latest_step(tmp_path))
-    process.send_signal(signal.SIGTERM)
-    finish(process)
-    saved = tf.train.latest_checkpoint(f"{tmp_path}/checkpoints")
+    model_dir = shutil.copytree(stopped[0], tmp_path / "run")
+    saved = tf.train.latest_checkpoint(f"{model_dir}/checkpoints")
     data = pathlib.Path(f"{saved}.data-00000-of-00001")
     data.write_bytes(data.read_bytes()[:1000])
-    again = start(digits_dir, tmp_path)
+    again = start(digits_dir, model_dir)
     output, _ = again.communicate(timeout=120)
     assert again.returncode == 1
     assert f"checkpoint {saved} cannot be restored" in output
     for path in pathlib.Path(saved).parent.glob(f"{pathlib.Path(saved).name}.*"):
         path.unlink()
-    assert "continuing from step" in finish(start(digits_dir, tmp_path))
-    assert_same_end(tmp_path, unbroken[0])
+    assert "continuing from step" in finish(start(digits_dir, model_dir))
+    assert_same_end(model_dir, unbroken[0])

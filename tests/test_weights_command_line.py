@@ -117,23 +117,16 @@ def test_weights_score_on_a_folder_what_their_run_scored(
 
 def test_weights_predict_what_their_run_predicts(trained, files, images):
     photos = sorted((images / "val").glob("*/*.png"))[:3]
-    of_run, of_own, of_keras = (
-        succeed("--mode=predict", "--json", *arguments, *photos)["results"]
-        for arguments in (
-            (f"--model_dir={trained[0]}",),
-            (f"--weights={files['own']}",),
-            (f"--weights={files['keras']}", MODEL, "--image_size=32"),
-        )
+    of_run, of_weights = (
+        succeed("--mode=predict", "--json", source, *photos)["results"]
+        for source in (f"--model_dir={trained[0]}", f"--weights={files['own']}")
     )
     assert len(of_run) == 3 and len(of_run[0]["predictions"]) == 5
-    for got in (of_own, of_keras):
-        for ours, theirs in zip(got, of_run, strict=True):
-            assert ours["file"] == theirs["file"]
-            for one, other in zip(
-                ours["predictions"], theirs["predictions"], strict=True
-            ):
-                assert one["class"] == other["class"]
-                assert one["probability"] == pytest.approx(other["probability"])
+    for ours, theirs in zip(of_weights, of_run, strict=True):
+        assert ours["file"] == theirs["file"]
+        for one, other in zip(ours["predictions"], theirs["predictions"], strict=True):
+            assert one["class"] == other["class"]
+            assert one["probability"] == pytest.approx(other["probability"])
 
 
 def test_weights_export_without_a_run(files, images, tmp_path):
@@ -150,7 +143,7 @@ def test_weights_export_without_a_run(files, images, tmp_path):
     np.testing.assert_allclose(served, expected, rtol=1e-5)
 
 
-def test_training_starts_from_weights_and_remembers_how_they_pad(images, tmp_path):
+def test_training_starts_from_weights_and_keeps_its_passport(images, tmp_path):
     # As PyTorch does, which no flag of a run says.
     variant = dataclasses.replace(
         en.get_variant("efficientnet-test"), padding="symmetric"
@@ -160,10 +153,17 @@ def test_training_starts_from_weights_and_remembers_how_they_pad(images, tmp_pat
     en.save_weights(model, str(weights))
     model_dir = tmp_path / "run"
     arguments = training(
-        *(images, model_dir, "--train_epochs=0.1", "--learning_rate=1e-9"),
-        *(f"--weights={weights}", "--weights_skip=predictions"),
+        *(images, model_dir, "--learning_rate=1e-9", "--image_size=24"),
+        *("--eval_crop=fixed", f"--weights={weights}", "--weights_skip=predictions"),
     )
-    succeed(*arguments)
+    succeed(*arguments, "--train_epochs=0.1")
+    before = (model_dir / "passport.json").read_text()
+    passport = passports.loads(before)
+    assert (passport.image_size, passport.crop) == (24, "fixed")
+    assert passport.source == str(weights)
+    assert passport.skipped == ("predictions/kernel", "predictions/bias")
+    succeed(*arguments, "--train_epochs=0.2")
+    assert (model_dir / "passport.json").read_text() == before
     assert run_dir.read_variant(str(model_dir)).padding == "symmetric"
     again = model_of(model_dir)
     assert again.passport.variant.padding == "symmetric"
@@ -248,22 +248,6 @@ def test_finished_weights_take_no_other_network(files, flag, message):
     assert message in line and "leave" in line
 
 
-def test_a_run_keeps_its_passport_when_it_continues(files, images, tmp_path):
-    model_dir = tmp_path / "run"
-    arguments = training(
-        *(images, model_dir, f"--weights={files['own']}", "--image_size=24"),
-        *("--eval_crop=fixed", "--weights_skip=predictions"),
-    )
-    succeed(*arguments, "--train_epochs=0.1")
-    before = (model_dir / "passport.json").read_text()
-    passport = passports.loads(before)
-    assert (passport.image_size, passport.crop) == (24, "fixed")
-    assert passport.source == str(files["own"])
-    assert passport.skipped == ("predictions/kernel", "predictions/bias")
-    succeed(*arguments, "--train_epochs=0.2")
-    assert (model_dir / "passport.json").read_text() == before
-
-
 def test_a_network_by_another_name_is_used_as_it_is(images, tmp_path):
     variant = dataclasses.replace(
         en.get_variant("efficientnet-test"), name="mine", head_filters=64
@@ -290,6 +274,7 @@ def test_weights_that_name_no_model_ask_for_it(files):
     assert "does not say which model it holds; name it with --model" in line
 
 
+@pytest.mark.slow
 def test_own_blocks_train_and_are_evaluated_again(images, tmp_path):
     model_dir = tmp_path / "run"
     blocks = "r1_k3_s11_e1_i8_o8,r2_k3_s22_e4_i8_o16_se0.25,r1_k3_s22_e2_i16_o24_f1"
