@@ -135,8 +135,14 @@ def test_round_trip_bit_for_bit(name, file, tmp_path):
     assert len(biases) == (53 if name.startswith("resnet") else 0)
 
 
-@pytest.mark.parametrize("suffix", [".h5", ".weights.h5"])
-@pytest.mark.parametrize("name", APPLICATIONS)
+@pytest.mark.parametrize(
+    ("name", "suffix"),
+    [
+        pytest.param(name, suffix, marks=() if default else pytest.mark.slow)
+        for number, name in enumerate(APPLICATIONS)
+        for suffix, default in ((".h5", number % 2), (".weights.h5", not number % 2))
+    ],
+)
 def test_keras_applications_reads_what_we_write(name, suffix, tmp_path):
     ours = random_ours(name)
     path = str(tmp_path / f"w{suffix}")

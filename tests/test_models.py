@@ -7,6 +7,7 @@ import subprocess
 import sys
 
 import keras
+import networks
 import numpy as np
 import pytest
 
@@ -33,7 +34,8 @@ PREPARE = {
     "resnet": keras.applications.resnet.preprocess_input,
 }
 # As those compared by default, but for the number of blocks and filters.
-DEEP = {f"efficientnet-b{i}" for i in range(3, 8)} | {"resnet-152-v1"}
+SCALED = {f"efficientnet-b{i}" for i in range(1, 8)} | {"resnet-152-v1"}
+SCALED |= {f"efficientnetv2-b{i}" for i in range(1, 4)}
 LARGE = {"efficientnet-b8", "efficientnet-l2", "efficientnet-l2-475"} | {
     f"efficientnetv2-{size}" for size in ("l", "xl")
 }
@@ -234,7 +236,7 @@ def assert_counts(model, variant, **kwargs):
 @pytest.mark.parametrize(
     "name",
     [
-        pytest.param(name, marks=pytest.mark.slow if name in DEEP else ())
+        pytest.param(name, marks=pytest.mark.slow if name in SCALED else ())
         for name in APPLICATIONS
     ],
 )
@@ -882,9 +884,7 @@ def test_plain_fit_learns_and_the_saved_file_loads_without_this_package(
 
 
 def test_a_model_trained_with_the_papers_optimizer_survives_saving(tmp_path):
-    variant = dataclasses.replace(
-        en.get_variant("efficientnet-b0"), width=0.25, depth=0.3
-    )
+    variant = own(*networks.TINY.split(","))
     model = en.EfficientNet(variant, classes=3, input_shape=(32, 32, 3))
     rate = en.LearningRate(batch_size=8, train_images=80)
     model.compile(en.RMSprop(rate), "sparse_categorical_crossentropy")

@@ -103,27 +103,6 @@ def unbroken(digits_dir, tmp_path_factory):
     return model_dir, seconds
 
 
-@pytest.mark.parametrize("kills", [1, pytest.param(3, marks=pytest.mark.slow)])
-def test_sigkills_change_no_bit(digits_dir, tmp_path, unbroken, kills):
-    expected, training_seconds = unbroken
-    seed = int(os.environ.get("KILL_SEED", time.time_ns() % 1000))
-    moments = random.Random(seed)
-    print(f"KILL_SEED={seed}")
-    for _ in range(kills):
-        process = start(digits_dir, tmp_path)
-        wait_for_checkpoint(tmp_path, process, after=latest_step(tmp_path))
-        # Anywhere: in a step, an evaluation or a save.
-        time.sleep(moments.uniform(0, training_seconds / 5))
-        process.send_signal(signal.SIGKILL)
-        process.communicate()
-        assert process.returncode == -signal.SIGKILL
-    finish(start(digits_dir, tmp_path))
-    names = variables(f"{tmp_path}/checkpoints")
-    assert names["evaluations/best_step/.ATTRIBUTES/VARIABLE_VALUE"] > 0
-    assert_same_end(tmp_path, expected)
-    assert evaluations(tmp_path) == evaluations(expected)
-
-
 @pytest.fixture(scope="module")
 def stopped(digits_dir, tmp_path_factory):
     """The folder of a run of two checkpoints and a SIGTERM, and what it printed."""
@@ -135,15 +114,50 @@ def stopped(digits_dir, tmp_path_factory):
     return model_dir, finish(process)
 
 
-def test_sigterm_saves_exits_cleanly_and_continues(
-    digits_dir, tmp_path, unbroken, stopped
+def kill(digits_dir, model_dir, moments, *, training_seconds):
+    """Continues a run past a checkpoint and kills it; returns what it printed."""
+    process = start(digits_dir, model_dir)
+    wait_for_checkpoint(model_dir, process, after=latest_step(model_dir))
+    # Anywhere: in a step, an evaluation or a save.
+    time.sleep(moments.uniform(0, training_seconds / 5))
+    process.send_signal(signal.SIGKILL)
+    output, _ = process.communicate()
+    assert process.returncode == -signal.SIGKILL
+    return output
+
+
+@pytest.fixture
+def moments():
+    seed = int(os.environ.get("KILL_SEED", time.time_ns() % 1000))
+    print(f"KILL_SEED={seed}")
+    return random.Random(seed)
+
+
+def test_sigterm_then_sigkill_change_no_bit(
+    digits_dir, tmp_path, unbroken, stopped, moments
 ):
+    expected, training_seconds = unbroken
     model_dir = shutil.copytree(stopped[0], tmp_path / "run")
     assert "SIGTERM: saved at step" in stopped[1]
     stopped_at = int(stopped[1].split("saved at step ")[1].split(";")[0])
     assert 0 < stopped_at == latest_step(model_dir) < TOTAL_STEPS
-    assert f"continuing from step {stopped_at}" in finish(start(digits_dir, model_dir))
-    assert_same_end(model_dir, unbroken[0])
+    output = kill(digits_dir, model_dir, moments, training_seconds=training_seconds)
+    assert f"continuing from step {stopped_at}" in output
+    finish(start(digits_dir, model_dir))
+    names = variables(f"{model_dir}/checkpoints")
+    assert names["evaluations/best_step/.ATTRIBUTES/VARIABLE_VALUE"] > 0
+    assert_same_end(model_dir, expected)
+    assert evaluations(model_dir) == evaluations(expected)
+
+
+@pytest.mark.slow
+def test_three_sigkills_change_no_bit(digits_dir, tmp_path, unbroken, moments):
+    expected, training_seconds = unbroken
+    for _ in range(3):
+        kill(digits_dir, tmp_path, moments, training_seconds=training_seconds)
+    finish(start(digits_dir, tmp_path))
+    assert_same_end(tmp_path, expected)
+    assert evaluations(tmp_path) == evaluations(expected)
 
 
 def test_a_run_with_other_settings_is_refused_and_left_alone(digits_dir, unbroken):
