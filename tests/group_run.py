@@ -1,7 +1,7 @@
 """Normalises on virtual CPU devices; run by test_normalization.py.
 
 The number of devices is fixed once TensorFlow has started:
-python group_run.py DEVICES GROUP_SIZE IN.npy OUT.npz, a group size of 0 for None.
+python group_run.py DEVICES IN.npy OUT.npz GROUP_SIZE ..., a group size of 0 for None.
 """
 
 import sys
@@ -13,9 +13,21 @@ from efficientnet_tf.models import normalization
 from efficientnet_tf.training import devices
 
 
-def main(num_devices: int, group_size: int, source: str, out: str) -> None:
+def main(num_devices: int, source: str, out: str, *group_sizes: str) -> None:
     strategy = devices.make_strategy("cpu", num_cpu_devices=num_devices)
     images = np.load(source)  # [replicas, batch, rows, columns, channels]
+    found = {}
+    for size in group_sizes:
+        try:
+            results = normalise(strategy, images, int(size))
+        except ValueError as error:
+            results = {"error": str(error)}
+        found |= {f"{size} {name}": value for name, value in results.items()}
+    np.savez(out, **found)
+
+
+def normalise(strategy, images: np.ndarray, group_size: int) -> dict:
+    """Each replica's outputs, gradients and statistics."""
     with strategy.scope():
         layer = normalization.GroupedBatchNormalization(
             group_size=group_size or None, momentum=0.5
@@ -35,13 +47,12 @@ def main(num_devices: int, group_size: int, source: str, out: str) -> None:
         return y, tape.gradient(loss, x)
 
     y, gradient = tf.function(lambda x: strategy.run(step, (x,)))(take(images))
-    np.savez(
-        out,
-        outputs=local(strategy, y),
-        gradients=local(strategy, gradient),
-        means=local(strategy, layer.moving_mean.value),
-        variances=local(strategy, layer.moving_variance.value),
-    )
+    return {
+        "outputs": local(strategy, y),
+        "gradients": local(strategy, gradient),
+        "means": local(strategy, layer.moving_mean.value),
+        "variances": local(strategy, layer.moving_variance.value),
+    }
 
 
 def local(strategy, value) -> np.ndarray:
@@ -50,4 +61,4 @@ def local(strategy, value) -> np.ndarray:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), int(sys.argv[2]), *sys.argv[3:])
+    main(int(sys.argv[1]), *sys.argv[2:])
