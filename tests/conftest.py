@@ -1,5 +1,4 @@
 import os
-import pathlib
 
 import pytest
 
@@ -17,7 +16,7 @@ LONG = (
 
 def pytest_collection_modifyitems(items):
     ranks = {name: rank for rank, name in enumerate(LONG)}
-    items.sort(key=lambda item: ranks.get(pathlib.Path(item.path).stem, len(LONG)))
+    items.sort(key=lambda item: ranks.get(item.path.stem, len(LONG)))
 
 
 @pytest.fixture(scope="session")

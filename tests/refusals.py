@@ -11,7 +11,7 @@ from efficientnet_tf.training import devices
 
 
 def refusal(*arguments) -> str:
-    """The one line that main.py ends with, and says so to the shell."""
+    """The one line that main.py ends with."""
     with flagsaver.flagsaver(), _devices_as_they_are():
         try:
             main.main(main.parse(["main.py", *map(str, arguments)]))

@@ -261,22 +261,25 @@ def test_batch_that_does_not_divide_among_devices_is_refused(tmp_path, digits_di
         check=False,
     )
     assert result.returncode == 1
-    assert "train_batch_size=63: allowed is a multiple of the 2 devices" in (
-        result.stderr
-    )
+    (line,) = result.stderr.splitlines()
+    assert "train_batch_size=63: allowed is a multiple of the 2 devices" in line
     assert not list(tmp_path.iterdir())
 
 
 def test_weights_that_cannot_be_loaded_leave_no_run_behind(tmp_path, digits_dir):
     weights = tmp_path / "damaged.weights.h5"
     weights.write_bytes(b"not a file of weights")
-    line = refusal(
-        f"--model_dir={tmp_path}/run",
-        f"--data_dir={digits_dir}",
-        f"--weights={weights}",
-    )
-    assert f"error: {weights}: is no Keras weights file" in line
-    assert not (tmp_path / "run").exists()
+    for path, message in [
+        (tmp_path / "none.weights.h5", f"weights={tmp_path}/none.weights.h5: does not"),
+        (weights, f"{weights}: is no Keras weights file"),
+    ]:
+        line = refusal(
+            f"--model_dir={tmp_path}/run",
+            f"--data_dir={digits_dir}",
+            f"--weights={path}",
+        )
+        assert f"error: {message}" in line
+        assert not (tmp_path / "run").exists()
 
 
 def test_fake_data_trains_without_files(tmp_path):

@@ -82,6 +82,8 @@ def assert_same_end(got, expected):
         assert left.keys() == right.keys()
         for name in left:
             np.testing.assert_array_equal(left[name], right[name], err_msg=name)
+    names = variables(f"{got}/checkpoints")
+    assert names["evaluations/best_step/.ATTRIBUTES/VARIABLE_VALUE"] > 0
 
 
 def evaluations(model_dir):
@@ -144,8 +146,6 @@ def test_sigterm_then_sigkill_change_no_bit(
     output = kill(digits_dir, model_dir, moments, training_seconds=training_seconds)
     assert f"continuing from step {stopped_at}" in output
     finish(start(digits_dir, model_dir))
-    names = variables(f"{model_dir}/checkpoints")
-    assert names["evaluations/best_step/.ATTRIBUTES/VARIABLE_VALUE"] > 0
     assert_same_end(model_dir, expected)
     assert evaluations(model_dir) == evaluations(expected)
 

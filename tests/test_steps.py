@@ -81,27 +81,24 @@ def test_replicas_train_fused_as_with_keras_layers(digits_dir, tmp_path, still_r
     np.testing.assert_array_equal(*result["replica_weights"])
 
 
-@pytest.fixture(scope="module")
-def random_runs(digits_dir, tmp_path_factory):
-    """Twice one run on two devices, much of it random, batch norms each one's own."""
-    folder = tmp_path_factory.mktemp("random")
-    settings = {"dropout_rate": 0.5, "survival_prob": 0.5, "batch_norm": "local"}
-    return [
-        run(2, digits_dir, str(folder / f"{i}.npz"), **TINY, **settings)
-        for i in range(2)
-    ]
-
-
-def test_each_replica_draws_its_own_masks_reproducibly(random_runs):
-    first, again = random_runs
+def test_each_replica_draws_its_own_masks_reproducibly(digits_dir, tmp_path):
+    settings = TINY | {"dropout_rate": 0.5, "survival_prob": 0.5}
+    first, again = (
+        run(2, digits_dir, str(tmp_path / f"{i}.npz"), **settings) for i in range(2)
+    )
     assert np.abs(first["logits"][0] - first["logits"][1]).max() > 0.1
     for name in ("losses", "weights", "averages", "logits"):
         np.testing.assert_array_equal(first[name], again[name])
+    other = run(2, digits_dir, str(tmp_path / "seed.npz"), **settings, seed=1)
+    assert np.abs(first["logits"] - other["logits"]).max() > 0.1
 
 
-def test_replicas_without_synchronisation_share_their_statistics(random_runs):
-    np.testing.assert_array_equal(*random_runs[0]["replica_weights"])
-    np.testing.assert_array_equal(*random_runs[0]["replica_averages"])
+def test_replicas_without_synchronisation_share_their_statistics(digits_dir, tmp_path):
+    result = run(
+        2, digits_dir, str(tmp_path / "x.npz"), **TINY, **STILL, batch_norm="local"
+    )
+    np.testing.assert_array_equal(*result["replica_weights"])
+    np.testing.assert_array_equal(*result["replica_averages"])
 
 
 @pytest.mark.slow

@@ -111,16 +111,23 @@ def test_weights_score_on_a_folder_what_their_run_scored(
 
 def test_weights_predict_what_their_run_predicts(trained, files, images):
     photos = sorted((images / "val").glob("*/*.png"))[:3]
-    of_run, of_weights = (
-        succeed("--mode=predict", "--json", source, *photos)["results"]
-        for source in (f"--model_dir={trained[0]}", f"--weights={files['own']}")
+    of_run, of_own, of_keras = (
+        succeed("--mode=predict", "--json", *arguments, *photos)["results"]
+        for arguments in (
+            (f"--model_dir={trained[0]}",),
+            (f"--weights={files['own']}",),
+            (f"--weights={files['keras']}", MODEL, "--image_size=32"),
+        )
     )
     assert len(of_run) == 3 and len(of_run[0]["predictions"]) == 5
-    for ours, theirs in zip(of_weights, of_run, strict=True):
-        assert ours["file"] == theirs["file"]
-        for one, other in zip(ours["predictions"], theirs["predictions"], strict=True):
-            assert one["class"] == other["class"]
-            assert one["probability"] == pytest.approx(other["probability"])
+    for got in (of_own, of_keras):
+        for ours, theirs in zip(got, of_run, strict=True):
+            assert ours["file"] == theirs["file"]
+            for one, other in zip(
+                ours["predictions"], theirs["predictions"], strict=True
+            ):
+                assert one["class"] == other["class"]
+                assert one["probability"] == pytest.approx(other["probability"])
 
 
 def test_weights_export_without_a_run(files, images, tmp_path):
