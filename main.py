@@ -158,8 +158,6 @@ def plan(*, start: int = flags.PLANNED_BATCH, steps: int = 8) -> dict:
     if FLAGS.chip not in chips.HERE:
         _, replicas = chips.slice_of(chips.find(FLAGS.chip), FLAGS.slice)
     flags.to_planned_config(replicas=replicas)  # checked before TensorFlow comes
-    if FLAGS.chip != "gpu":
-        _hide_accelerators()
     from efficientnet_tf.planning import plan as planner
     from efficientnet_tf.planning import report
 
@@ -212,13 +210,6 @@ def _strategy():
     return devices.make_strategy(
         FLAGS.device, tpu=FLAGS.tpu, num_cpu_devices=FLAGS.num_cpu_devices
     )
-
-
-def _hide_accelerators() -> None:
-    """Plans are made on the CPU."""
-    from efficientnet_tf.training import devices
-
-    devices.make_strategy("cpu")
 
 
 def _print_scores(result: dict) -> None:

@@ -24,6 +24,7 @@ setuptools.setup(
         "safetensors",
         # Imported here by name; what is above brings them.
         "h5py",
+        "joblib",
         "matplotlib",
         "pillow",
         "scikit-learn",

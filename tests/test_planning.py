@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import math
+import os
 import pathlib
 import subprocess
 import sys
@@ -14,7 +15,15 @@ from tensorflow.compiler.xla import xla_data_pb2
 from tensorflow.compiler.xla.service import hlo_pb2
 
 from efficientnet_tf import config as config_lib
-from efficientnet_tf.planning import chips, compiler, hlo, liveness, lowering, plan
+from efficientnet_tf.planning import (
+    apart,
+    chips,
+    compiler,
+    hlo,
+    liveness,
+    lowering,
+    plan,
+)
 
 needs_libtpu = pytest.mark.skipif(
     importlib.util.find_spec("libtpu") is None,
@@ -199,6 +208,35 @@ def test_batches_to_choose_from_are_round(steps, batches):
     }
 
 
+def test_a_process_of_its_own_lowers_the_same():
+    batch, module, _ = plan._lowered(_config(), "train", 1, None)
+    assert batch == 16
+    assert hlo.fingerprint(hlo.parse(module)) == hlo.fingerprint(_lower())
+    with pytest.raises(ValueError, match="train_batch_size=16: allowed is a multiple"):
+        plan._lowered(_config(), "train", 3, None)
+
+
+def test_a_process_that_dies_is_named():
+    with pytest.raises(ValueError, match="the process that lowers the step died"):
+        apart.call(os._exit, 1)
+
+
+def test_a_script_without_a_guard_calls_apart(tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import os\n"
+        "from efficientnet_tf.planning import apart\n"
+        "print(apart.call(os.getppid) == os.getpid(), apart.call(lambda: 2))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, script],
+        capture_output=True,
+        text=True,
+        env=os.environ | {"PYTHONPATH": os.getcwd()},
+    )
+    assert done.stdout == "True 2\n"
+
+
 def test_serving_is_planned_in_the_saved_models_precision():
     module = hlo.parse(
         lowering.lower(lowering.prepare(_config(), step="serve", device="tpu"))
@@ -321,7 +359,7 @@ def test_a_cache_that_cannot_be_written_is_named_first(tmp_path, monkeypatch):
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
     monkeypatch.setattr(compiler, "_PACKAGES", ("numpy",))
-    monkeypatch.setattr(lowering, "prepare", None)
+    monkeypatch.setattr(plan, "_lowered", None)
     with pytest.raises(
         ValueError,
         match=r"file/.*: is no folder that can be written .*set XDG_CACHE_HOME",

@@ -130,9 +130,7 @@ def _run(module, directory, topology, replicas, effort) -> dict:
     )
     answer = pathlib.Path(directory, "result.json")
     if not answer.exists():
-        last = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[
-            -1
-        ]
+        *_, last = [f"exit code {done.returncode}", *done.stderr.strip().splitlines()]
         raise ValueError(
             f"the TPU compiler's process died ({last}); exit code -9 is a lack of this "
             "machine's memory"

@@ -9,7 +9,8 @@ from collections.abc import Callable
 import keras
 
 from efficientnet_tf import config as config_lib
-from efficientnet_tf.planning import chips, compiler, here, lowering
+from efficientnet_tf.planning import apart, chips, compiler, here, lowering
+from efficientnet_tf.training import devices
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,7 +78,9 @@ def plan(
     if chip in chips.HERE:
         if shape is not None:
             raise ValueError(f"slice={shape}: allowed is none for {chip}")
-        return _plan_here(config, chip, step=step, dump=dump, make_model=make_model)
+        return apart.call(
+            _plan_here, config, chip, step=step, dump=dump, make_model=make_model
+        )
     of = chips.find(chip)
     topology, replicas = chips.slice_of(of, shape)
     compiler.check_ready()  # before the step is lowered
@@ -113,14 +116,22 @@ def plan(
 def _lowered(config, step: str, replicas: int, make_model) -> tuple[int, bytes, float]:
     """A replica's batch, the step's HLO and the seconds that lowering it took."""
     began = time.monotonic()
+    batch, module = apart.call(_lower, config, step, replicas, make_model)
+    return batch, module, time.monotonic() - began
+
+
+def _lower(config, step: str, replicas: int, make_model) -> tuple[int, bytes]:
+    devices.make_strategy("cpu")  # hides accelerators, which others may be using
     prepared = lowering.prepare(
         config, step=step, replicas=replicas, make_model=make_model
     )
-    return prepared.batch, lowering.lower(prepared), time.monotonic() - began
+    return prepared.batch, lowering.lower(prepared)
 
 
 def _plan_here(config, device: str, *, step: str, dump, make_model) -> Plan:
     """As `plan`, for a device of this machine, whose rates are not known."""
+    if device == "cpu":
+        devices.make_strategy("cpu")  # hides accelerators
     limit = here.memory_bytes(device)
     prepared = lowering.prepare(config, step=step, device=device, make_model=make_model)
     report = here.compile_here(prepared, device, dump=dump)

@@ -108,13 +108,10 @@ def _drop_copies(main) -> None:
     """TensorFlow copies what it returns; StableHLO has no such operation."""
     for block in main.regions[0]:
         for operation in list(block.operations):
-            if operation.operation.name == "mhlo.copy":
-                result, source = (
-                    operation.operation.results,
-                    operation.operation.operands,
-                )
-                result[0].replace_all_uses_with(source[0])
-                operation.operation.erase()
+            copy = operation.operation
+            if copy.name == "mhlo.copy":
+                copy.results[0].replace_all_uses_with(copy.operands[0])
+                copy.erase()
 
 
 def _donate(module, main, ir) -> None:

@@ -1,0 +1,31 @@
+"""Calls a function in a process of its own, whose memory ends with it."""
+
+from collections.abc import Callable
+
+from joblib.externals import loky
+
+
+def call(function: Callable, *args, **kwargs):
+    """What a function returns or raises, called in a process of its own.
+
+    TensorFlow keeps what it lowered for as long as its process lives: 0.4 GB of B0's
+    train step, 1.5 GB of B5's, and a search for the largest batch lowers many.
+
+    Args:
+        function: to call; it may be a lambda.
+        *args: of the function. They and the result are pickled.
+        **kwargs: likewise.
+
+    Raises:
+        ValueError: if the process dies.
+    """
+    # Not multiprocessing: its processes run the caller's script a second time, and die
+    # of it unless that script has a guard. TensorFlow survives no fork.
+    with loky.ProcessPoolExecutor(1) as pool:
+        try:
+            return pool.submit(function, *args, **kwargs).result()
+        except loky.BrokenProcessPool:
+            raise ValueError(
+                "the process that lowers the step died, most likely of a lack of this "
+                "machine's memory; free some, or take a larger machine"
+            ) from None
