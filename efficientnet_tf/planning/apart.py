@@ -8,8 +8,8 @@ from joblib.externals import loky
 def call(function: Callable, *args, **kwargs):
     """What a function returns or raises, called in a process of its own.
 
-    TensorFlow keeps what it lowered for as long as its process lives: 0.4 GB of B0's
-    train step, 1.5 GB of B5's, and a search for the largest batch lowers many.
+    TensorFlow keeps what it lowered for as long as its process lives: 0.36 GB of B0's
+    train step each time, and a search for the largest batch lowers many.
 
     Args:
         function: to call; it may be a lambda.
