@@ -7,6 +7,7 @@ import os
 import pathlib
 import subprocess
 import sys
+import time
 
 import networks
 import pytest
@@ -235,6 +236,30 @@ def test_a_script_without_a_guard_calls_apart(tmp_path):
         env=os.environ | {"PYTHONPATH": os.getcwd()},
     )
     assert done.stdout == "True 2\n"
+
+
+@pytest.mark.slow
+def test_a_process_ends_after_a_caller_that_was_killed():
+    script = """if True:
+        import os, time
+        from efficientnet_tf.planning import apart
+        apart.call(lambda: (print(os.getpid(), flush=True), time.sleep(3)))
+    """
+    with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE) as p:
+        orphan = int(p.stdout.readline())
+        p.kill()
+    ended_by = time.time() + 100  # its 10 s, loky's 30 for others' work, and spare
+    while _runs(orphan) and time.time() < ended_by:
+        time.sleep(1)
+    assert not _runs(orphan)
+
+
+def _runs(pid: int) -> bool:
+    """Whether a process is there and no zombie."""
+    done = subprocess.run(
+        ["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True
+    )
+    return done.stdout.strip()[:1] not in ("", "Z")
 
 
 def test_serving_is_planned_in_the_saved_models_precision():

@@ -21,7 +21,8 @@ def call(function: Callable, *args, **kwargs):
     """
     # Not multiprocessing: its processes run the caller's script a second time, and die
     # of it unless that script has a guard. TensorFlow survives no fork.
-    with loky.ProcessPoolExecutor(1) as pool:
+    # The timeout, in seconds without work, ends it after a caller that was killed.
+    with loky.ProcessPoolExecutor(1, timeout=10) as pool:
         try:
             return pool.submit(function, *args, **kwargs).result()
         except loky.BrokenProcessPool:
