@@ -131,23 +131,81 @@ def test_flops_are_those_of_the_model():
     assert 0.8 * 2 * 16 * macs < flops <= 2 * 16 * macs
 
 
-def test_a_products_cost_is_exact():
+def _product():
     def multiply(a, b):
         return tf.matmul(a, b)
 
     specs = (tf.TensorSpec([3, 5]), tf.TensorSpec([5, 7]))
-    module = hlo.parse(lowering.lower(lowering.Step(multiply, specs, 1)))
-    assert sum(row.flops for row in hlo.costs(module)) == 2 * 3 * 5 * 7
+    return hlo.parse(lowering.lower(lowering.Step(multiply, specs, 1)))
 
 
-def test_a_convolutions_padding_costs_nothing():
+def _convolution():
+    """Windows at 0, 2 and 4 of 6 pixels, padded at the end: 3 + 3 + 2 of 9 products."""
+
     def convolve(x, kernel):
         return tf.nn.conv2d(x, kernel, 2, "SAME")
 
     specs = (tf.TensorSpec([2, 6, 6, 3]), tf.TensorSpec([3, 3, 3, 4]))
-    module = hlo.parse(lowering.lower(lowering.Step(convolve, specs, 1)))
-    # Windows at 0, 2 and 4 of 6 pixels, padded at the end: 3 + 3 + 2 of 9 products.
-    assert sum(row.flops for row in hlo.costs(module)) == 2 * 2 * 8 * 8 * 3 * 4
+    return hlo.parse(lowering.lower(lowering.Step(convolve, specs, 1)))
+
+
+def _flops(module):
+    return sum(row.flops for row in hlo.costs(module))
+
+
+def _call_library(module, opcode: str, target: str, order=(0, 1, 2)):
+    """Hands an operation to a GPU's library: operands and result take other places."""
+    by_id = {i.id: i for c in module.computations for i in c.instructions}
+    (call,) = (i for i in by_id.values() if i.opcode == opcode)
+    operands = [by_id[number] for number in call.operand_ids]
+    shapes = [xla_data_pb2.ShapeProto() for _ in order]
+    for shape, part in zip(shapes, [*operands, call], strict=True):
+        shape.CopyFrom(part.shape)
+    for operand, place in zip(operands, order[:2], strict=True):
+        operand.shape.CopyFrom(shapes[place])
+    workspace = xla_data_pb2.ShapeProto(element_type="U8", dimensions=[1024])
+    call.opcode, call.custom_call_target = "custom-call", target
+    call.shape.Clear()
+    call.shape.tuple_shapes.extend([shapes[order[2]], workspace])
+    return call
+
+
+def test_a_products_cost_is_exact():
+    assert _flops(_product()) == 2 * 3 * 5 * 7
+
+
+def test_a_convolutions_padding_costs_nothing():
+    assert _flops(_convolution()) == 2 * 2 * 8 * 8 * 3 * 4
+
+
+def test_a_librarys_product_costs_the_same():
+    module = _product()
+    call = _call_library(module, "dot", "__cublas$lt$matmul")
+    call.ClearField("dot_dimension_numbers")  # XLA states them for the library alone
+    call.backend_config = json.dumps(
+        {
+            "gemm_backend_config": {
+                "dot_dimension_numbers": {"lhs_contracting_dimensions": ["1"]}
+            }
+        }
+    ).encode()
+    assert _flops(module) == _flops(_product())
+
+
+@pytest.mark.parametrize(
+    "target, order",
+    [
+        ("__cudnn$convForward", (0, 1, 2)),
+        ("__cudnn$convBiasActivationForward", (0, 1, 2)),
+        ("__cudnn$convForwardGraph", (0, 1, 2)),
+        ("__cudnn$convBackwardInput", (2, 1, 0)),
+        ("__cudnn$convBackwardFilter", (0, 2, 1)),
+    ],
+)
+def test_a_librarys_convolution_costs_the_same(target, order):
+    module = _convolution()
+    _call_library(module, "convolution", target, order)
+    assert _flops(module) == _flops(_convolution())
 
 
 def test_a_gradient_belongs_to_its_layer():

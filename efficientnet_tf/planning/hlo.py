@@ -2,6 +2,7 @@
 
 import dataclasses
 import hashlib
+import json
 import math
 import re
 from collections.abc import Iterator, Mapping
@@ -36,6 +37,16 @@ _FREE = {
 }
 _ON_HOST = {"custom-call", "infeed", "outfeed", "recv", "send"}
 _VECTOR_MEMORY = 1  # memory space on the chip itself
+_RESULT = -1
+# By a cuDNN call's target: which of its operands, or its result, are the convolution's
+# images, kernel and output.
+_CUDNN = {
+    "__cudnn$convForward": (0, 1, _RESULT),
+    "__cudnn$convBiasActivationForward": (0, 1, _RESULT),
+    "__cudnn$convForwardGraph": (0, 1, _RESULT),
+    "__cudnn$convBackwardInput": (_RESULT, 1, 0),
+    "__cudnn$convBackwardFilter": (0, _RESULT, 1),
+}
 _LAYER = re.compile(
     r"(block\d+[a-z]+|stem|top|predictions|preprocessing|avg_pool)(_|$)"
 )
@@ -77,8 +88,9 @@ def fingerprint(module: hlo_pb2.HloModuleProto) -> str:
 def costs(module: hlo_pb2.HloModuleProto) -> list[Cost]:
     """The cost of each instruction of the entry computation, in order.
 
-    FLOPs are those of convolutions and matrix products, a multiply-add counted as two
-    and products with padding not at all. Bytes include the layout's padding.
+    FLOPs are those of convolutions and matrix products, a GPU library's too, a
+    multiply-add counted as two and products with padding not at all. Bytes include the
+    layout's padding.
     """
     computations = {c.id: c for c in module.computations}
     entry = computations[module.entry_computation_id]
@@ -200,9 +212,10 @@ def _traffic(instruction, shapes: Mapping) -> int:
 
 
 def _flops(instruction, shapes: Mapping, computations: Mapping) -> float:
-    if instruction.opcode == "convolution":
+    target = instruction.custom_call_target
+    if instruction.opcode == "convolution" or target in _CUDNN:
         return _convolution_flops(instruction, shapes)
-    if instruction.opcode == "dot":
+    if instruction.opcode == "dot" or target.startswith("__cublas$"):
         return _dot_flops(instruction, shapes)
     total = 0.0
     for number in instruction.called_computation_ids:
@@ -215,14 +228,18 @@ def _flops(instruction, shapes: Mapping, computations: Mapping) -> float:
 def _dot_flops(instruction, shapes: Mapping) -> float:
     left = shapes[instruction.operand_ids[0]].dimensions
     contracted = instruction.dot_dimension_numbers.lhs_contracting_dimensions
-    depth = math.prod(left[axis] for axis in contracted)
-    return 2.0 * math.prod(instruction.shape.dimensions) * depth
+    if instruction.custom_call_target:
+        config = json.loads(instruction.backend_config)["gemm_backend_config"]
+        contracted = config["dot_dimension_numbers"]["lhs_contracting_dimensions"]
+    depth = math.prod(left[int(axis)] for axis in contracted)
+    return 2.0 * math.prod(_result(instruction).dimensions) * depth
 
 
 def _convolution_flops(instruction, shapes: Mapping) -> float:
     numbers = instruction.convolution_dimension_numbers
-    images, kernel = (shapes[i].dimensions for i in instruction.operand_ids)
-    output = instruction.shape.dimensions
+    parts = [*(shapes[i] for i in instruction.operand_ids), _result(instruction)]
+    places = _CUDNN.get(instruction.custom_call_target, (0, 1, _RESULT))
+    images, kernel, output = (parts[place].dimensions for place in places)
     products = 1
     for axis, window in enumerate(instruction.window.dimensions):
         products *= _products(
@@ -234,6 +251,11 @@ def _convolution_flops(instruction, shapes: Mapping) -> float:
     features = output[numbers.output_feature_dimension]
     depth = kernel[numbers.kernel_input_feature_dimension]
     return 2.0 * products * batch * features * depth
+
+
+def _result(instruction) -> xla_data_pb2.ShapeProto:
+    """A library's call returns its workspace too."""
+    return next(iter(instruction.shape.tuple_shapes), instruction.shape)
 
 
 def _products(window, *, inputs: int, outputs: int) -> int:
