@@ -1,5 +1,6 @@
 """Measured latency: of the right network, on one core, every run counted."""
 
+import functools
 import os
 import time
 
@@ -53,6 +54,14 @@ def test_the_measured_network_is_the_given_one(model, tmp_path, runtime, frozen)
     expected = model(images, training=False)
     np.testing.assert_allclose(got, expected, rtol=1e-4, atol=1e-4)
     assert np.abs(got).max() > 0.01
+
+
+def test_a_run_takes_as_long_as_its_prediction(monkeypatch):
+    sleep = functools.partial(time.sleep, 0.05)
+    monkeypatch.setattr(latency, "_load_saved_model", lambda path: sleep)
+    start = time.perf_counter()
+    seconds = latency._Served("", "saved_model").run()
+    assert 0.05 <= seconds < time.perf_counter() - start
 
 
 def test_models_take_turns_and_every_run_counts(model, monkeypatch):

@@ -1,5 +1,6 @@
 """The planner: what it lowers, what it reads from HLO, what it asks of the compiler."""
 
+import copy
 import importlib.util
 import json
 import math
@@ -158,9 +159,7 @@ def _call_library(module, opcode: str, target: str, order=(0, 1, 2)):
     by_id = {i.id: i for c in module.computations for i in c.instructions}
     (call,) = (i for i in by_id.values() if i.opcode == opcode)
     operands = [by_id[number] for number in call.operand_ids]
-    shapes = [xla_data_pb2.ShapeProto() for _ in order]
-    for shape, part in zip(shapes, [*operands, call], strict=True):
-        shape.CopyFrom(part.shape)
+    shapes = [copy.deepcopy(part.shape) for part in (*operands, call)]
     for operand, place in zip(operands, order[:2], strict=True):
         operand.shape.CopyFrom(shapes[place])
     workspace = xla_data_pb2.ShapeProto(element_type="U8", dimensions=[1024])
