@@ -38,6 +38,8 @@ _FREE = {
 _ON_HOST = {"custom-call", "infeed", "outfeed", "recv", "send"}
 _VECTOR_MEMORY = 1  # memory space on the chip itself
 _RESULT = -1
+# A call's target begins so; cuBLAS solves systems too.
+_CUBLAS = ("__cublas$gemm", "__cublas$lt$matmul")
 # By a cuDNN call's target: which of its operands, or its result, are the convolution's
 # images, kernel and output.
 _CUDNN = {
@@ -215,7 +217,7 @@ def _flops(instruction, shapes: Mapping, computations: Mapping) -> float:
     target = instruction.custom_call_target
     if instruction.opcode == "convolution" or target in _CUDNN:
         return _convolution_flops(instruction, shapes)
-    if instruction.opcode == "dot" or target.startswith("__cublas$"):
+    if instruction.opcode == "dot" or target.startswith(_CUBLAS):
         return _dot_flops(instruction, shapes)
     total = 0.0
     for number in instruction.called_computation_ids:
