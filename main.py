@@ -205,7 +205,7 @@ def _config_of_run():
 
 def _strategy():
     """Comes before every other import: some of them put devices to use."""
-    from efficientnet_tf.training import devices
+    from efficientnet_tf.hardware import devices
 
     return devices.make_strategy(
         FLAGS.device, tpu=FLAGS.tpu, num_cpu_devices=FLAGS.num_cpu_devices

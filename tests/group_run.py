@@ -9,8 +9,8 @@ import sys
 import numpy as np
 import tensorflow as tf
 
+from efficientnet_tf.hardware import devices
 from efficientnet_tf.models import normalization
-from efficientnet_tf.training import devices
 
 
 def main(num_devices: int, source: str, out: str, *group_sizes: str) -> None:

@@ -7,7 +7,7 @@ import tensorflow as tf
 from absl.testing import flagsaver
 
 import main
-from efficientnet_tf.training import devices
+from efficientnet_tf.hardware import devices
 
 
 def refusal(*arguments) -> str:

@@ -11,7 +11,8 @@ import numpy as np
 import tensorflow as tf
 
 from efficientnet_tf import config as config_lib
-from efficientnet_tf.training import build, devices
+from efficientnet_tf.hardware import devices
+from efficientnet_tf.training import build
 from efficientnet_tf.training import state as state_lib
 
 STEPS = 10

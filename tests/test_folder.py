@@ -13,7 +13,8 @@ from PIL import Image
 
 from efficientnet_tf import config
 from efficientnet_tf.data import batches, folder, image_files, sources, tfrecord
-from efficientnet_tf.training import devices, loop
+from efficientnet_tf.hardware import devices
+from efficientnet_tf.training import loop
 
 ROOT = pathlib.Path(__file__).parents[1]
 FLOWERS = pathlib.Path(

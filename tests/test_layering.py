@@ -22,10 +22,19 @@ MAY_IMPORT = {
     "weights": {"expansion", "variants"},
     "models": {"expansion", "variants", "weights"},
     "data": set(),
-    "training": {"files", "config", "data", "expansion", "models", "variants"}
+    "hardware": set(),
+    "training": {
+        "hardware",
+        "files",
+        "config",
+        "data",
+        "expansion",
+        "models",
+        "variants",
+    }
     | {"weights"},
     "export": {"data"},
-    "planning": {"files", "config", "export", "training"},
+    "planning": {"files", "config", "export", "hardware", "training"},
     "scaling": {"expansion", "counting", "variants", "config", "models"}
     | {"analysis", "planning", "training"},
     "search": {

@@ -9,8 +9,9 @@ import tensorflow as tf
 
 from efficientnet_tf import config as config_lib
 from efficientnet_tf.export import saved_model
+from efficientnet_tf.hardware import devices
 from efficientnet_tf.planning import replicas as replicas_lib
-from efficientnet_tf.training import build, devices, state, steps
+from efficientnet_tf.training import build, state, steps
 
 STEPS = ("train", "eval", "serve")
 # Decides the learning rate alone, which costs the same whatever it is.

@@ -9,8 +9,8 @@ from collections.abc import Callable
 import keras
 
 from efficientnet_tf import config as config_lib
+from efficientnet_tf.hardware import devices
 from efficientnet_tf.planning import apart, chips, compiler, here, lowering
-from efficientnet_tf.training import devices
 
 
 @dataclasses.dataclass(frozen=True)

@@ -9,8 +9,9 @@ import tensorflow as tf
 from efficientnet_tf import config as config_lib
 from efficientnet_tf import expansion, variants
 from efficientnet_tf.data import batches, preprocess, sources, tfrecord
+from efficientnet_tf.hardware import devices
 from efficientnet_tf.models import efficientnet
-from efficientnet_tf.training import devices, fused, optimizer, run_dir, state, steps
+from efficientnet_tf.training import fused, optimizer, run_dir, state, steps
 from efficientnet_tf.weights import checkpoint as checkpoints
 
 

@@ -10,7 +10,8 @@ import tensorflow as tf
 
 from efficientnet_tf import config as config_lib
 from efficientnet_tf.data import folder, sources, tfrecord
-from efficientnet_tf.training import build, devices, progress, run_dir, state
+from efficientnet_tf.hardware import devices
+from efficientnet_tf.training import build, progress, run_dir, state
 from efficientnet_tf.weights import reading
 from efficientnet_tf.weights.checkpoint import Checkpoint
 

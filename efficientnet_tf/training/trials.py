@@ -115,7 +115,8 @@ def train_one(
 def _train(config: config_lib.Config, model_dir: str, device: str) -> dict:
     import keras
 
-    from efficientnet_tf.training import devices, loop, run_dir
+    from efficientnet_tf.hardware import devices
+    from efficientnet_tf.training import loop, run_dir
 
     keras.backend.clear_session()
     strategy = devices.make_strategy(device)
