@@ -7,6 +7,9 @@ import typing
 from absl import flags as absl_flags
 
 from efficientnet_tf import config, recipes, variants
+from efficientnet_tf.data import detection
+from efficientnet_tf.hardware import preflight
+from efficientnet_tf.hardware import tpu as tpu_lib
 from efficientnet_tf.planning import chips
 
 FLAGS = absl_flags.FLAGS
@@ -28,6 +31,19 @@ absl_flags.DEFINE_enum(
 )
 absl_flags.DEFINE_string(
     "tpu", None, "Cloud TPU name, grpc://HOST:PORT, or local on a TPU VM."
+)
+absl_flags.DEFINE_enum(
+    "tpu_runtime",
+    "auto",
+    tpu_lib.RUNTIMES,
+    "What drives this machine's TPU: pjrt (v5e, v5p, v6e and later) or "
+    "stream_executor (v2 to v4); auto goes by the accelerator type.",
+)
+absl_flags.DEFINE_string(
+    "zone", None, "The zone of the TPU that --tpu names; default this machine's."
+)
+absl_flags.DEFINE_string(
+    "project", None, "The project of the TPU that --tpu names; default this machine's."
 )
 absl_flags.DEFINE_integer(
     "num_cpu_devices",
@@ -147,12 +163,7 @@ def check() -> None:
         config.check(**chosen())
     except ValueError as error:
         raise ValueError(f"--{error}") from None
-    if FLAGS.tpu and FLAGS.device not in ("auto", "tpu"):
-        raise ValueError(f"--tpu={FLAGS.tpu} contradicts --device={FLAGS.device}")
-    if FLAGS.num_cpu_devices > 1 and (FLAGS.tpu or FLAGS.device not in ("auto", "cpu")):
-        raise ValueError(
-            f"--num_cpu_devices={FLAGS.num_cpu_devices}: allowed is 1 except on the CPU"
-        )
+    _check_hardware()
     if FLAGS.weights and FLAGS.mode in WITH_WEIGHTS:
         _check_weights_alone()
     if FLAGS.mode == "plan" and not FLAGS.chip:
@@ -168,6 +179,33 @@ def check() -> None:
         )
 
 
+def _check_hardware() -> None:
+    """Checks the flags of the hardware, and of the data that a TPU needs."""
+    names = ("tpu", "tpu_runtime", "zone", "project", "num_cpu_devices")
+    trains = FLAGS.mode in ("train", "train_and_eval")
+    try:
+        preflight.check(FLAGS.device, **{name: FLAGS[name].value for name in names})
+        if trains or FLAGS.mode == "eval":
+            preflight.check_paths(
+                FLAGS.tpu,
+                model_dir=model_dir(),
+                export_dir=export_dir(),
+                data_dir=FLAGS.data_dir or _default_data_dir(),
+            )
+    except ValueError as error:
+        raise ValueError(f"--{error}") from None
+    if trains and (FLAGS.tpu or FLAGS.device == "tpu") and not dataset():
+        raise ValueError(
+            "--data_dir is missing: a TPU trains on TFRecords (--data_dir=gs://...), "
+            "or is timed with --dataset=fake"
+        )
+
+
+def _default_data_dir() -> str | None:
+    """Where a data set lies that needs no --data_dir; None for data made up."""
+    return None if dataset() in (None, "fake") else f"(the cache of {dataset()})"
+
+
 def _check_weights_alone() -> None:
     """Checks flags that name weights to be used as they are, without a run."""
     if FLAGS.model_dir:
@@ -175,7 +213,7 @@ def _check_weights_alone() -> None:
             f"--weights={FLAGS.weights} and --model_dir={FLAGS.model_dir}: "
             f"--mode={FLAGS.mode} takes one of them"
         )
-    if FLAGS.mode == "eval" and not FLAGS.dataset:
+    if FLAGS.mode == "eval" and not (FLAGS.dataset or FLAGS.data_dir):
         raise ValueError(
             "--mode=eval --weights: name the images, with --dataset and --data_dir"
         )
@@ -206,6 +244,7 @@ def to_planned_config(*, replicas: int, batch: int | None = None) -> config.Conf
         ValueError: naming the flag and what is allowed.
     """
     fields = chosen()
+    fields["dataset"] = dataset()
     if fields["dataset"] in (None, "imagenet"):
         fields["dataset"] = "fake"  # the same shapes, and no folder to be there
     for name in ("train_batch_size", "eval_batch_size"):
@@ -244,7 +283,7 @@ def of_weights(stated: dict) -> config.Config:
             "with --model"
         )
     # No data set's recipe where no data set is named.
-    chosen_fields["dataset"] = chosen_fields["dataset"] or "fake"
+    chosen_fields["dataset"] = dataset() or "fake"
     try:
         return config.create(stated, **chosen_fields)
     except ValueError as error:
@@ -272,8 +311,22 @@ def model_dir() -> str:
     """`--model_dir`, or the default folder of the model and dataset chosen."""
     if FLAGS.model_dir:
         return FLAGS.model_dir.rstrip("/")
-    dataset = (FLAGS.dataset or "digits").removeprefix("tfds:")
-    return f"runs/{FLAGS.model or config.Config.model}-{dataset}"
+    name = (dataset() or config.Config.dataset).removeprefix("tfds:")
+    return f"runs/{FLAGS.model or config.Config.model}-{name}"
+
+
+def dataset() -> str | None:
+    """`--dataset`, or what `--data_dir` holds; None where neither is given.
+
+    Raises:
+        ValueError: if the folder does not say what it holds.
+    """
+    if FLAGS.dataset or not FLAGS.data_dir:
+        return FLAGS.dataset
+    try:
+        return detection.detect_dataset(FLAGS.data_dir)
+    except ValueError as error:
+        raise ValueError(f"--{error}") from None
 
 
 def export_dir() -> str:

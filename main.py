@@ -14,6 +14,7 @@ from absl import app, logging
 from absl import flags as absl_flags
 
 import flags
+from efficientnet_tf.hardware import packages
 
 FLAGS = flags.FLAGS
 
@@ -46,6 +47,7 @@ def _run(images: list[str]) -> dict:
     if FLAGS.mode in flags.WITH_IMAGES and not images:
         raise ValueError(f"--mode={FLAGS.mode}: name one or more image files")
     flags.check()
+    packages.check_import()
     if FLAGS.mode == "train":
         return _train(flags.to_config(), validate=False)
     if FLAGS.mode == "train_and_eval":
@@ -205,11 +207,30 @@ def _config_of_run():
 
 def _strategy():
     """Comes before every other import: some of them put devices to use."""
-    from efficientnet_tf.hardware import devices
+    from efficientnet_tf.hardware import preflight
 
-    return devices.make_strategy(
-        FLAGS.device, tpu=FLAGS.tpu, num_cpu_devices=FLAGS.num_cpu_devices
-    )
+    place = {"tpu": FLAGS.tpu, "zone": FLAGS.zone, "project": FLAGS.project}
+    try:
+        device, lines = preflight.prepare(
+            FLAGS.device, tpu_runtime=FLAGS.tpu_runtime, **place
+        )
+        _tell(lines)
+        from efficientnet_tf.hardware import devices
+
+        strategy = devices.make_strategy(
+            device, num_cpu_devices=FLAGS.num_cpu_devices, **place
+        )
+    except ValueError as error:
+        raise ValueError(f"--{error}") from None
+    if device == "auto":
+        _tell(filter(None, [devices.unused_card(strategy)]))
+    return strategy
+
+
+def _tell(lines) -> None:
+    """What is no result goes to stderr."""
+    for line in lines:
+        print(line, file=sys.stderr, flush=True)
 
 
 def _print_scores(result: dict) -> None:

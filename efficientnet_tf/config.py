@@ -16,7 +16,7 @@ from collections.abc import Callable
 from typing import Any
 
 from efficientnet_tf import expansion, recipes, variants
-from efficientnet_tf.data import tfds_table
+from efficientnet_tf.data import detection, tfds_table
 
 
 @dataclasses.dataclass(frozen=True)
@@ -107,8 +107,9 @@ class Config:
     )
     precision: str = _field(
         "auto",
-        "compute dtype; auto: bfloat16 on TPU, else float32",
-        _choice("auto", "float32", "bfloat16"),
+        "compute dtype; auto: bfloat16 on TPU, else float32, whose products an NVIDIA "
+        "card computes in TF32 (10 bits of mantissa); float32_no_tf32: all 23 bits",
+        _choice("auto", "float32", "float32_no_tf32", "bfloat16"),
     )
     fused: str = _field(
         "auto",
@@ -135,7 +136,7 @@ class Config:
     # The data.
     dataset: str = _field(
         "digits",
-        "dataset to train on",
+        "dataset to train on; without it, what --data_dir holds",
         Allowed(", ".join((*_DATASETS, "tfds:NAME")), _is_dataset, _DATASETS),
     )
     data_dir: str | None = _field(
@@ -325,6 +326,8 @@ def _listed(text: str | None) -> tuple[str, ...]:
 def create(stated: dict[str, Any] | None = None, **chosen) -> Config:
     """Builds a Config from recipes and the user's choices; None counts as not chosen.
 
+    Where `data_dir` is chosen and `dataset` is not, the folder's contents decide.
+
     Args:
         stated: what a weights file says of itself; comes before recipes, after choices.
         **chosen: fields of Config.
@@ -339,6 +342,8 @@ def create(stated: dict[str, Any] | None = None, **chosen) -> Config:
             raise ValueError(f"unknown setting {name!r}; did you mean {near[0]!r}?")
     chosen = {name: value for name, value in chosen.items() if value is not None}
     check(**chosen)
+    if "data_dir" in chosen and "dataset" not in chosen:
+        chosen["dataset"] = detection.detect_dataset(chosen["data_dir"])
     chosen = (stated or {}) | chosen
     values = recipes.of_model(chosen.get("model", Config.model))
     values |= recipes.of_dataset(chosen.get("dataset", Config.dataset), chosen)

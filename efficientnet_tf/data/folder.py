@@ -28,6 +28,12 @@ class Layout:
     classes: tuple[str, ...]
 
 
+def is_image(name: str) -> bool:
+    """Whether a file's name ends as those of images do, readable here or not."""
+    suffix = os.path.splitext(name)[1].lower()
+    return suffix in _SUFFIXES or suffix in _OTHER_SUFFIXES
+
+
 def find_layout(data_dir: str, *, num_classes: int | None = None) -> Layout:
     """Finds the splits and the classes of a folder; looks at no file.
 

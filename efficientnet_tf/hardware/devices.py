@@ -2,16 +2,29 @@
 
 import tensorflow as tf
 
+from efficientnet_tf.hardware import failures, gpu, machine
+from efficientnet_tf.hardware import tpu as tpu_lib
+
 
 def make_strategy(
-    device: str = "auto", *, tpu: str | None = None, num_cpu_devices: int = 1
+    device: str = "auto",
+    *,
+    tpu: str | None = None,
+    zone: str | None = None,
+    project: str | None = None,
+    num_cpu_devices: int = 1,
 ) -> tf.distribute.Strategy:
     """Connects to the hardware. Call before anything else touches a device.
+
+    What can be checked and set before TensorFlow is imported is done by
+    `preflight.prepare`; a TPU of v5e and later needs it.
 
     Args:
         device: "tpu", "gpu" (all of them, mirrored), "cpu", or "auto": a TPU if `tpu`
             is given, else GPUs if there are any, else the CPU.
         tpu: name of a Cloud TPU, "local" on a TPU VM, or a grpc:// address.
+        zone: the zone of a TPU that is named; None takes this machine's.
+        project: the project of a TPU that is named; None takes this machine's.
         num_cpu_devices: above 1, splits the CPU into virtual devices, to try a
             distributed run on one machine.
 
@@ -21,10 +34,9 @@ def make_strategy(
     if device == "auto":
         device = "tpu" if tpu else _local_kind(num_cpu_devices)
     if device == "tpu":
-        return _tpu_strategy(tpu)
+        return _tpu_strategy(tpu or tpu_lib.LOCAL, zone, project)
     if device == "gpu":
-        gpus = [gpu.name for gpu in tf.config.list_logical_devices("GPU")]
-        return _mirrored(gpus, "device=gpu: no GPU found; allowed are cpu and auto")
+        return _gpu_strategy()
     tf.config.set_visible_devices([], "GPU")
     return _cpu_strategy(num_cpu_devices)
 
@@ -34,6 +46,13 @@ def _local_kind(num_cpu_devices: int) -> str:
     if num_cpu_devices == 1 and tf.config.list_physical_devices("GPU"):
         return "gpu"
     return "cpu"
+
+
+def unused_card(strategy: tf.distribute.Strategy) -> str | None:
+    """Why a run on the CPU does not use this machine's NVIDIA card, if it has one."""
+    if kind(strategy) != "cpu" or not machine.nvidia_cards():
+        return None
+    return f"this run is on the CPU: {gpu.reason()}"
 
 
 def kind(strategy: tf.distribute.Strategy) -> str:
@@ -52,7 +71,7 @@ def configure_numerics(strategy: tf.distribute.Strategy, precision: str) -> str:
 
     Args:
         strategy: as made above.
-        precision: "auto" (bfloat16 on TPU, else float32), "float32" or "bfloat16".
+        precision: as `Config.precision`.
 
     Returns:
         The name of the Keras dtype policy to build the model under.
@@ -62,6 +81,9 @@ def configure_numerics(strategy: tf.distribute.Strategy, precision: str) -> str:
         tf.config.experimental.enable_op_determinism()
     elif device == "gpu":
         tf.config.optimizer.set_jit("autoclustering")
+        tf.config.experimental.enable_tensor_float_32_execution(
+            precision != "float32_no_tf32"
+        )
     return dtype_policy(precision, device)
 
 
@@ -72,18 +94,26 @@ def dtype_policy(precision: str, device: str) -> str:
     return "mixed_bfloat16" if precision == "bfloat16" else "float32"
 
 
-def _tpu_strategy(tpu: str | None) -> tf.distribute.Strategy:
+def _tpu_strategy(
+    tpu: str, zone: str | None, project: str | None
+) -> tf.distribute.Strategy:
     try:
-        resolver = tf.distribute.cluster_resolver.TPUClusterResolver(tpu=tpu or "local")
-        if tpu not in (None, "local"):
+        resolver = tf.distribute.cluster_resolver.TPUClusterResolver(
+            tpu=tpu, zone=zone, project=project
+        )
+        if tpu_lib.is_remote(tpu):
             tf.config.experimental_connect_to_cluster(resolver)
         tf.tpu.experimental.initialize_tpu_system(resolver)
     except Exception as error:  # of TensorFlow, urllib, google.auth, googleapiclient
-        raise ValueError(
-            f"tpu={tpu or 'local'}: cannot reach a TPU ({error}); allowed is the name "
-            "of a Cloud TPU, local on a TPU VM, or grpc://HOST:PORT"
-        ) from error
+        raise ValueError(failures.of_tpu(error, tpu)) from error
     return tf.distribute.TPUStrategy(resolver)
+
+
+def _gpu_strategy() -> tf.distribute.Strategy:
+    gpus = [device.name for device in tf.config.list_logical_devices("GPU")]
+    if not gpus:
+        raise ValueError(f"device=gpu: {gpu.reason()}")
+    return _mirrored(gpus)
 
 
 def _cpu_strategy(num_cpu_devices: int) -> tf.distribute.Strategy:
@@ -92,12 +122,10 @@ def _cpu_strategy(num_cpu_devices: int) -> tf.distribute.Strategy:
         virtual = [tf.config.LogicalDeviceConfiguration()] * num_cpu_devices
         tf.config.set_logical_device_configuration(cpu, virtual)
     names = [device.name for device in tf.config.list_logical_devices("CPU")]
-    return _mirrored(names[:num_cpu_devices], "no CPU device found")
+    return _mirrored(names[:num_cpu_devices])
 
 
-def _mirrored(names: list[str], none_found: str) -> tf.distribute.Strategy:
-    if not names:
-        raise ValueError(none_found)
+def _mirrored(names: list[str]) -> tf.distribute.Strategy:
     if len(names) == 1:
         return tf.distribute.OneDeviceStrategy(names[0])
     return tf.distribute.MirroredStrategy(names)

@@ -1,0 +1,67 @@
+"""Which data set a folder holds, told from the names in it; without TensorFlow."""
+
+import os
+import re
+
+from efficientnet_tf.data import folder
+
+_SHARD = re.compile(r"(train|validation)-.*")
+_DIGITS = "DIGITS"  # the file that marks the digits' records, see data/digits.py
+
+
+def detect_dataset(data_dir: str) -> str:
+    """The value of `Config.dataset` that a folder's contents mean.
+
+    Args:
+        data_dir: local folder or URL of a bucket; of a bucket nothing is read, because
+            it can only hold TFRecords.
+
+    Returns:
+        "imagenet" for files named train-* or validation-*, "folder" for class folders
+        of images.
+
+    Raises:
+        ValueError: if the folder holds neither, or both, or the digits' records.
+    """
+    if "://" in data_dir:
+        return "imagenet"
+    try:
+        entries = sorted(os.scandir(data_dir), key=lambda entry: entry.name)
+    except OSError as error:
+        raise ValueError(f"data_dir={data_dir}: {error.strerror}") from None
+    if any(entry.name == _DIGITS for entry in entries):
+        raise ValueError(
+            f"data_dir={data_dir}: holds the digits' records; name them with "
+            "--dataset=digits"
+        )
+    shards = next((e.name for e in entries if _is_shard(e)), None)
+    classes = next((e.name for e in entries if _holds_images(e, depth=2)), None)
+    if shards and classes:
+        raise ValueError(
+            f"data_dir={data_dir}: holds TFRecord files ({shards}) and images "
+            f"({classes}/); say which with --dataset=imagenet or --dataset=folder"
+        )
+    if not shards and not classes:
+        raise ValueError(
+            f"data_dir={data_dir}: holds neither TFRecord files named train-* and "
+            "validation-* nor class folders of images (DIR/train/CLASS/*, "
+            "DIR/val/CLASS/*); name what it holds with --dataset"
+        )
+    return "imagenet" if shards else "folder"
+
+
+def _is_shard(entry: os.DirEntry) -> bool:
+    return entry.is_file() and bool(_SHARD.fullmatch(entry.name))
+
+
+def _holds_images(entry: os.DirEntry, *, depth: int) -> bool:
+    """Whether a folder has an image in it, or in a folder in it up to `depth`."""
+    if depth == 0 or entry.name.startswith(".") or not entry.is_dir():
+        return False
+    try:
+        inside = list(os.scandir(entry.path))
+    except OSError:
+        return False
+    return any(folder.is_image(one.name) for one in inside) or any(
+        _holds_images(one, depth=depth - 1) for one in inside
+    )

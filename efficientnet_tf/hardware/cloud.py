@@ -1,0 +1,139 @@
+"""A Cloud TPU by its name: whether it is there, ready, and of the right version."""
+
+import json
+import re
+from collections.abc import Iterator
+
+from efficientnet_tf.hardware import failures, machine, packages, tpu
+
+LIST = "gcloud compute tpus tpu-vm list"
+ENABLE = "gcloud services enable tpu.googleapis.com"
+LOG_IN = "gcloud auth application-default login"
+
+
+def check_node(name: str, *, zone: str | None, project: str | None) -> None:
+    """Asks the Cloud TPU API for a TPU and checks that it can be connected to.
+
+    Args:
+        name: of the TPU.
+        zone: its zone; None takes this machine's, on Google's cloud.
+        project: its project; None takes this machine's, on Google's cloud.
+
+    Raises:
+        ValueError: naming what is wrong, and what to do.
+    """
+    _check_place(name, zone, project)
+    # It brings the API's client, which takes a second to import.
+    from cloud_tpu_client import client
+
+    try:
+        node = client.Client(tpu=name, zone=zone, project=project)
+        state, version = node.state(), node.runtime_version()
+        endpoints = node.network_endpoints() if state == "READY" else []
+    except Exception as error:  # of oauth2client, googleapiclient, httplib2, urllib
+        raise ValueError(failure(error, name, zone=zone, project=project)) from error
+    if not endpoints:
+        raise ValueError(f"tpu={name}: {_of_state(state, zone)}")
+    _check_version(name, version)
+    first = endpoints[0]
+    tpu.check_answers(first["ipAddress"], int(first["port"]), label=f"tpu={name}")
+
+
+def failure(
+    error: BaseException, name: str, *, zone: str | None, project: str | None
+) -> str:
+    """One line for what a look-up of a TPU's name ended in.
+
+    Args:
+        error: as Google's clients raised it.
+        name: of the TPU.
+        zone: that was asked; None for this machine's.
+        project: that was asked; None for this machine's.
+    """
+    chain = list(_chain(error))
+    place = f"zone {zone or 'of this machine'}, project {project or 'of this machine'}"
+    status = next(filter(None, map(_status, chain)), None)
+    if status:
+        said = next(filter(None, map(_words, chain)), "")
+        return f"tpu={name}: {_of_answer(status, said, place)}"
+    if any("DefaultCredentialsError" in type(one).__name__ for one in chain):
+        why = f"no credentials to ask the Cloud TPU API with; run {LOG_IN}"
+    else:
+        why = (
+            f"the Cloud TPU API cannot be reached ({failures.first_line(error)}); "
+            "check the network, or give --tpu=grpc://HOST:PORT"
+        )
+    return f"tpu={name}: {why}"
+
+
+def _of_answer(status: int, said: str, place: str) -> str:
+    """What an HTTP status of the API, and its message, mean to the user."""
+    if re.search(r"\blocations?\b.*not found|unknown zone", said, re.IGNORECASE):
+        return f"the Cloud TPU API knows no {place}; check --zone ({LIST} --zone=-)"
+    if status == 404:
+        return (
+            f"no TPU of this name in {place}; see {LIST} --zone=ZONE, and check --tpu, "
+            "--zone and --project"
+        )
+    if status == 403 and re.search(r"has not been used|disabled", said):
+        return f"the Cloud TPU API is off in {place}; {ENABLE}"
+    if status in (401, 403):
+        return (
+            f"no permission to see it in {place}; the account needs the role TPU "
+            f"Viewer (roles/tpu.viewer): ask the project's owner, or {LOG_IN}"
+        )
+    return f"the Cloud TPU API answers {status} {said}".rstrip() + "; try again later"
+
+
+def _check_place(name: str, zone: str | None, project: str | None) -> None:
+    """Off Google's cloud nothing says zone and project, and asking would wait."""
+    missing = [
+        flag for flag, value in (("--zone", zone), ("--project", project)) if not value
+    ]
+    if missing and not machine.is_google_vm():
+        raise ValueError(
+            f"tpu={name}: give {' and '.join(missing)} too; only on Google's machines "
+            "they are known"
+        )
+
+
+def _check_version(name: str, version: str | None) -> None:
+    """Refuses a TPU whose hosts run another TensorFlow; a bare image runs none."""
+    match = re.search(r"(?:^|tf-)(\d+\.\d+)", version or "")
+    if match and match[1] != packages.TENSORFLOW:
+        raise ValueError(
+            f"tpu={name}: runs TensorFlow {match[1]} ({version}), and this is "
+            f"{packages.TENSORFLOW}; create the TPU with the version of "
+            f"{packages.TENSORFLOW}, or run main.py on the TPU VM with --tpu=local"
+        )
+
+
+def _of_state(state: str | None, zone: str | None) -> str:
+    if state in ("PREEMPTED", "TERMINATED", "STOPPED"):
+        return (
+            f"the TPU is {state}; start or create it again, then the same command "
+            "continues the run"
+        )
+    return f"the TPU is {state}; wait until {LIST} --zone={zone or 'ZONE'} says READY"
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    """The error and those that it was raised for, latest first."""
+    current: BaseException | None = error
+    while current is not None:
+        yield current
+        current = current.__cause__ or current.__context__
+
+
+def _status(error: BaseException) -> int | None:
+    """The HTTP status of a googleapiclient HttpError."""
+    status = getattr(getattr(error, "resp", None), "status", None)
+    return int(status) if status else None
+
+
+def _words(error: BaseException) -> str:
+    """What the API says in the body of a googleapiclient HttpError."""
+    try:
+        return json.loads(getattr(error, "content", b"{}"))["error"]["message"]
+    except (ValueError, KeyError, TypeError):
+        return ""

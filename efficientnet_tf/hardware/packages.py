@@ -1,0 +1,89 @@
+"""Which TensorFlow build and which libtpu are installed; TensorFlow is not imported.
+
+The distributions `tensorflow` (CPU and NVIDIA cards) and `tensorflow-tpu` write into
+the same folder, so the one that was installed last is the one that works.
+"""
+
+import importlib.metadata
+import os
+import re
+
+TENSORFLOW = "2.20"
+
+# With an older or a newer libtpu, `import tensorflow` aborts the process; how these
+# were found is in docs/tpu_guide.md.
+OLDEST_LIBTPU, NEWEST_LIBTPU = "0.0.14", "0.0.31"
+INSTALL = (
+    "pip install --force-reinstall --no-deps tensorflow-tpu==2.20.0 "
+    f"libtpu=={NEWEST_LIBTPU}"
+)
+
+_LIBRARY = "tensorflow/libtensorflow_framework.so.2"
+
+
+def is_tpu_build() -> bool:
+    """Whether the TensorFlow that would be imported can drive a TPU."""
+    try:
+        build = importlib.metadata.distribution("tensorflow-tpu")
+    except importlib.metadata.PackageNotFoundError:
+        return False
+    # The size of a library tells whose files lie in the folder.
+    record = build.read_text("RECORD") or ""
+    size = re.search(rf"^{re.escape(_LIBRARY)},[^,]*,(\d+)$", record, re.MULTILINE)
+    path = build.locate_file(_LIBRARY)
+    return bool(size and os.path.exists(path) and os.path.getsize(path) == int(size[1]))
+
+
+def check_import() -> None:
+    """Checks that importing TensorFlow does not abort this process.
+
+    Raises:
+        ValueError: if the TPU build meets a libtpu that it cannot load.
+    """
+    if not is_tpu_build():
+        return
+    found = _version("libtpu")
+    if found is None:
+        raise ValueError(
+            f"TensorFlow's TPU build needs libtpu, which is missing; {INSTALL}"
+        )
+    known = _numbers(OLDEST_LIBTPU) <= _numbers(found) <= _numbers(NEWEST_LIBTPU)
+    if not known:
+        raise ValueError(
+            f"libtpu {found} makes TensorFlow's TPU build abort; allowed are "
+            f"{OLDEST_LIBTPU} to {NEWEST_LIBTPU}: {INSTALL}"
+        )
+
+
+def check_tpu_build(tpu: str) -> None:
+    """Checks that the installed TensorFlow can drive a TPU.
+
+    Args:
+        tpu: `--tpu`, which the error begins with.
+
+    Raises:
+        ValueError: if it cannot, with the command that installs one.
+    """
+    if is_tpu_build():
+        return
+    raise ValueError(
+        f"tpu={tpu}: the installed TensorFlow has no TPU support; install the build "
+        f"that has: {INSTALL}"
+    )
+
+
+def libtpu_path() -> str:
+    """The path of the library of libtpu, which must be installed."""
+    libtpu = importlib.metadata.distribution("libtpu")
+    return os.fspath(libtpu.locate_file("libtpu/libtpu.so"))
+
+
+def _version(distribution: str) -> str | None:
+    try:
+        return importlib.metadata.version(distribution)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(number) for number in re.findall(r"\d+", version))
