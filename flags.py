@@ -1,8 +1,10 @@
 """The command line: run flags by hand, one flag for each field of Config."""
 
+import contextlib
 import dataclasses
 import difflib
 import typing
+from collections.abc import Iterator
 
 from absl import flags as absl_flags
 
@@ -153,16 +155,23 @@ def _nearest(unknown: str) -> list[str]:
     return containing or difflib.get_close_matches(unknown, known, n=2, cutoff=0)
 
 
+@contextlib.contextmanager
+def _as_flags() -> Iterator[None]:
+    """Writes the setting that an error begins with as a flag: "--image_size=2: ..."."""
+    try:
+        yield
+    except ValueError as error:
+        raise ValueError(f"--{error}") from None
+
+
 def check() -> None:
     """Checks each flag's value by itself, and those of the hardware together.
 
     Raises:
         ValueError: naming the flag and what is allowed.
     """
-    try:
+    with _as_flags():
         config.check(**chosen())
-    except ValueError as error:
-        raise ValueError(f"--{error}") from None
     _check_hardware()
     if FLAGS.weights and FLAGS.mode in WITH_WEIGHTS:
         _check_weights_alone()
@@ -181,29 +190,22 @@ def check() -> None:
 
 def _check_hardware() -> None:
     """Checks the flags of the hardware, and of the data that a TPU needs."""
-    names = ("tpu", "tpu_runtime", "zone", "project", "num_cpu_devices")
+    settings = ("tpu", "tpu_runtime", "zone", "project", "num_cpu_devices")
+    with _as_flags():
+        preflight.check(FLAGS.device, **{name: FLAGS[name].value for name in settings})
     trains = FLAGS.mode in ("train", "train_and_eval")
-    try:
-        preflight.check(FLAGS.device, **{name: FLAGS[name].value for name in names})
-        if trains or FLAGS.mode == "eval":
-            preflight.check_paths(
-                FLAGS.tpu,
-                model_dir=model_dir(),
-                export_dir=export_dir(),
-                data_dir=FLAGS.data_dir or _default_data_dir(),
-            )
-    except ValueError as error:
-        raise ValueError(f"--{error}") from None
-    if trains and (FLAGS.tpu or FLAGS.device == "tpu") and not dataset():
+    name = dataset()
+    if trains and (FLAGS.tpu or FLAGS.device == "tpu") and not name:
         raise ValueError(
             "--data_dir is missing: a TPU trains on TFRecords (--data_dir=gs://...), "
             "or is timed with --dataset=fake"
         )
-
-
-def _default_data_dir() -> str | None:
-    """Where a data set lies that needs no --data_dir; None for data made up."""
-    return None if dataset() in (None, "fake") else f"(the cache of {dataset()})"
+    cache = None if name in (None, "fake") else f"(the cache of {name})"
+    folders = {"model_dir": model_dir(), "export_dir": export_dir()}
+    if trains or FLAGS.mode == "eval":
+        with _as_flags():
+            data_dir = FLAGS.data_dir or cache
+            preflight.check_paths(FLAGS.tpu, **folders, data_dir=data_dir)
 
 
 def _check_weights_alone() -> None:
@@ -227,10 +229,8 @@ def to_config() -> config.Config:
     Raises:
         ValueError: naming the flag and what is allowed.
     """
-    try:
+    with _as_flags():
         return config.create(**chosen())
-    except ValueError as error:
-        raise ValueError(f"--{error}") from None
 
 
 def to_planned_config(*, replicas: int, batch: int | None = None) -> config.Config:
@@ -250,10 +250,8 @@ def to_planned_config(*, replicas: int, batch: int | None = None) -> config.Conf
     for name in ("train_batch_size", "eval_batch_size"):
         if batch or fields[name] is None:
             fields[name] = (batch or PLANNED_BATCH) * replicas
-    try:
+    with _as_flags():
         return config.create(**fields)
-    except ValueError as error:
-        raise ValueError(f"--{error}") from None
 
 
 def of_weights(stated: dict) -> config.Config:
@@ -284,10 +282,8 @@ def of_weights(stated: dict) -> config.Config:
         )
     # No data set's recipe where no data set is named.
     chosen_fields["dataset"] = dataset() or "fake"
-    try:
+    with _as_flags():
         return config.create(stated, **chosen_fields)
-    except ValueError as error:
-        raise ValueError(f"--{error}") from None
 
 
 def of_trained_run(saved: config.Config) -> config.Config:
@@ -296,10 +292,8 @@ def of_trained_run(saved: config.Config) -> config.Config:
     Raises:
         ValueError: naming a flag that contradicts the run.
     """
-    try:
+    with _as_flags():
         return config.override(saved, **chosen())
-    except ValueError as error:
-        raise ValueError(f"--{error}") from None
 
 
 def model() -> variants.Variant | None:
@@ -323,10 +317,8 @@ def dataset() -> str | None:
     """
     if FLAGS.dataset or not FLAGS.data_dir:
         return FLAGS.dataset
-    try:
+    with _as_flags():
         return detection.detect_dataset(FLAGS.data_dir)
-    except ValueError as error:
-        raise ValueError(f"--{error}") from None
 
 
 def export_dir() -> str:

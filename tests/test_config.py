@@ -98,7 +98,7 @@ def test_coefficients_replace_the_models():
         ("dropout_rate", -0.1, "0 to below 1"),
         ("survival_prob", 0, "above 0, at most 1"),
         ("survival_prob", 1.1, "above 0, at most 1"),
-        ("precision", "float16", "auto, float32, bfloat16"),
+        ("precision", "float16", "auto, float32, float32_no_tf32, bfloat16"),
         ("dataset", "imagnet", "digits, imagenet"),
         ("num_train_images", 0, "1 and more"),
         ("minival_shards", -1, "0, a fraction below 1 or a whole number"),

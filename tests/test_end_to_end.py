@@ -41,6 +41,7 @@ def trained(digits_dir, tmp_path_factory):
 
 def training_arguments(digits_dir, model_dir):
     return (
+        "--dataset=digits",
         f"--data_dir={digits_dir}",
         f"--model_dir={model_dir}",
         f"--blocks={networks.TINY}",
@@ -255,6 +256,7 @@ def test_eval_refuses_settings_the_run_was_not_trained_with(trained):
 def test_batch_that_does_not_divide_among_devices_is_refused(tmp_path, digits_dir):
     result = run(
         f"--model_dir={tmp_path}",
+        "--dataset=digits",
         f"--data_dir={digits_dir}",
         "--num_cpu_devices=2",
         "--train_batch_size=63",
@@ -275,6 +277,7 @@ def test_weights_that_cannot_be_loaded_leave_no_run_behind(tmp_path, digits_dir)
     ]:
         line = refusal(
             f"--model_dir={tmp_path}/run",
+            "--dataset=digits",
             f"--data_dir={digits_dir}",
             f"--weights={path}",
         )
@@ -311,6 +314,7 @@ SMALL = (f"--blocks={networks.TINY}", "--steps_per_loop=5")
 def test_training_stops_early_when_held_out_images_gain_nothing(tmp_path, digits_dir):
     result = run(
         f"--model_dir={tmp_path}",
+        "--dataset=digits",
         f"--data_dir={digits_dir}",
         *SMALL,
         "--learning_rate=1e-12",
@@ -333,6 +337,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_checkpoint(
 ):
     result = run(
         f"--model_dir={tmp_path}",
+        "--dataset=digits",
         f"--data_dir={digits_dir}",
         *SMALL,
         "--learning_rate=1e30",

@@ -26,6 +26,7 @@ def command(digits_dir, model_dir):
     return [
         sys.executable,
         "main.py",
+        "--dataset=digits",
         f"--data_dir={digits_dir}",
         f"--model_dir={model_dir}",
         f"--blocks={networks.TINY}",

@@ -56,8 +56,11 @@ def failure(
     if status:
         said = next(filter(None, map(_words, chain)), "")
         return f"tpu={name}: {_of_answer(status, said, place)}"
-    if any("DefaultCredentialsError" in type(one).__name__ for one in chain):
+    kinds = " ".join(type(one).__name__ for one in chain)
+    if "DefaultCredentialsError" in kinds:
         why = f"no credentials to ask the Cloud TPU API with; run {LOG_IN}"
+    elif "Refresh" in kinds or "Credentials" in kinds:
+        why = f"the credentials are not accepted; run {LOG_IN}"
     else:
         why = (
             f"the Cloud TPU API cannot be reached ({failures.first_line(error)}); "

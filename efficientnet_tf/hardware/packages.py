@@ -18,7 +18,7 @@ INSTALL = (
     f"libtpu=={NEWEST_LIBTPU}"
 )
 
-_LIBRARY = "tensorflow/libtensorflow_framework.so.2"
+LIBRARY = "tensorflow/libtensorflow_framework.so.2"
 
 
 def is_tpu_build() -> bool:
@@ -29,8 +29,8 @@ def is_tpu_build() -> bool:
         return False
     # The size of a library tells whose files lie in the folder.
     record = build.read_text("RECORD") or ""
-    size = re.search(rf"^{re.escape(_LIBRARY)},[^,]*,(\d+)$", record, re.MULTILINE)
-    path = build.locate_file(_LIBRARY)
+    size = re.search(rf"^{re.escape(LIBRARY)},[^,]*,(\d+)$", record, re.MULTILINE)
+    path = build.locate_file(LIBRARY)
     return bool(size and os.path.exists(path) and os.path.getsize(path) == int(size[1]))
 
 
