@@ -7,11 +7,18 @@ PLAN = [
     "libtpu==0.0.42.1; sys_platform == 'linux' and platform_machine == 'x86_64'",
 ]
 
+# TensorFlow's other builds. The one for TPUs is a distribution of its own that writes
+# over the files of `tensorflow`; what its libtpu may be, efficientnet_tf/hardware/
+# packages.py says.
+_ON_TPU = "sys_platform == 'linux' and platform_machine == 'x86_64'"
+TPU = [f"tensorflow-tpu==2.20.0; {_ON_TPU}", f"libtpu==0.0.31; {_ON_TPU}"]
+GPU = ["tensorflow[and-cuda]==2.20.*"]
+
 setuptools.setup(
     name="efficientnet_tf",
     version="0.1.0",
     description="EfficientNet in TensorFlow and Keras 3: models, recipe and method",
-    python_requires=">=3.11",
+    python_requires=">=3.11,<3.14",  # as TensorFlow 2.20
     packages=setuptools.find_packages(include=["efficientnet_tf*"]),
     install_requires=[
         "tensorflow==2.20.*",
@@ -32,6 +39,8 @@ setuptools.setup(
     ],
     extras_require={
         "test": ["optuna", "pytest", "pytest-xdist", "ruff", *PLAN],
+        "tpu": TPU,
+        "gpu": GPU,
         # The TPU's compiler, to be asked without a TPU. Its interfaces are private.
         "plan": PLAN,
         # To read .pth files, and to test against PyTorch's own networks.

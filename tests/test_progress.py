@@ -37,6 +37,18 @@ def test_tells_step_epoch_speed_loss_rate_and_time_left(stream):
         assert part in text
 
 
+def test_the_first_loop_shows_no_speed_and_promises_no_time():
+    stream = io.StringIO()
+    first = {"first_loop_seconds": 122.4, "loss": 1.5, "learning_rate": 0.016}
+    settings = {"step": 0, "total": 5000, "steps_per_epoch": 20, "batch_size": 64}
+    with progress.Progress(**settings, stream=stream) as bar:
+        bar.update(20, first)
+    text = stream.getvalue()
+    assert "step 20/5000" in text
+    assert "first loop 122 s, with compilation" in text
+    assert "images/s" not in text and "left" not in text
+
+
 def test_only_a_terminal_gets_a_bar():
     assert "40%|" in shown(Terminal())
     assert "\r" not in shown(io.StringIO())

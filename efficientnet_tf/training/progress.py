@@ -53,18 +53,24 @@ class Progress:
 
     def update(self, step: int, metrics: dict[str, float]) -> None:
         """Shows the step reached and its loop's `metrics`."""
-        left = (self._total - step) * self._batch_size / metrics["images_per_second"]
         text = (
             f"step {step}/{self._total}  epoch {step / self._steps_per_epoch:.1f}  "
-            f"{metrics['images_per_second']:.0f} images/s  "
             f"loss {metrics['loss']:.4f}  lr {metrics['learning_rate']:.2e}  "
-            f"left {_duration(left)}"
+            f"{self._speed(step, metrics)}"
         )
         if self._bar is not None:
             self._bar.n = step
             self._bar.set_postfix_str(text)
         elif self._line_is_due(step):
             self.say(text)
+
+    def _speed(self, step: int, metrics: dict[str, float]) -> str:
+        """Images a second and the time left; the first loop's time is no speed."""
+        speed = metrics.get("images_per_second")
+        if speed is None:
+            return f"first loop {metrics['first_loop_seconds']:.0f} s, with compilation"
+        left = (self._total - step) * self._batch_size / speed
+        return f"{speed:.0f} images/s  left {_duration(left)}"
 
     def say(self, text: str) -> None:
         """Prints a line of its own."""
