@@ -18,7 +18,7 @@ FLAGS = absl_flags.FLAGS
 
 WITH_WEIGHTS = ("eval", "export", "predict", "cam")  # of a run, or of --weights
 WITH_IMAGES = ("predict", "cam")  # named on the command line
-MODES = ("train_and_eval", "train", *WITH_WEIGHTS, "plan")
+MODES = ("train_and_eval", "train", *WITH_WEIGHTS, "plan", "devices")
 PLANNED_BATCH = 128  # of a device, where no batch size is given
 
 absl_flags.DEFINE_enum(
@@ -26,7 +26,7 @@ absl_flags.DEFINE_enum(
     MODES[0],
     MODES,
     "What to do; eval, export, predict and cam take a run, or --weights; plan says "
-    "whether a step fits a TPU that need not be there.",
+    "whether a step fits a TPU that need not be there; devices tries the hardware.",
 )
 absl_flags.DEFINE_enum(
     "device", "auto", ["auto", "tpu", "gpu", "cpu"], "Hardware to run on."

@@ -58,6 +58,8 @@ def _run(images: list[str]) -> dict:
         return _export()
     if FLAGS.mode == "plan":
         return plan()
+    if FLAGS.mode == "devices":
+        return _try_devices()
     return _predict(images) if FLAGS.mode == "predict" else _map(images)
 
 
@@ -80,6 +82,18 @@ def _train(config, *, validate: bool) -> dict:
         result |= _export()
         _print_scores(result)
         _print_next_steps(model_dir)
+    return result
+
+
+def _try_devices() -> dict:
+    strategy = _strategy()
+    from efficientnet_tf.hardware import trial
+
+    result = trial.compute(strategy)
+    print(
+        f"{result['device']}: {result['replicas']} replicas compute, TensorFlow "
+        f"{result['tensorflow']}"
+    )
     return result
 
 
