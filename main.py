@@ -14,7 +14,7 @@ from absl import app, logging
 from absl import flags as absl_flags
 
 import flags
-from efficientnet_tf.hardware import packages
+from efficientnet_tf.hardware import preflight
 
 FLAGS = flags.FLAGS
 
@@ -47,7 +47,7 @@ def _run(images: list[str]) -> dict:
     if FLAGS.mode in flags.WITH_IMAGES and not images:
         raise ValueError(f"--mode={FLAGS.mode}: name one or more image files")
     flags.check()
-    packages.check_import()
+    preflight.before_import()
     if FLAGS.mode == "train":
         return _train(flags.to_config(), validate=False)
     if FLAGS.mode == "train_and_eval":
@@ -221,8 +221,6 @@ def _config_of_run():
 
 def _strategy():
     """Comes before every other import: some of them put devices to use."""
-    from efficientnet_tf.hardware import preflight
-
     place = {"tpu": FLAGS.tpu, "zone": FLAGS.zone, "project": FLAGS.project}
     try:
         device, lines = preflight.prepare(

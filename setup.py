@@ -7,13 +7,6 @@ PLAN = [
     "libtpu==0.0.42.1; sys_platform == 'linux' and platform_machine == 'x86_64'",
 ]
 
-# TensorFlow's other builds. The one for TPUs is a distribution of its own that writes
-# over the files of `tensorflow`; what its libtpu may be, efficientnet_tf/hardware/
-# packages.py says.
-_ON_TPU = "sys_platform == 'linux' and platform_machine == 'x86_64'"
-TPU = [f"tensorflow-tpu==2.20.0; {_ON_TPU}", f"libtpu==0.0.31; {_ON_TPU}"]
-GPU = ["tensorflow[and-cuda]==2.20.*"]
-
 setuptools.setup(
     name="efficientnet_tf",
     version="0.1.0",
@@ -39,8 +32,9 @@ setuptools.setup(
     ],
     extras_require={
         "test": ["optuna", "pytest", "pytest-xdist", "ruff", *PLAN],
-        "tpu": TPU,
-        "gpu": GPU,
+        # There is no extra for TPUs: their build, tensorflow-tpu, has to be installed
+        # after tensorflow, whose files it replaces, and pip installs it before.
+        "gpu": ["tensorflow[and-cuda]==2.20.*"],
         # The TPU's compiler, to be asked without a TPU. Its interfaces are private.
         "plan": PLAN,
         # To read .pth files, and to test against PyTorch's own networks.

@@ -201,6 +201,26 @@ def test_an_address_where_nothing_answers_is_named():
         tpu.check_address(f"grpc://127.0.0.1:{server.getsockname()[1]}")
 
 
+@pytest.mark.parametrize(
+    ("devices", "google", "skips"),
+    [((), False, "1"), ((), True, None), ((machines.V4,), False, None)],
+)
+def test_no_metadata_server_is_asked_where_there_is_none(
+    lay_out, monkeypatch, devices, google, skips
+):
+    lay_out(*devices, google=google)
+    monkeypatch.setattr(packages, "check_import", lambda: None)
+    preflight.before_import()
+    assert os.environ.get("TPU_SKIP_MDS_QUERY") == skips
+
+
+def test_the_plain_build_needs_no_such_variable(lay_out, monkeypatch):
+    lay_out()
+    monkeypatch.setattr(packages, "is_tpu_build", lambda: False)
+    preflight.before_import()
+    assert environment() == {}
+
+
 def test_chips_are_taken_where_no_device_is_named(lay_out):
     lay_out(machines.V4)
     device, lines = preflight.prepare()

@@ -1,9 +1,22 @@
 """All that is decided, checked and set about the hardware before TensorFlow comes."""
 
+import os
 import sys
 
 from efficientnet_tf.hardware import cloud, gpu, machine, packages
 from efficientnet_tf.hardware import tpu as tpu_lib
+
+
+def before_import() -> None:
+    """What has to be so whenever TensorFlow is imported, on whatever device.
+
+    Raises:
+        ValueError: if the import would abort this process.
+    """
+    packages.check_import()
+    if packages.is_tpu_build() and not (machine.tpu_chips() or machine.is_google_vm()):
+        # Else libtpu asks for a metadata server: 4 minutes where there is none.
+        os.environ.setdefault("TPU_SKIP_MDS_QUERY", "1")
 
 
 def check(
