@@ -50,7 +50,7 @@ def _local_kind(num_cpu_devices: int) -> str:
 
 def unused_card(strategy: tf.distribute.Strategy) -> str | None:
     """Why a run on the CPU does not use this machine's NVIDIA card, if it has one."""
-    if kind(strategy) != "cpu" or not machine.nvidia_cards():
+    if not machine.nvidia_cards() or kind(strategy) != "cpu":
         return None
     return f"this run is on the CPU: {gpu.reason()}"
 
