@@ -22,6 +22,7 @@ _HOME = {
     "training.optimizer": ("RMSprop", "LearningRate", "learning_rate"),
     "training.ema": ("ExponentialMovingAverage",),
 }
+_NEED_TENSORFLOW = ("models", "weights", "training")
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
 __all__ = sorted(_MODULE_OF)
 
@@ -29,7 +30,11 @@ __all__ = sorted(_MODULE_OF)
 def __getattr__(name: str):
     if name not in _MODULE_OF:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(importlib.import_module(f"{__name__}.{_MODULE_OF[name]}"), name)
+    module = _MODULE_OF[name]
+    if module.split(".")[0] in _NEED_TENSORFLOW:
+        # An import that aborts would take a notebook's kernel with it, without a word.
+        importlib.import_module(f"{__name__}.hardware.preflight").before_import()
+    value = getattr(importlib.import_module(f"{__name__}.{module}"), name)
     globals()[name] = value
     return value
 

@@ -116,3 +116,46 @@ def test_a_run_on_the_cpu_says_why_the_card_is_not_used(lay_out):
     assert devices.unused_card(on_cpu) is None
     lay_out(machines.H100, driver=DRIVER)
     assert devices.unused_card(on_cpu).startswith("this run is on the CPU: TensorFlow")
+
+
+@pytest.mark.parametrize(
+    ("capability", "precision", "is_told"),
+    [
+        ((8, 0), "auto", True),
+        ((9, 0), "float32", True),
+        ((7, 5), "float32", False),
+        ((9, 0), "float32_no_tf32", False),
+        ((9, 0), "bfloat16", False),
+    ],
+)
+def test_float32_says_that_it_is_tf32(monkeypatch, capability, precision, is_told):
+    monkeypatch.setattr(devices, "kind", lambda strategy: "gpu")
+    monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: ["card"])
+    monkeypatch.setattr(
+        tf.config.experimental,
+        "get_device_details",
+        lambda card: {"compute_capability": capability},
+    )
+    note = devices.precision_note("strategy", precision)
+    assert (note is not None) == is_told
+    if is_told:
+        assert "TF32" in note and "--precision=float32_no_tf32" in note
+
+
+@pytest.mark.parametrize(
+    ("precision", "allowed"), [("float32", True), ("float32_no_tf32", False)]
+)
+def test_tf32_is_off_only_where_it_is_asked_to_be(monkeypatch, precision, allowed):
+    said = []
+    monkeypatch.setattr(devices, "kind", lambda strategy: "gpu")
+    monkeypatch.setattr(tf.config.optimizer, "set_jit", lambda mode: None)
+    monkeypatch.setattr(
+        tf.config.experimental, "enable_tensor_float_32_execution", said.append
+    )
+    assert devices.configure_numerics("strategy", precision) == "float32"
+    assert said == [allowed]
+
+
+def test_a_cpu_has_nothing_to_say_of_float32():
+    on_cpu = tf.distribute.OneDeviceStrategy("CPU:0")
+    assert devices.precision_note(on_cpu, "float32") is None

@@ -58,8 +58,10 @@ LIGHT = (
     "counting",
     "recipes",
     "config",
+    "data.detection",
     "data.folder",
     "data.tfds_table",
+    "hardware.preflight",
 )
 FILES = sorted(PACKAGE.rglob("*.py"))
 

@@ -85,3 +85,14 @@ def test_a_missing_libtpu_is_named(install):
     install("tensorflow-tpu", "2.20.0", tpu_record(50))
     with pytest.raises(ValueError, match="needs libtpu, which is missing; pip install"):
         packages.check_import()
+
+
+def test_a_public_name_says_so_before_the_import_aborts(install, monkeypatch):
+    import efficientnet_tf
+
+    install("tensorflow-tpu", "2.20.0", tpu_record(50))
+    install("libtpu", "0.0.35")
+    monkeypatch.delitem(vars(efficientnet_tf), "RMSprop", raising=False)
+    with pytest.raises(ValueError, match=r"libtpu 0\.0\.35 makes TensorFlow"):
+        efficientnet_tf.RMSprop  # noqa: B018, looked up on first use
+    assert efficientnet_tf.count("efficientnet-b0").params == 5_330_564

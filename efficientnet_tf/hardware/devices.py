@@ -5,6 +5,8 @@ import tensorflow as tf
 from efficientnet_tf.hardware import failures, gpu, machine
 from efficientnet_tf.hardware import tpu as tpu_lib
 
+_FIRST_WITH_TF32 = (8, 0)  # compute capability: Ampere, such as the A100
+
 
 def make_strategy(
     device: str = "auto",
@@ -85,6 +87,25 @@ def configure_numerics(strategy: tf.distribute.Strategy, precision: str) -> str:
             precision != "float32_no_tf32"
         )
     return dtype_policy(precision, device)
+
+
+def precision_note(strategy: tf.distribute.Strategy, precision: str) -> str | None:
+    """What a GPU makes of float32, if it is not all of it; None elsewhere.
+
+    Args:
+        strategy: as made above.
+        precision: as `Config.precision`.
+    """
+    if kind(strategy) != "gpu" or precision not in ("auto", "float32"):
+        return None
+    (card, *_) = tf.config.list_physical_devices("GPU")
+    details = tf.config.experimental.get_device_details(card)
+    if details.get("compute_capability", (0, 0)) < _FIRST_WITH_TF32:
+        return None
+    return (
+        "float32 products on this GPU are TF32 (10 bits of mantissa, not 23); "
+        "--precision=float32_no_tf32 computes all of them, bfloat16 is faster"
+    )
 
 
 def dtype_policy(precision: str, device: str) -> str:

@@ -180,6 +180,7 @@ class _Run:
     ):
         self._config = config
         self._model_dir = model_dir
+        self._strategy = strategy
         self._state = state
         self._checkpoints = checkpoints
         self._train_images = source.splits.train.images
@@ -247,6 +248,9 @@ class _Run:
             f"images, {self._total} steps of {self._config.train_batch_size}"
             + (f", continuing from step {self.step}" if self.step else "")
         )
+        note = devices.precision_note(self._strategy, self._config.precision)
+        if note:
+            self._progress.say(note)
 
     def _save(self) -> None:
         """Saves this step once: a checkpoint is never written over."""
