@@ -166,8 +166,10 @@ def plan(*, start: int = flags.PLANNED_BATCH, steps: int = 8) -> dict:
         steps: see there.
     """
     from efficientnet_tf import files
+    from efficientnet_tf.hardware import packages
     from efficientnet_tf.planning import chips
 
+    packages.check_compiles_here()
     if FLAGS.dump:
         files.make_folder(FLAGS.dump, label="--dump=")
     replicas = 1

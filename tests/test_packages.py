@@ -61,6 +61,13 @@ def test_a_tpu_build_that_was_written_over_does_not_count(install):
     packages.check_import()  # the plain build does not load libtpu
 
 
+def test_plans_need_the_plain_build(install):
+    packages.check_compiles_here()
+    install("tensorflow-tpu", "2.20.0", tpu_record(50))
+    with pytest.raises(ValueError, match="plan in an environment of its own"):
+        packages.check_compiles_here()
+
+
 @pytest.mark.parametrize("version", ["0.0.14", "0.0.21.1", "0.0.27", "0.0.31"])
 def test_a_libtpu_that_imports_passes(install, version):
     install("tensorflow-tpu", "2.20.0", tpu_record(50))

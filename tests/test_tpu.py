@@ -13,7 +13,8 @@ from efficientnet_tf.hardware import failures, machine, packages, preflight, tpu
 VARIABLES = (
     *("PJRT_DEVICE", "NEXT_PLUGGABLE_DEVICE_USE_C_API", "TPU_LOAD_LIBRARY"),
     *("TF_PLUGGABLE_DEVICE_LIBRARY_PATH", "TF_XLA_FLAGS", "TPU_SKIP_MDS_QUERY"),
-    *("TPU_ACCELERATOR_TYPE", "ACCELERATOR_TYPE"),
+    *("TPU_ACCELERATOR_TYPE", "ACCELERATOR_TYPE", "ALLOW_MULTIPLE_LIBTPU_LOAD"),
+    "TPU_CHIPS_PER_PROCESS_BOUNDS",
 )
 
 
@@ -156,6 +157,22 @@ def test_the_process_that_uses_the_tpu_is_named(lay_out):
         tpu.prepare("local")
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("TPU_CHIPS_PER_PROCESS_BOUNDS", "1,1,1"),
+        ("ALLOW_MULTIPLE_LIBTPU_LOAD", "true"),
+        ("TPU_LOAD_LIBRARY", "1"),
+    ],
+)
+def test_processes_may_divide_the_chips(lay_out, monkeypatch, name, value):
+    root = lay_out(machines.V4, files={"proc/77/cmdline": "python3\0other.py\0"})
+    (root / "proc/77/fd").mkdir()
+    (root / "proc/77/fd/4").symlink_to("/dev/accel0")
+    monkeypatch.setenv(name, value)
+    tpu.check_local_chips()
+
+
 def _hold(path, held, done):
     with open(path, "w") as file:
         fcntl.lockf(file, fcntl.LOCK_EX)
@@ -255,6 +272,11 @@ TEXTS = [
         "The TPU is already in use by process with pid 4242. Not attempting to load "
         "libtpu.so in this process.",
         "another process is using the TPU",
+    ),
+    (
+        "TPUs not found in the cluster. Failed in initialization: No matching devices "
+        "found for '/device:TPU_SYSTEM:0' [Op:__inference__tpu_init_fn_4]",
+        "sees no TPU: there is none, or another process has it",
     ),
     ("TPU_LOAD_LIBRARY=0, not loading libtpu", "TPU_LOAD_LIBRARY=0 is set"),
     (

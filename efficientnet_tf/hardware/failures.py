@@ -5,8 +5,8 @@ import re
 from efficientnet_tf.hardware import packages
 
 # What TensorFlow's and libtpu's errors hold, and what that means to the user. The first
-# that matches counts. Sources: tpu_initializer_helper.cc, tpu_configuration_ops.cc and
-# dispatch of TensorFlow 2.20; each text was seen here or stands in those files.
+# that matches counts. Each text was seen with TensorFlow 2.20 on a machine without a
+# TPU, or stands in its tpu_initializer_helper.cc.
 _TPU = (
     (
         r"already in use",
@@ -37,6 +37,11 @@ _TPU = (
     (
         r"no registered kernels|No OpKernel",
         f"the installed TensorFlow has no TPU support; {packages.INSTALL}",
+    ),
+    (
+        r"No matching devices|TPUs not found",
+        "TensorFlow sees no TPU: there is none, or another process has it (sudo lsof "
+        "-w /dev/accel* /dev/vfio/* finds that process)",
     ),
     (
         r"RET_CHECK|No TPU|no TPU|Could not open|not found|NOT_FOUND|platform",

@@ -72,6 +72,20 @@ def check_tpu_build(tpu: str) -> None:
     )
 
 
+def check_compiles_here() -> None:
+    """Checks that the installed TensorFlow can lower and compile without a TPU.
+
+    Raises:
+        ValueError: if it is the TPU build, whose XLA has no compiler for this machine.
+    """
+    if is_tpu_build():
+        raise ValueError(
+            "TensorFlow's TPU build compiles for TPUs that are there alone; plan in an "
+            "environment of its own: python3 -m venv .venv-plan && .venv-plan/bin/pip "
+            "install -e '.[plan]'"
+        )
+
+
 def libtpu_path() -> str:
     """The path of the library of libtpu, which must be installed."""
     libtpu = importlib.metadata.distribution("libtpu")

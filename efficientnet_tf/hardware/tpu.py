@@ -128,6 +128,8 @@ def check_local_chips() -> None:
             "/dev/accel*); run this on a TPU VM, or give --tpu the name of a TPU, or "
             "train with --device=cpu"
         )
+    if _may_share():
+        return
     users = machine.tpu_users()
     if users:
         raise ValueError(
@@ -183,6 +185,16 @@ def _set(wanted: dict[str, str], why: str) -> list[str]:
         theirs = "" if name not in os.environ else " (set by you)"
         lines.append(f"  {name}={os.environ.setdefault(name, value)}{theirs}")
     return lines
+
+
+def _may_share() -> bool:
+    """Whether the user lets several processes divide the chips among them.
+
+    As libtpu's loader decides it (tpu_initializer_helper.cc of TensorFlow).
+    """
+    bounds = os.environ.get("TPU_CHIPS_PER_PROCESS_BOUNDS", "2,2,1")
+    allowed = os.environ.get("ALLOW_MULTIPLE_LIBTPU_LOAD", "").lower() in ("1", "true")
+    return allowed or bounds != "2,2,1" or os.environ.get("TPU_LOAD_LIBRARY") == "1"
 
 
 def _is_locked() -> bool:
