@@ -6,7 +6,7 @@ import typing
 
 from absl import flags as absl_flags
 
-from efficientnet_tf import config, recipes, variants
+from efficientnet_tf import config, files, recipes, variants
 from efficientnet_tf.planning import chips
 
 FLAGS = absl_flags.FLAGS
@@ -147,6 +147,8 @@ def check() -> None:
         config.check(**chosen())
     except ValueError as error:
         raise ValueError(f"--{error}") from None
+    for name in ("data_dir", "model_dir", "export_dir", "cam_dir"):
+        files.check_name(FLAGS[name].value or "", label=f"--{name}=")
     if FLAGS.tpu and FLAGS.device not in ("auto", "tpu"):
         raise ValueError(f"--tpu={FLAGS.tpu} contradicts --device={FLAGS.device}")
     if FLAGS.num_cpu_devices > 1 and (FLAGS.tpu or FLAGS.device not in ("auto", "cpu")):
