@@ -154,6 +154,9 @@ def why_refused(error: BaseException) -> str | None:
         The object and the reason; None if the error is no answer of such a service.
     """
     text = " ".join(str(error).split())
+    missing = re.search(r"The specified path (gs://\S+) was not found", text)
+    if missing:
+        return f"{missing[1]}: is not there"
     if "Error executing an HTTP request" not in text:
         return None
     place = re.search(r"gs://[^\s\[]+", text)
@@ -164,7 +167,7 @@ def why_refused(error: BaseException) -> str | None:
     detail = next(filter(None, said.groups())) if said else curl[1] if curl else ""
     answer = ": ".join(filter(None, (code and f"HTTP {code}", detail)))
     return (
-        f"{place[0].rstrip(':,') if place else 'the bucket'}: {_meaning(code)} "
+        f"{place[0].rstrip(':,/') if place else 'the bucket'}: {_meaning(code)} "
         f"({answer})"
     )
 

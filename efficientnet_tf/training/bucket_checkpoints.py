@@ -1,7 +1,7 @@
 """Checkpoints in a bucket: written here and uploaded, each file once.
 
 TensorFlow's own manager writes them there under other names, then copies and deletes:
-42 requests a checkpoint, one after the other, against 9.
+50 requests a checkpoint, one after the other, against 9.
 """
 
 import contextlib
