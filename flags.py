@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from absl import flags as absl_flags
 
-from efficientnet_tf import config, recipes, variants
+from efficientnet_tf import config, files, recipes, variants
 from efficientnet_tf.data import detection
 from efficientnet_tf.hardware import preflight
 from efficientnet_tf.hardware import tpu as tpu_lib
@@ -172,6 +172,8 @@ def check() -> None:
     """
     with _as_flags():
         config.check(**chosen())
+    for name in ("data_dir", "model_dir", "export_dir", "cam_dir"):
+        files.check_name(FLAGS[name].value or "", label=f"--{name}=")
     _check_hardware()
     if FLAGS.weights and FLAGS.mode in WITH_WEIGHTS:
         _check_weights_alone()

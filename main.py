@@ -14,6 +14,7 @@ from absl import app, logging
 from absl import flags as absl_flags
 
 import flags
+from efficientnet_tf import files
 from efficientnet_tf.hardware import preflight
 
 FLAGS = flags.FLAGS
@@ -36,6 +37,11 @@ def main(argv: list[str]) -> None:
         result = _run(images=argv[1:])
     except (ValueError, FloatingPointError) as error:
         sys.exit(f"error: {error}")
+    except Exception as error:
+        reason = files.why_refused(error)
+        if reason is None:
+            raise
+        sys.exit(f"error: {reason}")
     if FLAGS.json:
         print(json.dumps(result), flush=True)
 
@@ -165,7 +171,6 @@ def plan(*, start: int = flags.PLANNED_BATCH, steps: int = 8) -> dict:
         start: see `plan.find_batch`, of which --find_batch makes use.
         steps: see there.
     """
-    from efficientnet_tf import files
     from efficientnet_tf.hardware import packages
     from efficientnet_tf.planning import chips
 

@@ -21,7 +21,7 @@ MAY_IMPORT = {
     "config": {"expansion", "recipes", "variants", "data"},
     "weights": {"expansion", "variants"},
     "models": {"expansion", "variants", "weights"},
-    "data": set(),
+    "data": {"files"},
     "hardware": set(),
     "training": {
         "hardware",
@@ -33,7 +33,7 @@ MAY_IMPORT = {
         "variants",
     }
     | {"weights"},
-    "export": {"data"},
+    "export": {"files", "data"},
     "planning": {"files", "config", "export", "hardware", "training"},
     "scaling": {"expansion", "counting", "variants", "config", "models"}
     | {"analysis", "planning", "training"},

@@ -17,6 +17,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from efficientnet_tf import files
 from efficientnet_tf.export import predict
 from efficientnet_tf.models import efficientnet
 
@@ -336,9 +337,7 @@ def _distinct_names(paths: Sequence[str]) -> list[str]:
 def _write_whole(path: str, content: bytes) -> None:
     """Writes beside the file, then takes its place; run folders may be in a bucket."""
     with _blame(path):
-        with tf.io.gfile.GFile(f"{path}.partial", "wb") as file:
-            file.write(content)
-        tf.io.gfile.rename(f"{path}.partial", path, overwrite=True)
+        files.write_whole(path, content)
 
 
 @contextlib.contextmanager
@@ -346,5 +345,6 @@ def _blame(path: str):
     """Makes a ValueError of what goes wrong with a file or folder to write."""
     try:
         yield
-    except tf.errors.OpError as error:
-        raise ValueError(f"{path} cannot be written ({error.message})") from None
+    except (OSError, tf.errors.OpError) as error:
+        reason = files.reason(error)
+        raise ValueError(f"{path} cannot be written ({reason})") from None

@@ -237,6 +237,9 @@ def _mixer(alpha: float):
 def _options() -> tf.data.Options:
     options = tf.data.Options()
     options.deterministic = True
+    # Fused, a shuffle before a repeat reads on into the next round: of a data set no
+    # larger than its buffer, every file twice an epoch.
+    options.experimental_optimization.shuffle_and_repeat_fusion = False
     # Files are divided among hosts above; tf.distribute must not divide again.
     options.experimental_distribute.auto_shard_policy = (
         tf.data.experimental.AutoShardPolicy.OFF

@@ -10,6 +10,7 @@ import os
 import numpy as np
 import tensorflow as tf
 
+from efficientnet_tf import files
 from efficientnet_tf.data import tfrecord
 
 VALIDATION_IMAGES = 360
@@ -32,6 +33,7 @@ def prepare(data_dir: str) -> None:
     Raises:
         ValueError: if the folder holds record files that are not the digits.
     """
+    data_dir = data_dir.rstrip("/")
     marker = f"{data_dir}/{_MARKER}"
     if _read(marker) == _COMPLETE:
         return
@@ -41,8 +43,7 @@ def prepare(data_dir: str) -> None:
             f"data_dir={data_dir} holds records that are not the digits; to train on "
             "them give --dataset=imagenet (any TFRecords in its schema)"
         )
-    tf.io.gfile.makedirs(data_dir)
-    _write(marker, "being written\n")
+    files.write_whole(marker, "being written\n")
     from sklearn import datasets, model_selection  # 1 s to import, needed once
 
     images, labels = datasets.load_digits(return_X_y=True)
@@ -62,7 +63,7 @@ def prepare(data_dir: str) -> None:
         _examples(validation_images, validation_labels),
         shards=_VALIDATION_SHARDS,
     )
-    _write(marker, _COMPLETE)
+    files.write_whole(marker, _COMPLETE)
 
 
 def _examples(images, labels):
@@ -86,8 +87,3 @@ def _read(path: str) -> str | None:
         return None
     with tf.io.gfile.GFile(path) as file:
         return file.read()
-
-
-def _write(path: str, text: str) -> None:
-    with tf.io.gfile.GFile(path, "w") as file:
-        file.write(text)

@@ -1,9 +1,16 @@
 """A SavedModel that takes what evaluation took: encoded images, or pixels."""
 
+import os
+import tempfile
+
 import keras
 import tensorflow as tf
 
+from efficientnet_tf import files
 from efficientnet_tf.data import preprocess
+
+# What TensorFlow writes beside the graph, and nobody else.
+_FINGERPRINT, _GRAPH = "fingerprint.pb", "saved_model.pb"
 
 
 def save(
@@ -29,7 +36,8 @@ def save(
     Args:
         model: from pixels to logits.
         export_dir: local folder or gs:// URL; replaced whole, and only once the new
-            one is complete.
+            one is complete. A bucket takes one file after the other: in between it
+            holds no graph, which no reader takes for a SavedModel.
         image_size: height and width the model takes.
         crop_fraction: see `preprocess.decode_and_center_crop`.
         resize: see `preprocess.decode_and_center_crop`.
@@ -76,10 +84,7 @@ def save(
     )
     archive.add_endpoint("tensor", tensor, pixels(tf.float32))
     archive.add_endpoint("tensor_uint8", tensor, pixels(tf.uint8))
-    partial = f"{export_dir}.partial"
-    _remove(partial)
-    archive.write_out(partial, verbose=False)
-    _replace(partial, export_dir)
+    _write(archive, export_dir)
     return export_dir
 
 
@@ -93,14 +98,48 @@ def check_target(export_dir: str) -> None:
     """Refuses a folder with anything in it that is not a SavedModel to replace.
 
     Raises:
-        ValueError: naming the folder.
+        ValueError: naming the folder, also if it cannot be written.
     """
+    files.check_writable(export_dir, label="export_dir=")
     holds = tf.io.gfile.listdir(export_dir) if tf.io.gfile.exists(export_dir) else []
-    if holds and "saved_model.pb" not in holds:
+    if holds and not {_GRAPH, _FINGERPRINT} & set(holds):
         raise ValueError(
             f"export_dir={export_dir} holds {sorted(holds)[0]} and no SavedModel; "
             "allowed is a new folder, an empty one, or one to replace a SavedModel in"
         )
+
+
+def _write(archive: keras.export.ExportArchive, target: str) -> None:
+    if files.is_url(target):
+        with tempfile.TemporaryDirectory() as folder:
+            archive.write_out(f"{folder}/model", verbose=False)
+            _upload(f"{folder}/model", target)
+        return
+    partial = f"{target}.partial"
+    _remove(partial)
+    archive.write_out(partial, verbose=False)
+    _replace(partial, target)
+
+
+def _upload(source: str, target: str) -> None:
+    """Puts a SavedModel where there may be another; its graph goes first, comes last.
+
+    The fingerprint is there all the while: it says that the folder may be replaced.
+    """
+    names = [
+        os.path.relpath(f"{folder}/{name}", source)
+        for folder, _, found in os.walk(source)
+        for name in found
+    ]
+    patterns = [f"{target}/*", f"{target}/*/*"]
+    old = {path.removeprefix(f"{target}/") for path in tf.io.gfile.glob(patterns)}
+    if _GRAPH in old:
+        tf.io.gfile.remove(f"{target}/{_GRAPH}")
+    for name in sorted(names, key=lambda name: (name == _GRAPH, name != _FINGERPRINT)):
+        files.upload(f"{source}/{name}", f"{target}/{name}")
+    for name in old - set(names):
+        if not tf.io.gfile.isdir(f"{target}/{name}"):
+            tf.io.gfile.remove(f"{target}/{name}")
 
 
 def _replace(source: str, target: str) -> None:

@@ -9,9 +9,10 @@ import orbit
 import tensorflow as tf
 
 from efficientnet_tf import config as config_lib
+from efficientnet_tf import files
 from efficientnet_tf.data import folder, sources, tfrecord
 from efficientnet_tf.hardware import devices
-from efficientnet_tf.training import build, progress, run_dir, state
+from efficientnet_tf.training import build, outbox, progress, run_dir, state
 from efficientnet_tf.weights import reading
 from efficientnet_tf.weights.checkpoint import Checkpoint
 
@@ -44,6 +45,7 @@ def train(
         FloatingPointError: if the loss stops being finite; nothing is saved then.
     """
     build.check_batch_sizes(config, strategy)
+    files.check_writable(model_dir, label="model_dir=")
     source = build.open_source(config)
     if source.splits.train is None:
         raise ValueError(
@@ -114,13 +116,15 @@ def evaluate(
         model = build.model(config, policy=policy, variant=variant)
         state.restore_inference(model, path)
     step = int(path.rsplit("-", 1)[1])
-    summary_dir = f"{model_dir}/{source.splits.validation.name}"
-    scores = _validate(config, model, source, strategy, step, summary_dir)
     train_split = source.splits.train
     # A folder may hold validation images alone.
     train_images = math.nan if train_split is None else train_split.images
     epoch = step * config.train_batch_size / train_images
-    run_dir.append_metrics(model_dir, "eval", step=step, epoch=epoch, **scores)
+    with outbox.Outbox(model_dir) as out:
+        summary_dir = f"{out.folder}/{source.splits.validation.name}"
+        scores = _validate(config, model, source, strategy, step, summary_dir)
+        out.fetch(run_dir.METRICS)
+        run_dir.append_metrics(out.folder, "eval", step=step, epoch=epoch, **scores)
     return scores | {"checkpoint": path}
 
 
@@ -179,7 +183,7 @@ class _Run:
         self, config, model_dir, strategy, source, state, checkpoints, validate
     ):
         self._config = config
-        self._model_dir = model_dir
+        self._outbox = outbox.Outbox(model_dir)
         self._strategy = strategy
         self._state = state
         self._checkpoints = checkpoints
@@ -205,8 +209,8 @@ class _Run:
             strategy=strategy,
             steps_per_loop=config.steps_per_loop,
             train_actions=[self._after_loop],
-            summary_dir=f"{model_dir}/train",
-            eval_summary_dir=f"{model_dir}/{self._split.name}",
+            summary_dir=f"{self._outbox.folder}/train",
+            eval_summary_dir=f"{self._outbox.folder}/{self._split.name}",
         )
 
     @property
@@ -219,8 +223,13 @@ class _Run:
         The evaluation of a step comes before its checkpoint, because its outcome is
         part of it: a run killed in between evaluates again.
         """
-        run_dir.drop_metrics_after(self._model_dir, self.step)
-        with self._new_progress() as self._progress, _sigterm() as stop_requested:
+        with (
+            self._outbox,
+            self._new_progress() as self._progress,
+            _sigterm() as stop_requested,
+        ):
+            self._outbox.fetch(run_dir.METRICS)
+            run_dir.drop_metrics_after(self._outbox.folder, self.step)
             self._introduce()
             while True:
                 if self._evaluation_is_due():
@@ -255,6 +264,7 @@ class _Run:
     def _save(self) -> None:
         """Saves this step once: a checkpoint is never written over."""
         if self.step not in (0, self._saved_step):
+            self._outbox.send()
             self._checkpoints.save()
             self._saved_step = self.step
 
@@ -277,6 +287,7 @@ class _Run:
             f"top-5 {scores['top_5']:.2%}, loss {scores['loss']:.4f} "
             f"on {scores['examples']} images" + (" (best so far)" if best else "")
         )
+        self._outbox.send()
 
     def _after_loop(self, metrics: dict[str, float]) -> None:
         if not math.isfinite(metrics["loss"]):
@@ -285,12 +296,13 @@ class _Run:
                 "is from before. Lower --learning_rate or raise --warmup_epochs"
             )
         self._append_metrics("train", metrics)
+        self._outbox.send_at_times()
         self._progress.update(self.step, metrics)
 
     def _append_metrics(self, kind: str, values: dict) -> None:
         epoch = self.step * self._config.train_batch_size / self._train_images
         run_dir.append_metrics(
-            self._model_dir, kind, step=self.step, epoch=epoch, **values
+            self._outbox.folder, kind, step=self.step, epoch=epoch, **values
         )
 
     def _next_stop(self) -> int:

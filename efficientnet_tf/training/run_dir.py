@@ -11,11 +11,13 @@ import math
 import tensorflow as tf
 
 from efficientnet_tf import config as config_lib
-from efficientnet_tf import variants
+from efficientnet_tf import files, variants
+from efficientnet_tf.training import bucket_checkpoints
 from efficientnet_tf.training import state as state_lib
 from efficientnet_tf.weights import passport as passports
 
 _KEPT_CHECKPOINTS = 3
+METRICS = "metrics.jsonl"
 
 
 def read_config(model_dir: str) -> config_lib.Config:
@@ -39,8 +41,7 @@ def read_config(model_dir: str) -> config_lib.Config:
 
 def write_passport(model_dir: str, passport: passports.Passport) -> None:
     """Writes passport.json: the network as built, with what pretrained weights want."""
-    tf.io.gfile.makedirs(model_dir)
-    _write_whole(f"{model_dir}/passport.json", passport.dumps() + "\n")
+    files.write_whole(f"{model_dir}/passport.json", passport.dumps() + "\n")
 
 
 def read_variant(model_dir: str) -> variants.Variant | None:
@@ -77,16 +78,24 @@ def check_config(model_dir: str, config: config_lib.Config) -> None:
 
 def write_config(model_dir: str, config: config_lib.Config) -> None:
     """Writes config.json."""
-    tf.io.gfile.makedirs(model_dir)
-    _write_whole(f"{model_dir}/config.json", config_lib.dumps(config))
+    files.write_whole(f"{model_dir}/config.json", config_lib.dumps(config))
 
 
 def latest_checkpoint(model_dir: str, folder: str = "checkpoints") -> str | None:
     """The newest checkpoint whose files are there; the user may have deleted some."""
     record = tf.train.get_checkpoint_state(f"{model_dir}/{folder}")
+    if record is None:
+        _check_readable(f"{model_dir}/{folder}/checkpoint")
     paths = record.all_model_checkpoint_paths if record else []
     there = (path for path in reversed(paths) if tf.io.gfile.exists(f"{path}.index"))
     return next(there, None)
+
+
+def _check_readable(path: str) -> None:
+    """Raises what get_checkpoint_state only logs: a run would start over."""
+    if tf.io.gfile.exists(path):
+        with tf.io.gfile.GFile(path, "rb") as file:
+            file.read()
 
 
 def inference_checkpoint(model_dir: str) -> str:
@@ -113,11 +122,17 @@ class Checkpoints:
     def __init__(self, model_dir: str, state: state_lib.TrainState):
         self._model_dir = model_dir
         self._state = state
-        self._latest = tf.train.CheckpointManager(
-            state.checkpoint(), f"{model_dir}/checkpoints", _KEPT_CHECKPOINTS
+        self._latest = bucket_checkpoints.manager(
+            state.checkpoint(),
+            f"{model_dir}/checkpoints",
+            _KEPT_CHECKPOINTS,
+            device=state.step.device,
         )
-        self._best = tf.train.CheckpointManager(
-            state.inference_checkpoint(), f"{model_dir}/best", 1
+        self._best = bucket_checkpoints.manager(
+            state.inference_checkpoint(),
+            f"{model_dir}/best",
+            1,
+            device=state.step.device,
         )
 
     def restore(self) -> bool:
@@ -149,30 +164,32 @@ class Checkpoints:
 def append_metrics(model_dir: str, kind: str, *, step: int, epoch: float, **values):
     """Appends one JSON object to metrics.jsonl; `kind` is "train" or "eval".
 
-    A value that is not finite becomes null, which JSON can say.
+    `model_dir` is an `outbox.Outbox`'s folder, to which appending costs little. A value
+    that is not finite becomes null, which JSON can say.
     """
     record = {"kind": kind, "step": step, "epoch": round(epoch, 4), **values}
     for name, value in record.items():
         if isinstance(value, float) and not math.isfinite(value):
             record[name] = None
-    with tf.io.gfile.GFile(f"{model_dir}/metrics.jsonl", "a") as file:
+    with tf.io.gfile.GFile(f"{model_dir}/{METRICS}", "a") as file:
         file.write(json.dumps(record) + "\n")
 
 
 def read_metrics(model_dir: str) -> list[dict]:
     """The objects of metrics.jsonl, oldest first."""
-    with tf.io.gfile.GFile(f"{model_dir}/metrics.jsonl") as file:
+    with tf.io.gfile.GFile(f"{model_dir}/{METRICS}") as file:
         return [json.loads(line) for line in file.read().splitlines()]
 
 
 def drop_metrics_after(model_dir: str, step: int) -> None:
     """Drops the lines of steps that a resumed run is about to take again."""
-    path = f"{model_dir}/metrics.jsonl"
+    path = f"{model_dir}/{METRICS}"
     if not tf.io.gfile.exists(path):
         return
     with tf.io.gfile.GFile(path) as file:
         lines = file.read().splitlines(keepends=True)
-    _write_whole(path, "".join(line for line in lines if _is_whole(line, step)))
+    kept = "".join(line for line in lines if _is_whole(line, step))
+    files.write_whole(path, kept)
 
 
 def _is_whole(line: str, last_step: int) -> bool:
@@ -181,10 +198,3 @@ def _is_whole(line: str, last_step: int) -> bool:
         return line.endswith("\n") and json.loads(line)["step"] <= last_step
     except (ValueError, KeyError):
         return False
-
-
-def _write_whole(path: str, text: str) -> None:
-    """Writes beside the file, then takes its place."""
-    with tf.io.gfile.GFile(f"{path}.partial", "w") as file:
-        file.write(text)
-    tf.io.gfile.rename(f"{path}.partial", path, overwrite=True)

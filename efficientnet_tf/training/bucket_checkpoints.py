@@ -1,0 +1,85 @@
+"""Checkpoints in a bucket: written here and uploaded, each file once.
+
+TensorFlow's own manager writes them there under other names, then copies and deletes:
+50 requests a checkpoint, one after the other, against 9.
+"""
+
+import contextlib
+import os
+import tempfile
+import time
+
+import tensorflow as tf
+
+from efficientnet_tf import files
+
+
+def manager(
+    checkpoint: tf.train.Checkpoint, directory: str, max_to_keep: int, *, device: str
+):
+    """A tf.train.CheckpointManager, or a `Manager` where that saves requests.
+
+    Args:
+        checkpoint: what to save.
+        directory: where to, local or a URL.
+        max_to_keep: how many.
+        device: of the variables. Those of a remote TPU, or of several hosts, are
+            written by the process that holds them, so TensorFlow's own manager has to
+            say where to.
+    """
+    is_here = "/job:localhost/" in device
+    kind = Manager if files.is_url(directory) and is_here else None
+    return (kind or tf.train.CheckpointManager)(checkpoint, directory, max_to_keep)
+
+
+class Manager:
+    """What a run needs of tf.train.CheckpointManager; either goes on from the other.
+
+    Args:
+        checkpoint: what to save.
+        directory: where to, a URL.
+        max_to_keep: how many.
+    """
+
+    def __init__(
+        self, checkpoint: tf.train.Checkpoint, directory: str, max_to_keep: int
+    ):
+        self.checkpoint = checkpoint
+        self._directory = directory
+        self._max_to_keep = max_to_keep
+        state = tf.train.get_checkpoint_state(directory)
+        self._paths = list(state.all_model_checkpoint_paths) if state else []
+
+    def save(self, checkpoint_number: int) -> str:
+        """Saves under a number; returns the checkpoint's path."""
+        path = f"{self._directory}/ckpt-{checkpoint_number}"
+        self.checkpoint.save_counter.assign_add(1)
+        with tempfile.TemporaryDirectory() as folder:
+            self.checkpoint.write(f"{folder}/ckpt")
+            # The index comes last: a checkpoint with an index is whole.
+            for name in sorted(os.listdir(folder)):
+                files.upload(f"{folder}/{name}", path + name.removeprefix("ckpt"))
+        self._paths = [p for p in self._paths if p != path] + [path]
+        # A kill before the last line leaves the old ones in this list, for the next
+        # process to delete.
+        self._record()
+        while len(self._paths) > self._max_to_keep:
+            _delete(self._paths.pop(0))
+        return path
+
+    def _record(self) -> None:
+        """Writes the file that names the checkpoints, as TensorFlow reads it."""
+        state = tf.compat.v1.train.generate_checkpoint_state_proto(
+            self._directory,
+            self._paths[-1],
+            all_model_checkpoint_paths=list(self._paths),  # which it changes
+            all_model_checkpoint_timestamps=[time.time()] * len(self._paths),
+        )
+        files.write_whole(f"{self._directory}/checkpoint", str(state))
+
+
+def _delete(path: str) -> None:
+    # The index goes first: what it names is no checkpoint any more.
+    for name in [f"{path}.index", *tf.io.gfile.glob(f"{path}.data-*")]:
+        with contextlib.suppress(tf.errors.NotFoundError):
+            tf.io.gfile.remove(name)

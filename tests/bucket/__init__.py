@@ -1,0 +1,1 @@
+"""A stand-in for Google Cloud Storage, for tests: `bucket.server.serve()`."""

@@ -1,0 +1,68 @@
+"""TensorFlow's client in a process of its own, and what tests ask of it.
+
+It needs one: the client holds Python's lock while it closes some files, and a server in
+the same process could not answer.
+"""
+
+import concurrent.futures
+import contextlib
+import multiprocessing
+import os
+from collections.abc import Iterator
+from unittest import mock
+
+from bucket import server as servers
+
+
+@contextlib.contextmanager
+def start(server: servers.Server) -> Iterator:
+    """A function (function, *arguments) that runs another in a client's process."""
+    # What the client reads when TensorFlow is imported has to be there before.
+    settings = {
+        **server.environment(),
+        "GCS_STAT_CACHE_MAX_AGE": "0",
+        "GCS_READ_CACHE_BLOCK_SIZE_MB": "1",
+    }
+    spawned = multiprocessing.get_context("spawn")
+    with (
+        mock.patch.dict(os.environ, settings),
+        concurrent.futures.ProcessPoolExecutor(1, mp_context=spawned) as pool,
+    ):
+        yield lambda function, *arguments: pool.submit(function, *arguments).result()
+
+
+def gfile(name: str, *arguments):
+    """Calls a function of tf.io.gfile."""
+    import tensorflow as tf
+
+    return getattr(tf.io.gfile, name)(*arguments)
+
+
+def write(path: str, content: bytes, mode: str = "wb") -> None:
+    import tensorflow as tf
+
+    with tf.io.gfile.GFile(path, mode) as file:
+        file.write(content)
+
+
+def read(path: str, start: int = 0) -> bytes:
+    import tensorflow as tf
+
+    with tf.io.gfile.GFile(path, "rb") as file:
+        file.seek(start)
+        return file.read()
+
+
+def failure(function, *arguments) -> tuple[str, str | None]:
+    """The name of the error that a function ends with, and what `files` says of it."""
+    from efficientnet_tf import files
+
+    try:
+        function(*arguments)
+    except Exception as error:
+        return type(error).__name__, files.why_refused(error)
+    raise AssertionError(f"{function} did not fail")
+
+
+def size(path: str) -> int:
+    return gfile("stat", path).length
