@@ -2,16 +2,19 @@
 
 import dataclasses
 import difflib
+import os
 import typing
 
 from absl import flags as absl_flags
 
 from efficientnet_tf import config, recipes, variants
+from efficientnet_tf.hardware import hosts
 from efficientnet_tf.planning import chips
 
 FLAGS = absl_flags.FLAGS
 
 WITH_WEIGHTS = ("eval", "export", "predict", "cam")  # of a run, or of --weights
+WITH_HOSTS = ("train_and_eval", "train", "eval")  # where TF_CONFIG counts
 WITH_IMAGES = ("predict", "cam")  # named on the command line
 MODES = ("train_and_eval", "train", *WITH_WEIGHTS, "plan")
 PLANNED_BATCH = 128  # of a device, where no batch size is given
@@ -166,6 +169,30 @@ def check() -> None:
             f"--export_dir={export_dir()} is or holds --model_dir={model_dir()}: the "
             "SavedModel would replace the run"
         )
+
+
+def cluster() -> hosts.Cluster | None:
+    """The hosts that TF_CONFIG names and this process can be one of; None of one.
+
+    Raises:
+        ValueError: naming what contradicts it.
+    """
+    found = hosts.of_environment(os.environ)
+    if found is None:
+        return None
+    if FLAGS.tpu or FLAGS.device == "tpu":
+        flag = f"--tpu={FLAGS.tpu}" if FLAGS.tpu else "--device=tpu"
+        raise ValueError(
+            f"{flag}: one process runs a TPU slice of any size, and TF_CONFIG names "
+            f"{len(found.addresses)}; unset TF_CONFIG"
+        )
+    if FLAGS.num_cpu_devices > 1:
+        raise ValueError(
+            f"--num_cpu_devices={FLAGS.num_cpu_devices}: allowed is 1 where TF_CONFIG "
+            "names several hosts"
+        )
+    hosts.check_port(found)
+    return found
 
 
 def _check_weights_alone() -> None:

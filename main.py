@@ -14,6 +14,7 @@ from absl import app, logging
 from absl import flags as absl_flags
 
 import flags
+from efficientnet_tf.hardware import hosts
 
 FLAGS = flags.FLAGS
 
@@ -33,9 +34,9 @@ def main(argv: list[str]) -> None:
     logging.set_verbosity(logging.WARNING)
     try:
         result = _run(images=argv[1:])
-    except (ValueError, FloatingPointError) as error:
+    except (ValueError, FloatingPointError, hosts.HostLostError) as error:
         sys.exit(f"error: {error}")
-    if FLAGS.json:
+    if FLAGS.json and result:
         print(json.dumps(result), flush=True)
 
 
@@ -46,12 +47,8 @@ def _run(images: list[str]) -> dict:
     if FLAGS.mode in flags.WITH_IMAGES and not images:
         raise ValueError(f"--mode={FLAGS.mode}: name one or more image files")
     flags.check()
-    if FLAGS.mode == "train":
-        return _train(flags.to_config(), validate=False)
-    if FLAGS.mode == "train_and_eval":
-        return _train(flags.to_config(), validate=True)
-    if FLAGS.mode == "eval":
-        return _evaluate()
+    if FLAGS.mode in flags.WITH_HOSTS:
+        return _together()
     if FLAGS.mode == "export":
         return _export()
     if FLAGS.mode == "plan":
@@ -62,17 +59,32 @@ def _run(images: list[str]) -> dict:
 # TensorFlow takes seconds to import, so only the modes below do.
 
 
-def _train(config, *, validate: bool) -> dict:
-    strategy = _strategy()
+def _together() -> dict:
+    """Does what takes all hosts; the result is the chief's, and empty elsewhere."""
+    cluster = flags.cluster()
+    config = None if FLAGS.mode == "eval" else flags.to_config()
+    strategy = _strategy(cluster)
+    from efficientnet_tf.hardware import agreement
+
+    with agreement.together(strategy) as ours:
+        if config is None:
+            return _evaluate(strategy, ours)
+        return _train(config, strategy, ours)
+
+
+def _train(config, strategy, ours) -> dict:
     from efficientnet_tf.export import saved_model
     from efficientnet_tf.training import loop
 
     model_dir = flags.model_dir()
+    validate = FLAGS.mode == "train_and_eval"
     if validate:
         saved_model.check_target(flags.export_dir())
     result = loop.train(
         config, model_dir=model_dir, strategy=strategy, validate=validate
     )
+    if not ours.is_chief:
+        return {}
     result["model_dir"] = model_dir
     if result["finished"] and validate:
         result |= _export()
@@ -81,8 +93,7 @@ def _train(config, *, validate: bool) -> dict:
     return result
 
 
-def _evaluate() -> dict:
-    strategy = _strategy()
+def _evaluate(strategy, ours) -> dict:
     from efficientnet_tf.training import loop
 
     if FLAGS.weights:
@@ -92,6 +103,8 @@ def _evaluate() -> dict:
         result = loop.evaluate(
             _config_of_run(), model_dir=flags.model_dir(), strategy=strategy
         )
+    if not ours.is_chief:
+        return {}
     _print_scores(result)
     return result
 
@@ -203,12 +216,17 @@ def _config_of_run():
     return flags.of_trained_run(run_dir.read_config(flags.model_dir()))
 
 
-def _strategy():
+def _strategy(cluster: hosts.Cluster | None):
     """Comes before every other import: some of them put devices to use."""
     from efficientnet_tf.hardware import devices
 
+    if cluster:
+        print(cluster.waiting(), file=sys.stderr, flush=True)
     return devices.make_strategy(
-        FLAGS.device, tpu=FLAGS.tpu, num_cpu_devices=FLAGS.num_cpu_devices
+        FLAGS.device,
+        tpu=FLAGS.tpu,
+        num_cpu_devices=FLAGS.num_cpu_devices,
+        cluster=cluster,
     )
 
 

@@ -2,9 +2,17 @@
 
 import tensorflow as tf
 
+from efficientnet_tf.hardware import agreement, hosts
+
+_NO_GPU = "device=gpu: no GPU found; allowed are cpu and auto"
+
 
 def make_strategy(
-    device: str = "auto", *, tpu: str | None = None, num_cpu_devices: int = 1
+    device: str = "auto",
+    *,
+    tpu: str | None = None,
+    num_cpu_devices: int = 1,
+    cluster: hosts.Cluster | None = None,
 ) -> tf.distribute.Strategy:
     """Connects to the hardware. Call before anything else touches a device.
 
@@ -14,19 +22,34 @@ def make_strategy(
         tpu: name of a Cloud TPU, "local" on a TPU VM, or a grpc:// address.
         num_cpu_devices: above 1, splits the CPU into virtual devices, to try a
             distributed run on one machine.
+        cluster: what TF_CONFIG says, to make one run of several hosts, each with all
+            its GPUs or its CPU. Returns once the others are there.
 
     Raises:
         ValueError: if the device asked for is not there.
+        hosts.HostLostError: if another host fails meanwhile.
     """
     if device == "auto":
         device = "tpu" if tpu else _local_kind(num_cpu_devices)
     if device == "tpu":
         return _tpu_strategy(tpu)
+    if cluster:
+        return _strategy_of_hosts(device)
     if device == "gpu":
         gpus = [gpu.name for gpu in tf.config.list_logical_devices("GPU")]
-        return _mirrored(gpus, "device=gpu: no GPU found; allowed are cpu and auto")
+        return _mirrored(gpus, _NO_GPU)
     tf.config.set_visible_devices([], "GPU")
     return _cpu_strategy(num_cpu_devices)
+
+
+def _strategy_of_hosts(device: str) -> tf.distribute.Strategy:
+    # Physical devices: no device may be started before the strategy is made.
+    if device == "cpu":
+        tf.config.set_visible_devices([], "GPU")
+    elif not tf.config.list_physical_devices("GPU"):
+        raise ValueError(_NO_GPU)
+    with agreement.lost_in_one_line():
+        return tf.distribute.MultiWorkerMirroredStrategy()
 
 
 def _local_kind(num_cpu_devices: int) -> str:
