@@ -15,7 +15,7 @@ from absl import flags as absl_flags
 
 import flags
 from efficientnet_tf import files
-from efficientnet_tf.hardware import preflight
+from efficientnet_tf.hardware import hosts, preflight
 
 FLAGS = flags.FLAGS
 
@@ -35,14 +35,14 @@ def main(argv: list[str]) -> None:
     logging.set_verbosity(logging.WARNING)
     try:
         result = _run(images=argv[1:])
-    except (ValueError, FloatingPointError) as error:
+    except (ValueError, FloatingPointError, hosts.HostLostError) as error:
         sys.exit(f"error: {error}")
     except Exception as error:
         reason = files.why_refused(error)
         if reason is None:
             raise
         sys.exit(f"error: {reason}")
-    if FLAGS.json:
+    if FLAGS.json and result:
         print(json.dumps(result), flush=True)
 
 
@@ -54,35 +54,46 @@ def _run(images: list[str]) -> dict:
         raise ValueError(f"--mode={FLAGS.mode}: name one or more image files")
     flags.check()
     preflight.before_import()
-    if FLAGS.mode == "train":
-        return _train(flags.to_config(), validate=False)
-    if FLAGS.mode == "train_and_eval":
-        return _train(flags.to_config(), validate=True)
-    if FLAGS.mode == "eval":
-        return _evaluate()
+    if FLAGS.mode in flags.WITH_HOSTS:
+        return _together()
     if FLAGS.mode == "export":
         return _export()
     if FLAGS.mode == "plan":
         return plan()
-    if FLAGS.mode == "devices":
-        return _try_devices()
     return _predict(images) if FLAGS.mode == "predict" else _map(images)
 
 
 # TensorFlow takes seconds to import, so only the modes below do.
 
 
-def _train(config, *, validate: bool) -> dict:
-    strategy = _strategy()
+def _together() -> dict:
+    """Does what takes all hosts; the result is the chief's, and empty elsewhere."""
+    cluster = flags.cluster()
+    trains = FLAGS.mode in ("train", "train_and_eval")
+    config = flags.to_config() if trains else None
+    strategy = _strategy(cluster)
+    from efficientnet_tf.hardware import agreement
+
+    with agreement.together(strategy) as ours:
+        if trains:
+            return _train(config, strategy, ours)
+        job = _evaluate if FLAGS.mode == "eval" else _try_devices
+        return job(strategy, ours)
+
+
+def _train(config, strategy, ours) -> dict:
     from efficientnet_tf.export import saved_model
     from efficientnet_tf.training import loop
 
     model_dir = flags.model_dir()
+    validate = FLAGS.mode == "train_and_eval"
     if validate:
         saved_model.check_target(flags.export_dir())
     result = loop.train(
         config, model_dir=model_dir, strategy=strategy, validate=validate
     )
+    if not ours.is_chief:
+        return {}
     result["model_dir"] = model_dir
     if result["finished"] and validate:
         result |= _export()
@@ -91,11 +102,12 @@ def _train(config, *, validate: bool) -> dict:
     return result
 
 
-def _try_devices() -> dict:
-    strategy = _strategy()
+def _try_devices(strategy, ours) -> dict:
     from efficientnet_tf.hardware import trial
 
     result = trial.compute(strategy)
+    if not ours.is_chief:
+        return {}
     print(
         f"{result['device']}: {result['replicas']} replicas compute, TensorFlow "
         f"{result['tensorflow']}"
@@ -103,8 +115,7 @@ def _try_devices() -> dict:
     return result
 
 
-def _evaluate() -> dict:
-    strategy = _strategy()
+def _evaluate(strategy, ours) -> dict:
     from efficientnet_tf.training import loop
 
     if FLAGS.weights:
@@ -114,6 +125,8 @@ def _evaluate() -> dict:
         result = loop.evaluate(
             _config_of_run(), model_dir=flags.model_dir(), strategy=strategy
         )
+    if not ours.is_chief:
+        return {}
     _print_scores(result)
     return result
 
@@ -226,18 +239,18 @@ def _config_of_run():
     return flags.of_trained_run(run_dir.read_config(flags.model_dir()))
 
 
-def _strategy():
+def _strategy(cluster: hosts.Cluster | None):
     """Comes before every other import: some of them put devices to use."""
     place = {"tpu": FLAGS.tpu, "zone": FLAGS.zone, "project": FLAGS.project}
     try:
         device, lines = preflight.prepare(
             FLAGS.device, tpu_runtime=FLAGS.tpu_runtime, **place
         )
-        _tell(lines)
+        _tell([*lines, *([cluster.waiting()] if cluster else [])])
         from efficientnet_tf.hardware import devices
 
         strategy = devices.make_strategy(
-            device, num_cpu_devices=FLAGS.num_cpu_devices, **place
+            device, num_cpu_devices=FLAGS.num_cpu_devices, cluster=cluster, **place
         )
     except ValueError as error:
         raise ValueError(f"--{error}") from None

@@ -13,6 +13,8 @@ import tensorflow as tf
 
 from efficientnet_tf.data import augment, preprocess, tfrecord
 
+_ENDLESS = tf.data.experimental.INFINITE_CARDINALITY
+
 
 @dataclasses.dataclass(frozen=True)
 class Shard:
@@ -88,6 +90,9 @@ def train_batches(
         .batch(batch_size, drop_remainder=True)
         .map(_mixer(transform.mixup_alpha), num_parallel_calls=tf.data.AUTOTUNE)
         .prefetch(tf.data.AUTOTUNE)
+        # Else several hosts ask each other before each step whether all have data left,
+        # and the batch's shape is not static.
+        .apply(tf.data.experimental.assert_cardinality(_ENDLESS))
     )
     return batches.with_options(_options())
 

@@ -53,7 +53,7 @@ class Fake:
             mask = tf.cast(numbers < mine, tf.float32)
             return {"image": images, "label": labels, "mask": mask}
 
-        return tf.data.Dataset.range(0, tf.int64.max, batch_size).map(batch)
+        return tf.data.Dataset.range(0, tf.int64.max, batch_size).map(batch).repeat()
 
 
 def open_source(

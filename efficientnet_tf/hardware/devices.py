@@ -2,7 +2,7 @@
 
 import tensorflow as tf
 
-from efficientnet_tf.hardware import failures, gpu, machine
+from efficientnet_tf.hardware import agreement, failures, gpu, hosts, machine
 from efficientnet_tf.hardware import tpu as tpu_lib
 
 _FIRST_WITH_TF32 = (8, 0)  # compute capability: Ampere, such as the A100
@@ -15,6 +15,7 @@ def make_strategy(
     zone: str | None = None,
     project: str | None = None,
     num_cpu_devices: int = 1,
+    cluster: hosts.Cluster | None = None,
 ) -> tf.distribute.Strategy:
     """Connects to the hardware. Call before anything else touches a device.
 
@@ -29,18 +30,33 @@ def make_strategy(
         project: the project of a TPU that is named; None takes this machine's.
         num_cpu_devices: above 1, splits the CPU into virtual devices, to try a
             distributed run on one machine.
+        cluster: what TF_CONFIG says, to make one run of several hosts, each with all
+            its GPUs or its CPU. Returns once the others are there.
 
     Raises:
         ValueError: if the device asked for is not there.
+        hosts.HostLostError: if another host fails meanwhile.
     """
     if device == "auto":
         device = "tpu" if tpu else _local_kind(num_cpu_devices)
     if device == "tpu":
         return _tpu_strategy(tpu or tpu_lib.LOCAL, zone, project)
+    if cluster:
+        return _strategy_of_hosts(device)
     if device == "gpu":
         return _gpu_strategy()
     tf.config.set_visible_devices([], "GPU")
     return _cpu_strategy(num_cpu_devices)
+
+
+def _strategy_of_hosts(device: str) -> tf.distribute.Strategy:
+    # Physical devices: no device may be started before the strategy is made.
+    if device == "cpu":
+        tf.config.set_visible_devices([], "GPU")
+    elif not tf.config.list_physical_devices("GPU"):
+        raise ValueError(f"device=gpu: {gpu.reason()}")
+    with agreement.lost_in_one_line():
+        return tf.distribute.MultiWorkerMirroredStrategy()
 
 
 def _local_kind(num_cpu_devices: int) -> str:

@@ -3,7 +3,7 @@
 import os
 import sys
 
-from efficientnet_tf.hardware import cloud, gpu, machine, packages
+from efficientnet_tf.hardware import cloud, gpu, hosts, machine, packages
 from efficientnet_tf.hardware import tpu as tpu_lib
 
 
@@ -82,6 +82,32 @@ def check_paths(tpu: str | None, **paths: str | None) -> None:
                 f"{name}={path}: the hosts of --tpu={tpu} do not see this machine's "
                 "disk; give a gs:// folder"
             )
+
+
+def check_hosts(
+    cluster: hosts.Cluster, device: str, tpu: str | None, *, num_cpu_devices: int
+) -> None:
+    """Checks that the settings of one host's hardware suit a run of several.
+
+    Args:
+        cluster: what TF_CONFIG names.
+        device: as in `check`.
+        tpu: as in `check`.
+        num_cpu_devices: as in `check`.
+
+    Raises:
+        ValueError: naming the setting.
+    """
+    if tpu or device == "tpu":
+        raise ValueError(
+            f"{f'tpu={tpu}' if tpu else 'device=tpu'}: one process runs a TPU slice of "
+            f"any size, and TF_CONFIG names {len(cluster.addresses)}; unset TF_CONFIG"
+        )
+    if num_cpu_devices > 1:
+        raise ValueError(
+            f"num_cpu_devices={num_cpu_devices}: allowed is 1 where TF_CONFIG names "
+            "several hosts"
+        )
 
 
 def prepare(

@@ -3,7 +3,6 @@
 import contextlib
 import io
 import math
-import signal
 
 import orbit
 import tensorflow as tf
@@ -11,8 +10,8 @@ import tensorflow as tf
 from efficientnet_tf import config as config_lib
 from efficientnet_tf import files
 from efficientnet_tf.data import folder, sources, tfrecord
-from efficientnet_tf.hardware import devices
-from efficientnet_tf.training import build, outbox, progress, run_dir, state
+from efficientnet_tf.hardware import agreement, devices
+from efficientnet_tf.training import agreed, build, outbox, progress, run_dir, state
 from efficientnet_tf.weights import reading
 from efficientnet_tf.weights.checkpoint import Checkpoint
 
@@ -27,11 +26,11 @@ def train(
     """Trains, or continues the run in `model_dir`, and leaves its results there.
 
     On the way it evaluates the held-out shards, if there are any, and keeps the weights
-    that do best on them.
+    that do best on them. Of several hosts all call this; the chief writes.
 
     Args:
         config: the run's; must agree with the one in `model_dir`, if there is one.
-        model_dir: local folder or gs:// URL.
+        model_dir: local folder or gs:// URL, which all hosts share.
         strategy: from `devices.make_strategy`.
         validate: whether to score the best weights on the validation data at the end
             and, where nothing is held out, the latest on the way.
@@ -52,9 +51,12 @@ def train(
             f"data_dir={config.data_dir}: no train folder; {folder.TRAINING_LAYOUT}"
         )
     run_dir.check_config(model_dir, config)
+    hosts = agreement.Hosts(strategy)
+    latest = run_dir.latest_checkpoint(model_dir)
+    hosts.require_same(agreed.facts(config, source, latest))
     policy = devices.configure_numerics(strategy, config.precision)
     evaluations = state.Evaluations()
-    is_fresh = run_dir.latest_checkpoint(model_dir) is None
+    is_fresh = latest is None
     with strategy.scope():
         model = _initial_model(config, model_dir, policy=policy, is_fresh=is_fresh)
         run_state = build.train_state(
@@ -63,12 +65,15 @@ def train(
             model=model,
             evaluations=evaluations,
         )
-        checkpoints = run_dir.Checkpoints(model_dir, run_state)
+        checkpoints = run_dir.Checkpoints(model_dir, run_state, writes=hosts.is_chief)
         checkpoints.restore()
-    run_dir.write_config(model_dir, config)
-    if is_fresh:
+    if hosts.is_chief:
+        run_dir.write_config(model_dir, config)
+    if hosts.is_chief and is_fresh:
         run_dir.write_passport(model_dir, model.passport)
-    run = _Run(config, model_dir, strategy, source, run_state, checkpoints, validate)
+    run = _Run(
+        config, model_dir, strategy, hosts, source, run_state, checkpoints, validate
+    )
     result = {"finished": run.to_the_end(), "step": run.step}
     if not (result["finished"] and validate):
         return result
@@ -108,24 +113,32 @@ def evaluate(
         "weights" ("ema" or "raw"), "split" and "checkpoint".
     """
     build.check_batch_sizes(config, strategy)
+    hosts = agreement.Hosts(strategy)
+    hosts.wait()  # for the chief, which may be writing the checkpoint
     path = run_dir.inference_checkpoint(model_dir)
     source = source or build.open_source(config)
+    hosts.require_same(agreed.facts(config, source, path))
     policy = devices.configure_numerics(strategy, config.precision)
     with strategy.scope():
         variant = run_dir.read_variant(model_dir)
         model = build.model(config, policy=policy, variant=variant)
         state.restore_inference(model, path)
     step = int(path.rsplit("-", 1)[1])
+    with outbox.Outbox(model_dir) as out:
+        summary_dir = _summary_dir(out.folder, source.splits.validation, hosts)
+        scores = _validate(config, model, source, strategy, step, summary_dir)
+        if hosts.is_chief:
+            out.fetch(run_dir.METRICS)
+            _append_validation(out.folder, config, source, step, scores)
+    return scores | {"checkpoint": path}
+
+
+def _append_validation(folder, config, source, step: int, scores: dict) -> None:
     train_split = source.splits.train
     # A folder may hold validation images alone.
     train_images = math.nan if train_split is None else train_split.images
     epoch = step * config.train_batch_size / train_images
-    with outbox.Outbox(model_dir) as out:
-        summary_dir = f"{out.folder}/{source.splits.validation.name}"
-        scores = _validate(config, model, source, strategy, step, summary_dir)
-        out.fetch(run_dir.METRICS)
-        run_dir.append_metrics(out.folder, "eval", step=step, epoch=epoch, **scores)
-    return scores | {"checkpoint": path}
+    run_dir.append_metrics(folder, "eval", step=step, epoch=epoch, **scores)
 
 
 def evaluate_weights(
@@ -177,14 +190,18 @@ def _score(
 
 
 class _Run:
-    """One process's share of a run: loops, evaluations and checkpoints in order."""
+    """One process's share of a run: loops, evaluations and checkpoints in order.
+
+    Of several hosts all take every step here; the chief alone writes and speaks.
+    """
 
     def __init__(
-        self, config, model_dir, strategy, source, state, checkpoints, validate
+        self, config, model_dir, strategy, hosts, source, state, checkpoints, validate
     ):
         self._config = config
         self._outbox = outbox.Outbox(model_dir)
         self._strategy = strategy
+        self._hosts = hosts
         self._state = state
         self._checkpoints = checkpoints
         self._train_images = source.splits.train.images
@@ -209,8 +226,8 @@ class _Run:
             strategy=strategy,
             steps_per_loop=config.steps_per_loop,
             train_actions=[self._after_loop],
-            summary_dir=f"{self._outbox.folder}/train",
-            eval_summary_dir=f"{self._outbox.folder}/{self._split.name}",
+            summary_dir=_summary_dir(self._outbox.folder, source.splits.train, hosts),
+            eval_summary_dir=_summary_dir(self._outbox.folder, self._split, hosts),
         )
 
     @property
@@ -226,10 +243,11 @@ class _Run:
         with (
             self._outbox,
             self._new_progress() as self._progress,
-            _sigterm() as stop_requested,
+            agreed.sigterm(self._hosts) as stop_requested,
         ):
-            self._outbox.fetch(run_dir.METRICS)
-            run_dir.drop_metrics_after(self._outbox.folder, self.step)
+            if self._hosts.is_chief:
+                self._outbox.fetch(run_dir.METRICS)
+                run_dir.drop_metrics_after(self._outbox.folder, self.step)
             self._introduce()
             while True:
                 if self._evaluation_is_due():
@@ -255,6 +273,7 @@ class _Run:
         self._progress.say(
             f"{self._config.model} on {self._config.dataset}: {self._train_images} "
             f"images, {self._total} steps of {self._config.train_batch_size}"
+            + (f" on {self._hosts.count} hosts" if self._hosts.count > 1 else "")
             + (f", continuing from step {self.step}" if self.step else "")
         )
         note = devices.precision_note(self._strategy, self._config.precision)
@@ -300,6 +319,8 @@ class _Run:
         self._progress.update(self.step, metrics)
 
     def _append_metrics(self, kind: str, values: dict) -> None:
+        if not self._hosts.is_chief:
+            return
         epoch = self.step * self._config.train_batch_size / self._train_images
         run_dir.append_metrics(
             self._outbox.folder, kind, step=self.step, epoch=epoch, **values
@@ -328,20 +349,15 @@ class _Run:
             total=self._total,
             steps_per_epoch=self._train_images / self._config.train_batch_size,
             batch_size=self._config.train_batch_size,
+            silent=not self._hosts.is_chief,
         )
+
+
+def _summary_dir(model_dir, split: tfrecord.Split, hosts) -> str | None:
+    """Where TensorBoard's events go; None writes none."""
+    return f"{model_dir}/{split.name}" if hosts.is_chief else None
 
 
 def _quiet_orbit():
     """Orbit prints every loop to stdout, which is for results."""
     return contextlib.redirect_stdout(io.StringIO())
-
-
-@contextlib.contextmanager
-def _sigterm():
-    """Yields a function that tells whether SIGTERM has come since."""
-    received = []
-    previous = signal.signal(signal.SIGTERM, lambda *_: received.append(True))
-    try:
-        yield lambda: bool(received)
-    finally:
-        signal.signal(signal.SIGTERM, previous)

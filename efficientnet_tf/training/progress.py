@@ -16,6 +16,7 @@ class Progress:
         total: its last step.
         steps_per_epoch: to show epochs.
         batch_size: to tell the time left.
+        silent: whether to say nothing, because another host does.
         stream: where to; None is stderr, so that stdout stays for results.
     """
 
@@ -26,15 +27,17 @@ class Progress:
         total: int,
         steps_per_epoch: float,
         batch_size: int,
+        silent: bool = False,
         stream=None,
     ):
+        self._silent = silent
         self._stream = stream or sys.stderr
         self._total = total
         self._steps_per_epoch = steps_per_epoch
         self._batch_size = batch_size
         self._last_line = -float("inf")
         self._bar = None
-        if self._stream.isatty():
+        if self._stream.isatty() and not silent:
             self._bar = tqdm.tqdm(
                 total=total,
                 initial=step,
@@ -74,6 +77,8 @@ class Progress:
 
     def say(self, text: str) -> None:
         """Prints a line of its own."""
+        if self._silent:
+            return
         if self._bar is not None:
             self._bar.write(text, file=self._stream)
         else:

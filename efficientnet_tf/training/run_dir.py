@@ -117,11 +117,16 @@ class Checkpoints:
     Args:
         model_dir: the run's folder.
         state: made in the strategy's scope.
+        writes: whether saving does anything; one host does it for all, for what is
+            saved is the same on all and saving it takes no other host.
     """
 
-    def __init__(self, model_dir: str, state: state_lib.TrainState):
+    def __init__(
+        self, model_dir: str, state: state_lib.TrainState, *, writes: bool = True
+    ):
         self._model_dir = model_dir
         self._state = state
+        self._writes = writes
         self._latest = bucket_checkpoints.manager(
             state.checkpoint(),
             f"{model_dir}/checkpoints",
@@ -147,6 +152,8 @@ class Checkpoints:
         try:
             status = self._latest.checkpoint.restore(path)
             status.assert_existing_objects_matched()
+        except tf.errors.UnavailableError:
+            raise  # of another host or a bucket: the checkpoint is none the worse
         except (AssertionError, IndexError, ValueError, tf.errors.OpError) as error:
             raise ValueError(
                 f"checkpoint {path} cannot be restored ({error}); delete it to fall "
@@ -154,11 +161,17 @@ class Checkpoints:
             ) from None
         return True
 
-    def save(self) -> str:
-        return self._latest.save(checkpoint_number=self._state.step.numpy())
+    def save(self) -> None:
+        """Saves everything, to continue from."""
+        self._save(self._latest)
 
-    def save_best(self) -> str:
-        return self._best.save(checkpoint_number=self._state.step.numpy())
+    def save_best(self) -> None:
+        """Saves the weights to serve."""
+        self._save(self._best)
+
+    def _save(self, manager: tf.train.CheckpointManager) -> None:
+        if self._writes:
+            manager.save(checkpoint_number=self._state.step.numpy())
 
 
 def append_metrics(model_dir: str, kind: str, *, step: int, epoch: float, **values):

@@ -130,8 +130,10 @@ class Trainer(orbit.StandardTrainer):
         """
         if not self._local_statistics:
             return
+        # Copies: MultiWorkerMirroredStrategy does not tell a variable's device.
         means = tf.distribute.get_replica_context().all_reduce(
-            tf.distribute.ReduceOp.MEAN, [v.value for v in self._local_statistics]
+            tf.distribute.ReduceOp.MEAN,
+            [tf.identity(v.value) for v in self._local_statistics],
         )
         for variable, mean in zip(self._local_statistics, means, strict=True):
             variable.assign(mean)

@@ -1,0 +1,158 @@
+"""How the processes of a run, one to a host, come to the same decisions.
+
+A step takes all hosts, so whatever decides what comes next must be the same on all.
+"""
+
+import contextlib
+import hashlib
+import re
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+import tensorflow as tf
+
+from efficientnet_tf.hardware import hosts
+
+# What collectives end with when another process is gone, hangs or was started anew.
+_LOST = (
+    tf.errors.UnavailableError,
+    tf.errors.AbortedError,
+    tf.errors.CancelledError,
+    tf.errors.DeadlineExceededError,
+    tf.errors.FailedPreconditionError,
+)
+_TASK = re.compile(r"/job:(chief|worker)/(?:replica:0/)?task:(\d+)")
+
+
+class Hosts:
+    """The hosts of a run as one of them sees them.
+
+    Every method takes all hosts, in the same order. Where one process does all, as with
+    any strategy but MultiWorkerMirroredStrategy, nothing is sent.
+
+    Args:
+        strategy: from `devices.make_strategy`.
+    """
+
+    def __init__(self, strategy: tf.distribute.Strategy):
+        self._strategy = strategy
+        self._names, self._number = ["worker 0"], 0
+        if isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
+            self._names, self._number = _names(strategy.cluster_resolver)
+        # One function of one shape: anything else would be traced anew each time.
+        self._sum = tf.function(
+            lambda row: strategy.reduce(tf.distribute.ReduceOp.SUM, row, axis=None)
+        )
+
+    @property
+    def count(self) -> int:
+        """How many there are."""
+        return len(self._names)
+
+    @property
+    def is_chief(self) -> bool:
+        """Whether this is the one that writes the run's files and speaks."""
+        return self._number == 0
+
+    def any(self, is_so: bool) -> bool:
+        """Whether it is so on any host."""
+        return bool(self._gather(float(is_so)).any())
+
+    def wait(self) -> None:
+        """Returns once all hosts have come here."""
+        self._gather(0.0)
+
+    def require_same(self, facts: Mapping[str, str]) -> None:
+        """Checks that all hosts go by the same facts.
+
+        Args:
+            facts: what is the case on this host, by what it is about.
+
+        Raises:
+            ValueError: on every host, naming the first fact that differs.
+        """
+        if self._differing(str(facts)) is None:
+            return
+        for about, fact in facts.items():
+            other = self._differing(f"{about} {fact}")
+            if other:
+                raise ValueError(
+                    f"{about} of {other} is not that of {self._names[0]} (here: "
+                    f"{fact}); all hosts take the same command, the same data and "
+                    "one --model_dir that they share"
+                )
+
+    def _differing(self, fact: str) -> str | None:
+        """The first host where a fact is not the chief's."""
+        digests = self._gather(_digest(fact))
+        (others,) = np.nonzero(digests != digests[0])
+        return self._names[others[0]] if others.size else None
+
+    def _gather(self, value: float) -> np.ndarray:
+        """What every host gives: a sum where all others give zeros."""
+        if self.count == 1:
+            return np.array([value])
+        row = np.zeros([self.count])
+        row[self._number] = value
+        replicas = self._strategy.num_replicas_in_sync // self.count
+
+        def give(context: tf.distribute.experimental.ValueContext) -> tf.Tensor:
+            first = context.replica_id_in_sync_group % replicas == 0
+            return tf.constant(row if first else np.zeros_like(row))
+
+        given = self._strategy.experimental_distribute_values_from_function(give)
+        return self._sum(given).numpy()
+
+
+@contextlib.contextmanager
+def together(strategy: tf.distribute.Strategy) -> Iterator[Hosts]:
+    """Yields the hosts, and ends when all have come to the end.
+
+    Raises:
+        hosts.HostLostError: in one line, if one is lost on the way.
+    """
+    ours = Hosts(strategy)
+    with lost_in_one_line(alone=ours.count == 1):
+        yield ours
+        ours.wait()
+
+
+@contextlib.contextmanager
+def lost_in_one_line(*, alone: bool = False) -> Iterator[None]:
+    """Says in one line which host is lost, instead of TensorFlow's many.
+
+    Args:
+        alone: whether there are no other hosts, so that none can be lost.
+
+    Raises:
+        hosts.HostLostError: in place of what collectives end with then.
+    """
+    try:
+        yield
+    except _LOST as error:
+        if alone:
+            raise
+        text = error.message.rpartition("Collective ops is aborted by: ")[2]
+        task = _TASK.search(text)
+        lost = " ".join(task.groups()) if task else "another host"
+        cause = " ".join(text.split())[:200]
+        raise hosts.HostLostError(
+            f"{lost} is lost ({cause}); its own output may say why: start all hosts "
+            "again, with the same commands, to continue from the latest checkpoint"
+        ) from error
+
+
+def _names(resolver) -> tuple[list[str], int]:
+    """All hosts' names, the chief's first, and this one's place among them."""
+    jobs = resolver.cluster_spec().as_dict()
+    names = [
+        f"{job} {index}"
+        for job in ("chief", "worker")
+        for index in range(len(jobs.get(job, ())))
+    ]
+    return names, names.index(f"{resolver.task_type} {resolver.task_id}")
+
+
+def _digest(fact: str) -> float:
+    """A number that another fact is most unlikely to have; exact in float64."""
+    return float(int(hashlib.sha256(fact.encode()).hexdigest()[:12], 16))
