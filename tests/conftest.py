@@ -1,10 +1,15 @@
+"""What every test is given: the same settings, the same random numbers, any order."""
+
+import contextlib
+import gc
 import os
+import random
+import shutil
+import site
+import sys
+import tempfile
 
 import pytest
-
-# TensorFlow imports jax where the extra `plan` is installed, and jax sets this to 1 for
-# all child processes; commands that tests run would print TensorFlow's own errors.
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 # The files that take minutes, longest first: one begun last would leave the other
 # cores idle.
@@ -12,11 +17,125 @@ LONG = (
     *("test_resume", "test_steps", "test_end_to_end", "test_weights_command_line"),
     *("test_planning", "test_models", "test_fused", "test_trials"),
 )
+# Settings of a user that would reach tests and the processes they start.
+OF_THE_USER = (
+    *("XDG_CACHE_HOME", "XDG_CONFIG_HOME", "KERAS_HOME", "KERAS_BACKEND"),
+    *("MPLCONFIGDIR", "MATPLOTLIBRC", "TFDS_DATA_DIR", "TF_DETERMINISTIC_OPS"),
+    *("EFFICIENTNET_TF_CACHE", "EFFICIENTNET_TF_OFFLINE"),
+)
 
 
-def pytest_collection_modifyitems(items):
-    ranks = {name: rank for rank, name in enumerate(LONG)}
-    items.sort(key=lambda item: ranks.get(item.path.stem, len(LONG)))
+def pytest_addoption(parser):
+    parser.addoption(
+        "--shuffle",
+        type=int,
+        metavar="SEED",
+        help="run the files, and the tests in each, in a random order of this seed",
+    )
+
+
+def pytest_configure(config):
+    """Hides the user's settings and caches, before TensorFlow and Keras read them."""
+    home = tempfile.mkdtemp(prefix="efficientnet_tf-home-")
+    config.add_cleanup(lambda: shutil.rmtree(home, ignore_errors=True))
+    # Packages installed for one user are found through HOME.
+    os.environ.setdefault("PYTHONUSERBASE", site.getuserbase())
+    os.environ["HOME"] = home
+    for name in OF_THE_USER:
+        os.environ.pop(name, None)
+    # TensorFlow imports jax where the extra `plan` is installed, and jax sets this to 1
+    # for all child processes; commands that tests run would print TensorFlow's errors.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+
+def pytest_collection_modifyitems(config, items):
+    seed = config.getoption("--shuffle")
+    if seed is None:
+        ranks = {name: rank for rank, name in enumerate(LONG)}
+        items.sort(key=lambda item: ranks.get(item.path.stem, len(LONG)))
+        return
+    draw = random.Random(seed)
+    draw.shuffle(items)
+    places = list(dict.fromkeys(item.path for item in items))
+    draw.shuffle(places)
+    # A file's tests stay together, because they share its fixtures.
+    items.sort(key=lambda item: places.index(item.path))
+
+
+def begin_alike():
+    """Takes back what tests before may have changed in this process."""
+    random.seed(0)
+    if "numpy" in sys.modules:
+        sys.modules["numpy"].random.seed(0)
+    # Most test modules need no TensorFlow, which takes seconds to import.
+    if "keras" in sys.modules:
+        _begin_keras_alike(sys.modules["keras"])
+
+
+def _begin_keras_alike(keras):
+    from tensorflow.python.framework import config
+
+    config.disable_op_determinism()  # nothing public does; a run in-process enables it
+    # Names of layers begin at 0, and the dtype policy is float32.
+    keras.utils.clear_session(free_memory=False)
+    keras.config.set_floatx("float32")
+    keras.config.set_image_data_format("channels_last")
+    keras.utils.set_random_seed(0)  # TensorFlow's, NumPy's and Python's too
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_fixture_setup(fixturedef):
+    """What tests share is the same whichever of them asks for it first."""
+    if fixturedef.scope != "function":
+        begin_alike()
+    return (yield)
+
+
+@pytest.fixture(autouse=True)
+def _alike():
+    folder, environment = os.getcwd(), dict(os.environ)
+    begin_alike()
+    yield
+    os.chdir(folder)
+    os.environ.clear()
+    os.environ.update(environment)
+    if "keras" in sys.modules:
+        gc.collect()  # models refer to themselves; some have 0.2 GB
+
+
+@pytest.fixture
+def float64():
+    """Has models built and called in float64, whose rounding is no matter."""
+    import keras
+
+    keras.config.set_floatx("float64")
+    keras.config.set_dtype_policy("float64")
+    # Taken back where the next test begins.
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _passing(request):
+    """Lets go of a file's models and graphs, of which a process runs many."""
+    with _passing_graphs():
+        yield
+    if "keras" in sys.modules:
+        for module in (request.module, sys.modules.get("weight_helpers", os)):
+            for value in vars(module).values():
+                if hasattr(value, "cache_clear"):
+                    value.cache_clear()
+        sys.modules["keras"].utils.clear_session(free_memory=False)
+        # What is left stays, and costs a collection half a second.
+        gc.unfreeze()
+        gc.collect()
+        gc.freeze()
+
+
+def _passing_graphs():
+    if "tensorflow" not in sys.modules:
+        return contextlib.nullcontext()
+    from efficientnet_tf.training import trials
+
+    return trials.passing_graphs()
 
 
 @pytest.fixture(scope="session")

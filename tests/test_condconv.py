@@ -7,7 +7,7 @@ import pytest
 import efficientnet_tf as en
 from efficientnet_tf.models import condconv
 
-NORMAL = keras.initializers.RandomNormal()
+NORMAL = keras.initializers.RandomNormal(seed=0)
 BLOCKS = ("r1_k3_s22_e1_i8_o16_cc", "r2_k5_s22_e2_i16_o16_se0.25_cc")
 
 

@@ -10,6 +10,8 @@ import keras
 import networks
 import numpy as np
 import pytest
+import weight_helpers
+from applications import normalised, prepared
 
 import efficientnet_tf as en
 from efficientnet_tf import variants
@@ -27,11 +29,6 @@ APPLICATIONS = {
     "mobilenet-v2": "MobileNetV2",
     "resnet-50-v1": "ResNet50",
     "resnet-152-v1": "ResNet152",
-}
-# What theirs wants done to pixels first; the others do it themselves.
-PREPARE = {
-    "mobilenet": keras.applications.mobilenet.preprocess_input,
-    "resnet": keras.applications.resnet.preprocess_input,
 }
 # As those compared by default, but for the number of blocks and filters.
 SCALED = {f"efficientnet-b{i}" for i in range(1, 8)} | {"resnet-152-v1"}
@@ -54,10 +51,8 @@ KINDS = (
 
 
 @pytest.fixture(autouse=True)
-def _seeded_and_offline(monkeypatch, tmp_path):
-    keras.utils.set_random_seed(0)
+def _offline(monkeypatch):
     monkeypatch.setenv("EFFICIENTNET_TF_OFFLINE", "1")
-    monkeypatch.setenv("EFFICIENTNET_TF_CACHE", str(tmp_path / "cache"))
 
 
 def own(*blocks, **kwargs):
@@ -77,11 +72,7 @@ def norms(model):
 
 
 def randomize(model, x, *, least_variance=0.1):
-    """Random weights, and the statistics of `x`.
-
-    With any others activations of deep networks grow from block to block, and with
-    hardly any variance in a channel so does rounding, until it decides what comes out.
-    """
+    """Random weights, and the statistics of `x`: with others activations grow."""
     rng = np.random.default_rng(0)
     for layer in model.layers:
         if isinstance(layer, keras.layers.BatchNormalization):
@@ -92,16 +83,7 @@ def randomize(model, x, *, least_variance=0.1):
             layer.bias.assign(rng.normal(0, 1, layer.bias.shape))
         elif getattr(layer, "use_bias", False):
             layer.bias.assign(rng.normal(0, 0.1, layer.bias.shape))
-    settings = [(layer, layer.momentum, layer.epsilon) for layer in norms(model)]
-    for layer, *_ in settings:
-        layer.momentum, layer.epsilon = 0, least_variance
-    model(x, training=True)
-    for layer, momentum, epsilon in settings:
-        layer.momentum, layer.epsilon = momentum, epsilon
-        layer.moving_variance.assign_add(
-            np.full(layer.moving_variance.shape, least_variance - epsilon)
-        )
-    return model
+    return weight_helpers.calibrate(model, x, least_variance=least_variance)
 
 
 def without_chance(name, **kwargs):
@@ -142,32 +124,16 @@ def give_weights(ours, theirs):
     return {a.split("/")[0]: b.split("/")[0] for a, b in names.items()}
 
 
-def normalised(name, theirs, x):
-    """Pixels as the convolutions of keras.applications get them."""
-    prepare = PREPARE.get(name.split("-")[0])
-    if prepare:
-        return prepare(x.copy())
-    names = [layer.name for layer in theirs.layers]
-    first = "stem_conv_pad" if "stem_conv_pad" in names else "stem_conv"
-    start = theirs.get_layer(first).input
-    return np.asarray(keras.Model(theirs.input, start)(x))
-
-
 def pair(name, *size, **kwargs):
-    """Ours and theirs with the same weights, and input that both take.
-
-    In float64: deep networks of random weights magnify the rounding of float32 until
-    nothing can be told from it, even the rounding of 1 / 127.5.
-    """
+    """Ours and theirs with the same weights, and input that both take."""
     x = images(*size).astype("float64")
     if "input_shape" not in kwargs:
         kwargs["input_shape"] = x.shape[1:]
     ours = without_chance(name, include_preprocessing=False, **kwargs)
     theirs = build_theirs(name, **kwargs)
     ready = normalised(name, theirs, x)
-    randomize(ours, flipped(name, ready))
-    names = give_weights(ours, theirs)
-    return Pair(ours, theirs, names, x, ready, flipped(name, ready))
+    randomize(ours, ready)
+    return Pair(ours, theirs, give_weights(ours, theirs), ready, prepared(name, x))
 
 
 @dataclasses.dataclass
@@ -175,34 +141,12 @@ class Pair:
     ours: keras.Model
     theirs: keras.Model
     names: dict  # of their layers, by ours
-    pixels: np.ndarray
-    their_input: np.ndarray
     our_input: np.ndarray
+    their_input: np.ndarray
 
     def assert_same_output(self):
-        got, expected = self.ours(self.our_input), self.theirs(self.their_pixels)
-        scale = np.abs(expected).max()
-        np.testing.assert_allclose(got, expected, atol=1e-9 * scale, rtol=0)
-
-    @property
-    def their_pixels(self):
-        """Theirs normalises itself where it has layers for it."""
-        has_own = self.theirs.name.startswith("efficientnet")
-        return self.pixels if has_own else self.their_input
-
-
-def flipped(name, x):
-    return x[..., ::-1] if name.startswith("resnet") else x  # theirs is BGR
-
-
-@pytest.fixture
-def float64():
-    policy = keras.config.dtype_policy()
-    keras.config.set_floatx("float64")
-    keras.config.set_dtype_policy("float64")
-    yield
-    keras.config.set_floatx("float32")
-    keras.config.set_dtype_policy(policy)
+        got, expected = self.ours(self.our_input), self.theirs(self.their_input)
+        weight_helpers.assert_same_outputs(np.asarray(got), np.asarray(expected))
 
 
 def outputs_by_name(model, names, x):
@@ -256,7 +200,7 @@ def test_probabilities_and_every_layer_equal_keras_applications(name):
         ), only_theirs
         assert len(names) > 150
     got = outputs_by_name(both.ours, names, both.our_input)
-    expected = outputs_by_name(both.theirs, names.values(), both.their_pixels)
+    expected = outputs_by_name(both.theirs, names.values(), both.their_input)
     for mine, other in names.items():
         scale = np.abs(expected[other]).max()
         assert np.abs(got[mine] - expected[other]).max() <= 1e-9 * scale, mine
@@ -307,7 +251,7 @@ def test_preprocessing_equals_keras_applications(name):
     theirs = build_theirs(name, input_shape=(32, 32, 3))
     x = images(32)
     got = outputs_by_name(ours, ["preprocessing"], x)["preprocessing"]
-    expected = flipped(name, normalised(name, theirs, x))
+    expected = normalised(name, theirs, x)
     np.testing.assert_allclose(got, expected, atol=2e-5)
 
 
@@ -696,7 +640,7 @@ def test_biases_of_keras_resnets_are_folded_into_the_statistics(tmp_path):
         layer.bias.assign(rng.normal(0, 0.1, layer.bias.shape))
     path = str(tmp_path / "resnet.weights.h5")
     theirs.save_weights(path)
-    expected = theirs(normalised("resnet-50-v1", theirs, x))
+    expected = theirs(prepared("resnet-50-v1", x))
     assert np.abs(expected - ours(x)).max() > 0.01
     report = en.load_weights(ours, path).load_report
     np.testing.assert_allclose(ours(x), expected, atol=1e-5)

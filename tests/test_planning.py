@@ -27,6 +27,7 @@ from efficientnet_tf.planning import (
     plan,
 )
 
+ROOT = pathlib.Path(__file__).parents[1]
 needs_libtpu = pytest.mark.skipif(
     importlib.util.find_spec("libtpu") is None,
     reason="libtpu is for Linux on x86-64; pip install -e '.[plan]'",
@@ -290,7 +291,7 @@ def test_a_script_without_a_guard_calls_apart(tmp_path):
         [sys.executable, script],
         capture_output=True,
         text=True,
-        env=os.environ | {"PYTHONPATH": os.getcwd()},
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
     )
     assert done.stdout == "True 2\n"
 
@@ -459,7 +460,7 @@ def test_this_machines_own_processor_is_planned_too():
 
 def _main(*flags):
     command = [sys.executable, "main.py", "--mode=plan", *flags]
-    return subprocess.run(command, capture_output=True, text=True)
+    return subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
 
 
 @pytest.mark.parametrize(
@@ -502,7 +503,7 @@ def test_the_command_line_plans(own_cache):
 
 def _table(path, *flags):
     command = [sys.executable, "tools/plan_tpu.py", "--all", f"--table={path}"]
-    return subprocess.run([*command, *flags], capture_output=True, text=True)
+    return subprocess.run([*command, *flags], capture_output=True, text=True, cwd=ROOT)
 
 
 def _cell(batch, rate):
@@ -538,10 +539,10 @@ def test_the_readme_prints_the_published_table():
             print(line)
     """
     command = [sys.executable, "-c", printing]
-    lines = subprocess.run(command, capture_output=True, text=True).stdout
+    lines = subprocess.run(command, capture_output=True, text=True, cwd=ROOT).stdout
     models = [line for line in lines.splitlines() if "| efficientnet-b" in line]
     assert len(models) == 8 and all(line.count("/s |") == 4 for line in models)
-    assert f"<!-- plans -->\n{lines}" in pathlib.Path("README.md").read_text()
+    assert f"<!-- plans -->\n{lines}" in (ROOT / "README.md").read_text()
 
 
 @pytest.mark.parametrize("content", ['{"efficientnet-b0": {', "{}", "[]"])

@@ -4,6 +4,7 @@ import hashlib
 import http.server
 import io
 import os
+import random
 import re
 import socket
 import subprocess
@@ -81,11 +82,12 @@ def release(*urls, digest=DIGEST, checkpoint=""):
     return releases.Release("efficientnet-b0", "imagenet", urls, digest, checkpoint)
 
 
+@pytest.fixture
 def closed_url():
-    """A URL on a port that nobody listens on."""
+    """A URL on a port that is taken, so that nobody else does, and not listened on."""
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
-        return f"http://127.0.0.1:{unused.getsockname()[1]}/b0.h5"
+        yield f"http://127.0.0.1:{unused.getsockname()[1]}/b0.h5"
 
 
 RESOLVE = socket.getaddrinfo
@@ -142,10 +144,10 @@ def test_a_release_without_a_digest_is_refused(digest):
         release("https://example.com/b0.h5", digest=digest)
 
 
-def test_urls_are_tried_in_order(server, tmp_path):
+def test_urls_are_tried_in_order(server, closed_url, tmp_path):
     server.files["/wrong/b0.h5"] = b"other"
     wanted = release(
-        closed_url(),
+        closed_url,
         f"{server.url}/missing/b0.h5",
         f"{server.url}/wrong/b0.h5",
         f"{server.url}/b0.h5",
@@ -155,17 +157,16 @@ def test_urls_are_tried_in_order(server, tmp_path):
     assert os.listdir(tmp_path) == ["b0.h5"]
 
 
-def test_one_error_tells_what_every_url_said(server, tmp_path, monkeypatch):
-    closed = closed_url()
+def test_one_error_tells_what_every_url_said(server, closed_url, tmp_path, monkeypatch):
     unknown = "http://no-such-host.invalid/b0.h5"
     monkeypatch.setenv("no_proxy", "*")
     monkeypatch.setattr(socket, "getaddrinfo", resolve_numbers_alone)
-    wanted = release(closed, f"{server.url}/missing.h5", unknown)
+    wanted = release(closed_url, f"{server.url}/missing.h5", unknown)
     with pytest.raises(ValueError) as raised:
         releases.fetch(wanted, cache_dir=tmp_path)
     text = str(raised.value)
     assert text.startswith("efficientnet-b0 imagenet cannot be fetched (")
-    assert re.search(rf"{closed}: .*Connection refused", text)
+    assert re.search(rf"{closed_url}: .*Connection refused", text)
     assert f"{server.url}/missing.h5: HTTP 404 Not Found" in text
     assert f"{unknown}: [Errno -2] Name or service not known" in text
     assert f"may be put at {tmp_path / 'b0.h5'} by hand" in text
@@ -229,7 +230,7 @@ def test_where_the_cache_is(server, tmp_path, monkeypatch):
 
 
 def test_processes_that_fetch_at_once_end_with_a_good_file(server, tmp_path):
-    server.files["/b0.h5"] = content = os.urandom(4_000_000)
+    server.files["/b0.h5"] = content = random.Random(0).randbytes(4_000_000)
     digest = f"sha256:{hashlib.sha256(content).hexdigest()}"
     script = (
         "from efficientnet_tf.weights import releases;"

@@ -8,7 +8,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 
 import networks
 import numpy as np
@@ -16,7 +15,7 @@ import pytest
 import tensorflow as tf
 
 ROOT = pathlib.Path(__file__).parents[1]
-TOTAL_STEPS = 84
+INTERRUPTED = pathlib.Path(__file__).with_name("interrupted_run.py")
 
 
 def command(digits_dir, model_dir):
@@ -40,31 +39,29 @@ def command(digits_dir, model_dir):
     ]
 
 
-def start(digits_dir, model_dir):
-    return subprocess.Popen(
-        command(digits_dir, model_dir),
+def run(digits_dir, model_dir, *, interrupted=None, code=0):
+    """Starts or continues the run, up to its end or what interrupted_run.py is told.
+
+    Returns what it printed.
+    """
+    arguments = command(digits_dir, model_dir)
+    if interrupted:
+        arguments[1:2] = [str(INTERRUPTED), interrupted]
+    done = subprocess.run(
+        arguments,
         cwd=ROOT,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
+        timeout=1800,  # if it hangs
     )
-
-
-def finish(process):
-    output, _ = process.communicate(timeout=300)
-    assert process.returncode == 0, output
-    return output
+    assert done.returncode == code, done.stdout
+    return done.stdout
 
 
 def latest_step(model_dir):
     path = tf.train.latest_checkpoint(f"{model_dir}/checkpoints")
     return int(path.rsplit("-", 1)[1]) if path else 0
-
-
-def wait_for_checkpoint(model_dir, process, *, after=0):
-    while latest_step(model_dir) <= after:
-        assert process.poll() is None, process.communicate()
-        time.sleep(0.02)
 
 
 def variables(folder):
@@ -95,74 +92,67 @@ def evaluations(model_dir):
 
 @pytest.fixture(scope="module")
 def unbroken(digits_dir, tmp_path_factory):
-    """The folder of a run that nothing disturbs, and how many seconds it trains."""
+    """The folder of a run that nothing disturbs."""
     model_dir = str(tmp_path_factory.mktemp("unbroken"))
-    process = start(digits_dir, model_dir)
-    wait_for_checkpoint(model_dir, process)
-    began = time.monotonic()
-    wait_for_checkpoint(model_dir, process, after=TOTAL_STEPS - 1)
-    seconds = time.monotonic() - began
-    finish(process)
-    return model_dir, seconds
+    run(digits_dir, model_dir)
+    return model_dir
 
 
 @pytest.fixture(scope="module")
 def stopped(digits_dir, tmp_path_factory):
-    """The folder of a run of two checkpoints and a SIGTERM, and what it printed."""
+    """The folder of a run that got SIGTERM after its 8th loop, and what it printed."""
     model_dir = tmp_path_factory.mktemp("stopped")
-    process = start(digits_dir, model_dir)
-    wait_for_checkpoint(model_dir, process)
-    wait_for_checkpoint(model_dir, process, after=latest_step(model_dir))
-    process.send_signal(signal.SIGTERM)
-    return model_dir, finish(process)
+    return model_dir, run(digits_dir, model_dir, interrupted="SIGTERM loop 8 0")
 
 
-def kill(digits_dir, model_dir, moments, *, training_seconds):
-    """Continues a run past a checkpoint and kills it; returns what it printed."""
-    process = start(digits_dir, model_dir)
-    wait_for_checkpoint(model_dir, process, after=latest_step(model_dir))
-    # Anywhere: in a step, an evaluation or a save.
-    time.sleep(moments.uniform(0, training_seconds / 5))
-    process.send_signal(signal.SIGKILL)
-    output, _ = process.communicate()
-    assert process.returncode == -signal.SIGKILL
-    return output
+def kill(digits_dir, model_dir, moment):
+    """Continues a run and kills it; returns what it printed."""
+    return run(
+        digits_dir, model_dir, interrupted=f"SIGKILL {moment}", code=-signal.SIGKILL
+    )
 
 
 @pytest.fixture
 def moments():
-    seed = int(os.environ.get("KILL_SEED", time.time_ns() % 1000))
+    """One moment in each of a run's doings, in the order of the seed."""
+    seed = int(os.environ.get("KILL_SEED", 0))
     print(f"KILL_SEED={seed}")
-    return random.Random(seed)
+    draw = random.Random(seed)
+    # At most 24 of 84 steps to each: loops are of 3 steps or less, evaluations 11
+    # steps apart, checkpoints 6, with two records each.
+    most = {"loop": 8, "evaluation": 2, "save": 3, "record": 6}
+    places = draw.sample(list(most), len(most))
+    return [
+        f"{place} {draw.randint(1, most[place])} {draw.uniform(0, 0.1)}"
+        for place in places
+    ]
 
 
 def test_sigterm_then_sigkill_change_no_bit(
     digits_dir, tmp_path, unbroken, stopped, moments
 ):
-    expected, training_seconds = unbroken
     model_dir = shutil.copytree(stopped[0], tmp_path / "run")
-    assert "SIGTERM: saved at step" in stopped[1]
-    stopped_at = int(stopped[1].split("saved at step ")[1].split(";")[0])
-    assert 0 < stopped_at == latest_step(model_dir) < TOTAL_STEPS
-    output = kill(digits_dir, model_dir, moments, training_seconds=training_seconds)
-    assert f"continuing from step {stopped_at}" in output
-    finish(start(digits_dir, model_dir))
-    assert_same_end(model_dir, expected)
-    assert evaluations(model_dir) == evaluations(expected)
+    # Loops end at 3, 6, 9, 11, 12, 15, 18 and 21; checkpoints are of 6, 12 and 18.
+    assert "SIGTERM: saved at step 21;" in stopped[1]
+    assert latest_step(model_dir) == 21
+    output = kill(digits_dir, model_dir, moments[0])
+    assert "continuing from step 21" in output
+    run(digits_dir, model_dir)
+    assert_same_end(model_dir, unbroken)
+    assert evaluations(model_dir) == evaluations(unbroken)
 
 
 @pytest.mark.slow
 def test_three_sigkills_change_no_bit(digits_dir, tmp_path, unbroken, moments):
-    expected, training_seconds = unbroken
-    for _ in range(3):
-        kill(digits_dir, tmp_path, moments, training_seconds=training_seconds)
-    finish(start(digits_dir, tmp_path))
-    assert_same_end(tmp_path, expected)
-    assert evaluations(tmp_path) == evaluations(expected)
+    for moment in moments[1:]:
+        kill(digits_dir, tmp_path, moment)
+    run(digits_dir, tmp_path)
+    assert_same_end(tmp_path, unbroken)
+    assert evaluations(tmp_path) == evaluations(unbroken)
 
 
 def test_a_run_with_other_settings_is_refused_and_left_alone(digits_dir, unbroken):
-    model_dir = unbroken[0]
+    model_dir = unbroken
     before = pathlib.Path(model_dir, "config.json").read_text()
     refused = subprocess.run(
         [*command(digits_dir, model_dir), "--seed=8"],
@@ -182,11 +172,9 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_serves(
     saved = tf.train.latest_checkpoint(f"{model_dir}/checkpoints")
     data = pathlib.Path(f"{saved}.data-00000-of-00001")
     data.write_bytes(data.read_bytes()[:1000])
-    again = start(digits_dir, model_dir)
-    output, _ = again.communicate(timeout=120)
-    assert again.returncode == 1
+    output = run(digits_dir, model_dir, code=1)
     assert f"checkpoint {saved} cannot be restored" in output
     for path in pathlib.Path(saved).parent.glob(f"{pathlib.Path(saved).name}.*"):
         path.unlink()
-    assert "continuing from step" in finish(start(digits_dir, model_dir))
-    assert_same_end(model_dir, unbroken[0])
+    assert "continuing from step" in run(digits_dir, model_dir)
+    assert_same_end(model_dir, unbroken)

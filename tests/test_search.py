@@ -321,16 +321,21 @@ def _begin(search, train) -> multiprocessing.Process:
 def test_workers_share_a_search(tmp_path, database):
     url = f"sqlite:///{tmp_path}/search.db" if database else None
     count = 4 if database else 12
-    search = _search(tmp_path, storage=url, trials=count)
+    # TPE's choices would depend on which worker is done first.
+    settings = {"trials": count, "sampler": "random"}
+    search = _search(tmp_path, storage=url, **settings)
     workers = [_begin(search, {"train": _fake_that_takes_time}) for _ in range(2)]
     for worker in workers:
-        worker.join(60)
+        worker.join(1800)  # if it hangs
         assert worker.exitcode == 0
     trials = storage.open_study(
         search.root, search.name, settings=study._settings(search), url=url
     ).trials
     assert [t.state for t in trials] == [optuna.trial.TrialState.COMPLETE] * count
     assert _trainings(tmp_path) == [1] * count
+    alone = _search(tmp_path / "alone", **settings)
+    study.work(alone, train=_fake)
+    assert sorted(_networks(search)) == sorted(_networks(alone))
     assert len(set(_networks(search))) == count
 
 
@@ -341,7 +346,7 @@ def test_the_trial_of_a_killed_worker_is_done_by_another(tmp_path):
         assert doomed.is_alive()
         time.sleep(0.05)
     os.kill(doomed.pid, signal.SIGKILL)
-    doomed.join(10)
+    doomed.join(1800)
     study.work(search, train=_fake)
     untouched = _search(tmp_path / "untouched", trials=5)
     study.work(untouched, train=_fake)

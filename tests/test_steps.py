@@ -2,6 +2,7 @@
 
 import functools
 import json
+import os
 import pathlib
 import subprocess
 import sys
@@ -27,7 +28,7 @@ def run(devices, digits_dir, out, **settings):
         [sys.executable, SCRIPT, str(devices), digits_dir, out, *arguments],
         check=True,
         cwd=SCRIPT.parents[1],
-        env={"PYTHONPATH": str(SCRIPT.parents[1]), "TF_CPP_MIN_LOG_LEVEL": "3"},
+        env=os.environ | {"PYTHONPATH": str(SCRIPT.parents[1])},
     )
     return dict(np.load(out))
 
@@ -112,15 +113,19 @@ def test_many_replicas_train_b0_as_one_does(digits_dir, tmp_path):
     assert distance <= 1e-4 * np.linalg.norm(runs[0]["weights"])
 
 
-@pytest.fixture
-def tiny_state():
-    config = config_lib.create(dataset="digits", **TINY)
+def make_state(**settings):
+    config = config_lib.create(dataset="digits", **TINY, **settings)
     return build.train_state(
         config,
         train_images=1347,
         model=build.model(config),
         evaluations=state.Evaluations(),
     )
+
+
+@pytest.fixture
+def tiny_state():
+    return make_state()
 
 
 def trainer_of(tiny_state, images, labels, **kwargs):
@@ -161,18 +166,22 @@ def test_loss_is_smoothed_cross_entropy_plus_l2_outside_batch_norm(tiny_state):
     )
 
 
-def test_averages_follow_weights_and_batch_norm_statistics(tiny_state):
+def test_averages_follow_weights_and_batch_norm_statistics():
+    tiny_state = make_state(warmup_epochs=0.0, learning_rate=1.0)
     paths = set(tiny_state.inference_weights())
     assert {v.path for v in tiny_state.model.trainable_variables} < paths
     assert "stem_bn/moving_mean" in paths
     assert not [path for path in paths if "seed" in path]
     before = {p: v.numpy() for p, v in tiny_state.inference_weights().items()}
     trainer_of(tiny_state, *batch()).train(tf.constant(1))
+    kernel = tiny_state.model.get_layer("stem_conv").kernel
+    assert np.abs(kernel.numpy() - before[kernel.path]).max() > 1e-2
     for variable in tiny_state.model.weights:
         got = tiny_state.inference_weights()[variable.path].numpy()
         decay = 2 / 11  # (1 + step) / (10 + step) after the first step
         wanted = decay * before[variable.path] + (1 - decay) * variable.numpy()
-        np.testing.assert_allclose(got, wanted, atol=1e-6, rtol=1e-5)
+        # Three roundings of float32 make 2e-7.
+        np.testing.assert_allclose(got, wanted, atol=2e-5, rtol=2e-5)
 
 
 def test_masks_are_a_function_of_seed_and_step(tiny_state):
@@ -193,7 +202,9 @@ def test_masks_are_a_function_of_seed_and_step(tiny_state):
 def test_loop_reports_the_rate_its_last_step_took(tiny_state):
     trainer = trainer_of(tiny_state, *batch())
     first = trainer.train(tf.constant(3))
-    assert first["learning_rate"] == pytest.approx(0.001 * 2 / int(5 * 1347 / 64))
+    assert first["learning_rate"] == pytest.approx(
+        0.001 * 2 / int(5 * 1347 / 64), rel=1e-4
+    )
     assert int(tiny_state.step.numpy()) == 3
     # Most of the first loop is tracing, so its time is told and is no speed.
     assert "images_per_second" not in first and first["first_loop_seconds"] > 0

@@ -29,19 +29,10 @@ SETTINGS = {
 
 
 @pytest.fixture(scope="module")
-def digits(tmp_path_factory):
-    return str(tmp_path_factory.mktemp("digits"))
-
-
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory, digits):
+def trained(tmp_path_factory, digits_dir):
     """Two trials, trained by two workers."""
     root = str(tmp_path_factory.mktemp("trials"))
-    config = config_lib.create(**SETTINGS, data_dir=digits)
-    # Written here, because two workers would both write it.
-    from efficientnet_tf.data import digits as digits_lib
-
-    digits_lib.prepare(digits)
+    config = config_lib.create(**SETTINGS, data_dir=digits_dir)
     configs = {
         "first": config,
         "wide": trials.with_network(
@@ -80,10 +71,10 @@ def test_a_trial_by_the_same_name_with_other_settings_is_refused(trained):
         trials.run({"first": other}, root=root)
 
 
-def test_a_damaged_result_is_named(tmp_path, digits):
+def test_a_damaged_result_is_named(tmp_path, digits_dir):
     (tmp_path / "a").mkdir()
     (tmp_path / "a" / "result.json").write_text('{"config"')
-    config = config_lib.create(**SETTINGS, data_dir=digits)
+    config = config_lib.create(**SETTINGS, data_dir=digits_dir)
     with pytest.raises(ValueError, match=r"a/result\.json: .*delete it"):
         trials.run({"a": config}, root=str(tmp_path))
 
@@ -92,9 +83,9 @@ def kill_worker(*args, **kwargs):
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def test_a_killed_worker_is_one_clear_error(tmp_path, digits, monkeypatch):
+def test_a_killed_worker_is_one_clear_error(tmp_path, digits_dir, monkeypatch):
     monkeypatch.setattr(trials, "train_one", kill_worker)
-    config = config_lib.create(**SETTINGS, data_dir=digits)
+    config = config_lib.create(**SETTINGS, data_dir=digits_dir)
     with pytest.raises(InterruptedError, match="the same command continues"):
         trials.run({"a": config}, root=str(tmp_path))
 
@@ -105,26 +96,26 @@ def test_data_may_move(trained):
     assert trials.run({"first": moved}, root=root)["first"] == results["first"]
 
 
-def test_a_diverging_trial_scores_0(tmp_path, digits, monkeypatch):
+def test_a_diverging_trial_scores_0(tmp_path, digits_dir, monkeypatch):
     from efficientnet_tf.training import loop
 
     def diverge(*args, **kwargs):
         raise FloatingPointError("loss is nan at step 20")
 
     monkeypatch.setattr(loop, "train", diverge)
-    config = config_lib.create(**SETTINGS, data_dir=digits)
+    config = config_lib.create(**SETTINGS, data_dir=digits_dir)
     result = trials.train_one(config, str(tmp_path / "a"))
     assert result["held_out_top_1"] == result["top_1"] == 0
     assert "step 20" in result["error"]
 
 
-def test_a_stopped_trial_leaves_no_result(tmp_path, digits, monkeypatch):
+def test_a_stopped_trial_leaves_no_result(tmp_path, digits_dir, monkeypatch):
     from efficientnet_tf.training import loop
 
     monkeypatch.setattr(
         loop, "train", lambda *args, **kwargs: {"finished": False, "step": 7}
     )
-    config = config_lib.create(**SETTINGS, data_dir=digits)
+    config = config_lib.create(**SETTINGS, data_dir=digits_dir)
     with pytest.raises(InterruptedError, match="step 7"):
         trials.train_one(config, str(tmp_path / "a"))
     assert not os.path.exists(tmp_path / "a" / "result.json")

@@ -26,9 +26,18 @@ REPLACEABLE = [name for name in FILES if name != "tf1"]
 
 
 @pytest.fixture(scope="module")
-def model():
-    """One for all tests; none of them minds what is in it."""
-    return build(TEST)
+def built():
+    model = build(TEST)
+    return model, model.passport
+
+
+@pytest.fixture
+def model(built):
+    """Built once, and for each test as if it were new."""
+    model, model.passport = built
+    if hasattr(model, "load_report"):
+        del model.load_report
+    return helpers.randomize(model, seed=0)
 
 
 @pytest.fixture

@@ -1,0 +1,33 @@
+"""Networks of keras.applications beside ours, in float64.
+
+Deep networks of random weights magnify the rounding of float32 until nothing can be
+told from it, even that of 1 / 127.5, which Keras rounds whatever the policy. So two
+comparisons take the place of one: of pixels, as the first convolution gets them, and
+of what the networks make of equal ones.
+"""
+
+import keras
+import numpy as np
+
+# What theirs want done to pixels first; the others do it themselves.
+PREPARE = {
+    "mobilenet": keras.applications.mobilenet.preprocess_input,
+    "resnet": keras.applications.resnet.preprocess_input,
+}
+
+
+def prepared(name, x):
+    """Pixels as a network of keras.applications takes them."""
+    prepare = PREPARE.get(name.split("-")[0])
+    return prepare(x.copy()) if prepare else x
+
+
+def normalised(name, theirs, x):
+    """The same pixels as its first convolution gets them, red first."""
+    ready = prepared(name, x)
+    if name.startswith("efficientnet"):
+        names = [layer.name for layer in theirs.layers]
+        first = "stem_conv_pad" if "stem_conv_pad" in names else "stem_conv"
+        start = theirs.get_layer(first).input
+        ready = np.asarray(keras.Model(theirs.input, start)(ready))
+    return ready[..., ::-1] if name.startswith("resnet") else ready  # theirs is BGR

@@ -1,0 +1,57 @@
+"""Runs main.py and stops it where a test says; run by test_resume.py.
+
+python interrupted_run.py "SIGNAL PLACE COUNT SECONDS" ARGUMENT ...
+
+PLACE is a call that a run makes again and again. At the COUNT-th the process gets the
+signal: SIGTERM when the call is over, SIGKILL so many SECONDS after it began. A call
+that takes less is the last: the run waits for its end, however fast the machine is.
+"""
+
+import os
+import pathlib
+import runpy
+import signal
+import sys
+import threading
+
+import orbit
+import tensorflow as tf
+from tensorflow.python.checkpoint import checkpoint_management
+
+PLACES = {
+    "loop": (orbit.Controller, "train"),
+    "evaluation": (orbit.Controller, "evaluate"),
+    "save": (tf.train.CheckpointManager, "save"),
+    # The file that names the checkpoints; a save writes it before and after it deletes
+    # the oldest one.
+    "record": (checkpoint_management, "update_checkpoint_state_internal"),
+}
+
+
+def interrupt(name: str, place: str, count: int, seconds: float) -> None:
+    """Has this process stopped at the `count`-th call of a place."""
+    owner, attribute = PLACES[place]
+    call = getattr(owner, attribute)
+    calls = iter(range(1, count + 1))
+
+    def counted(*args, **kwargs):
+        if next(calls, None) != count:
+            return call(*args, **kwargs)
+        if name == "SIGKILL":
+            threading.Timer(seconds, os.kill, (os.getpid(), signal.SIGKILL)).start()
+            call(*args, **kwargs)
+            threading.Event().wait()
+        result = call(*args, **kwargs)
+        os.kill(os.getpid(), signal.SIGTERM)
+        return result
+
+    setattr(owner, attribute, counted)
+
+
+if __name__ == "__main__":
+    name, place, count, seconds = sys.argv[1].split()
+    interrupt(name, place, int(count), float(seconds))
+    sys.argv[:] = ["main.py", *sys.argv[2:]]
+    root = str(pathlib.Path(__file__).parents[1])
+    sys.path.insert(0, root)
+    runpy.run_path(f"{root}/main.py", run_name="__main__")
