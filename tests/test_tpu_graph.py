@@ -64,9 +64,7 @@ def test_the_loop_gives_a_tpu_nothing_it_refuses(training, fused):
 def test_convolutions_compute_in_bfloat16_and_sums_in_float32(training, fused):
     found = collections.defaultdict(set)
     for operation in tpu_graph.step_operations(training(fused)):
-        found[operation.type].add(
-            operation.outputs[0].dtype if operation.outputs else 0
-        )
+        found[operation.type].update(x.dtype for x in operation.outputs)
     assert {dtype for name in CONVOLUTIONS for dtype in found[name]} == {tf.bfloat16}
     assert found["CrossReplicaSum"] == found["L2Loss"] == {tf.float32}
 

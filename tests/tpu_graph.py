@@ -1,4 +1,4 @@
-"""What a traced step asks of a TPU: operations, shapes, types and the bridge's passes."""
+"""What a traced step asks of a TPU: operations, types, shapes, the bridge's passes."""
 
 import collections
 import functools
@@ -98,9 +98,8 @@ def bridge(function, *, cores: int) -> str:
 
 def counts(module: str) -> collections.Counter:
     """How often each operation is in a module of MLIR's text."""
-    return collections.Counter(
-        re.findall(r'"?\b(tf(?:_device)?\.[A-Za-z]\w*)"?', module)
-    )
+    names = re.findall(r"\b(?:tf|tf_device)\.[A-Za-z]\w*", module)
+    return collections.Counter(names)
 
 
 def _walk(graph) -> Iterator[tf.Operation]:

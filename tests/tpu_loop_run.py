@@ -1,4 +1,4 @@
-"""A whole run as on a TPU of two cores, on virtual CPU devices; run by test_tpu_loop.py.
+"""A run as on a TPU of two cores, on virtual CPU devices; run by test_tpu_loop.py.
 
 The number of devices is fixed once TensorFlow has started:
 python tpu_loop_run.py DATA_DIR FOLDER, which leaves FOLDER/found.json
@@ -44,7 +44,7 @@ def main(data_dir: str, folder: str) -> None:
 
 
 def run(data_dir: str, model_dir: str, mode: str, strategy: StandIn) -> dict:
-    """Trains 7 steps with `--fused` in a mode, evaluates twice, and says what it saw."""
+    """Trains 7 steps with `--fused` in a mode and evaluates, twice."""
     config = config_lib.create(
         dataset="digits",
         data_dir=data_dir,
