@@ -285,6 +285,12 @@ def test_weights_that_cannot_be_loaded_leave_no_run_behind(tmp_path, digits_dir)
         assert not (tmp_path / "run").exists()
 
 
+def test_a_run_folder_that_cannot_be_made_is_named_first(tmp_path):
+    (tmp_path / "file").touch()
+    line = refusal(f"--model_dir={tmp_path}/file/run", f"--data_dir={tmp_path}/none")
+    assert f"error: model_dir={tmp_path}/file/run: {tmp_path}/file is no folder" in line
+
+
 def test_fake_data_trains_without_files(tmp_path):
     result = run(
         "--dataset=fake",

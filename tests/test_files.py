@@ -29,6 +29,44 @@ def test_a_failed_write_leaves_the_file_as_it_was(tmp_path):
     assert os.listdir(path.parent) == ["file.txt"]
 
 
+def test_text_and_bytes_are_written_whole(tmp_path):
+    for content in ("ä", "ä".encode()):
+        files.write_whole(str(tmp_path / "file"), content)
+        assert (tmp_path / "file").read_text() == "ä"
+    assert os.listdir(tmp_path) == ["file"]
+
+
+def test_a_folder_is_tried_before_the_work_and_not_made(tmp_path):
+    for folder in (tmp_path, tmp_path / "new" / "deep"):
+        files.check_writable(str(folder))
+    assert os.listdir(tmp_path) == []
+    (tmp_path / "file").touch()
+    with pytest.raises(ValueError) as error:
+        files.check_writable(f"{tmp_path}/file/run", label="model_dir=")
+    assert str(error.value) == (
+        f"model_dir={tmp_path}/file/run: {tmp_path}/file is no folder that can be "
+        "written"
+    )
+
+
+@pytest.mark.parametrize(
+    "path", ["gs://bucket", "gs://bu-ck.et_1/a b/ä", "gs://bucket/a/", "a//b", "gs"]
+)
+def test_places_in_buckets_and_on_disks_are_told_apart(path):
+    files.check_name(path)
+    assert files.is_url(path) == path.startswith("gs://")
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["gs:bucket", "gs:/bucket/a", "gs://", "gs:///a", "gs://B/a", "gs://bucket//a"],
+)
+def test_what_was_meant_for_a_bucket_names_one(path):
+    with pytest.raises(ValueError) as error:
+        files.check_name(path, label="--data_dir=")
+    assert str(error.value).startswith(f"--data_dir={path}: is no place in a bucket")
+
+
 def test_two_processes_write_whole_files(tmp_path):
     path = tmp_path / "file.txt"
     writers = [

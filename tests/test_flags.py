@@ -99,6 +99,10 @@ def test_help_describes_the_program(main, help_flag):
         ("--device=quantum", "--device=quantum: value should be one of <auto|tpu|"),
         ("--num_cpu_devices=0", "--num_cpu_devices=0: 0 is not a positive integer"),
         ("--flip=maybe", "flag --flip=maybe: "),
+        ("--data_dir=gs:/bucket/x", "error: --data_dir=gs:/bucket/x: is no place in a"),
+        ("--model_dir=gs://Bucket/x", "error: --model_dir=gs://Bucket/x: is no place"),
+        ("--export_dir=gs://", "error: --export_dir=gs://: is no place in a bucket"),
+        ("--cam_dir=gs://bucket//x", "allowed is gs://BUCKET/FOLDER, with single"),
     ],
 )
 def test_a_wrong_value_is_named_with_what_is_allowed(main, argument, message):

@@ -1,6 +1,5 @@
 """A run that is killed ends where a run that was never killed does."""
 
-import json
 import os
 import pathlib
 import random
@@ -10,8 +9,8 @@ import subprocess
 import sys
 
 import networks
-import numpy as np
 import pytest
+import runs
 import tensorflow as tf
 
 ROOT = pathlib.Path(__file__).parents[1]
@@ -64,32 +63,6 @@ def latest_step(model_dir):
     return int(path.rsplit("-", 1)[1]) if path else 0
 
 
-def variables(folder):
-    reader = tf.train.load_checkpoint(folder)
-    return {
-        name: reader.get_tensor(name)
-        for name in reader.get_variable_to_shape_map()
-        # How often a process saved is no part of what it saved.
-        if not name.startswith(("save_counter", "_CHECKPOINTABLE"))
-    }
-
-
-def assert_same_end(got, expected):
-    for folder in ("checkpoints", "best"):
-        left, right = variables(f"{got}/{folder}"), variables(f"{expected}/{folder}")
-        assert left.keys() == right.keys()
-        for name in left:
-            np.testing.assert_array_equal(left[name], right[name], err_msg=name)
-    names = variables(f"{got}/checkpoints")
-    assert names["evaluations/best_step/.ATTRIBUTES/VARIABLE_VALUE"] > 0
-
-
-def evaluations(model_dir):
-    lines = pathlib.Path(model_dir, "metrics.jsonl").read_text().splitlines()
-    records = [json.loads(line) for line in lines]
-    return [record for record in records if record["kind"] == "eval"]
-
-
 @pytest.fixture(scope="module")
 def unbroken(digits_dir, tmp_path_factory):
     """The folder of a run that nothing disturbs."""
@@ -138,8 +111,8 @@ def test_sigterm_then_sigkill_change_no_bit(
     output = kill(digits_dir, model_dir, moments[0])
     assert "continuing from step 21" in output
     run(digits_dir, model_dir)
-    assert_same_end(model_dir, unbroken)
-    assert evaluations(model_dir) == evaluations(unbroken)
+    runs.assert_same_end(model_dir, unbroken)
+    assert runs.metrics(model_dir, "eval") == runs.metrics(unbroken, "eval")
 
 
 @pytest.mark.slow
@@ -147,8 +120,8 @@ def test_three_sigkills_change_no_bit(digits_dir, tmp_path, unbroken, moments):
     for moment in moments[1:]:
         kill(digits_dir, tmp_path, moment)
     run(digits_dir, tmp_path)
-    assert_same_end(tmp_path, unbroken)
-    assert evaluations(tmp_path) == evaluations(unbroken)
+    runs.assert_same_end(tmp_path, unbroken)
+    assert runs.metrics(tmp_path, "eval") == runs.metrics(unbroken, "eval")
 
 
 def test_a_run_with_other_settings_is_refused_and_left_alone(digits_dir, unbroken):
@@ -177,4 +150,4 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_serves(
     for path in pathlib.Path(saved).parent.glob(f"{pathlib.Path(saved).name}.*"):
         path.unlink()
     assert "continuing from step" in run(digits_dir, model_dir)
-    assert_same_end(model_dir, unbroken)
+    runs.assert_same_end(model_dir, unbroken)

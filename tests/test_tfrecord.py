@@ -50,6 +50,7 @@ def test_unfinished_shards_are_not_taken_for_finished_ones(tmp_path):
 
     with pytest.raises(RuntimeError, match="interrupted"):
         tfrecord.write_shards(str(tmp_path), "train", failing(), shards=2)
+    assert os.listdir(tmp_path) == []
     _write(tmp_path, "validation", shards=1)
     with pytest.raises(ValueError, match=r"no train-\* files there"):
         tfrecord.open_splits(str(tmp_path))

@@ -110,7 +110,8 @@ def _files(data_dir: str, split: str) -> tuple[str, ...]:
     try:
         found = tuple(sorted(tf.io.gfile.glob(pattern)))
     except tf.errors.OpError as error:
-        raise ValueError(f"data_dir={data_dir}: {error.message}") from None
+        reason = whole_files.reason(error)
+        raise ValueError(f"data_dir={data_dir}: {reason}") from None
     if not found:
         raise ValueError(
             f"data_dir={data_dir}: no {split}-* files there; it must hold TFRecord "
@@ -199,6 +200,8 @@ def check_first_record(split: Split, *, num_classes: int) -> None:
                 )
             return
     except tf.errors.OpError as error:
+        if whole_files.why_refused(error):
+            raise
         raise ValueError(
             f"{path}: the first record cannot be read ({error.message}); it must be a "
             f"tf.train.Example with {split.image_key} (JPEG or PNG) and "
