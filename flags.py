@@ -13,7 +13,7 @@ from efficientnet_tf import config, files, recipes, variants
 from efficientnet_tf.data import detection
 from efficientnet_tf.hardware import hosts, preflight
 from efficientnet_tf.hardware import tpu as tpu_lib
-from efficientnet_tf.planning import chips
+from efficientnet_tf.planning import chips, settings
 
 FLAGS = absl_flags.FLAGS
 
@@ -21,7 +21,6 @@ WITH_WEIGHTS = ("eval", "export", "predict", "cam")  # of a run, or of --weights
 WITH_HOSTS = ("train_and_eval", "train", "eval", "devices")  # where TF_CONFIG counts
 WITH_IMAGES = ("predict", "cam")  # named on the command line
 MODES = ("train_and_eval", "train", *WITH_WEIGHTS, "plan", "devices")
-PLANNED_BATCH = 128  # of a device, where no batch size is given
 
 absl_flags.DEFINE_enum(
     "mode",
@@ -194,9 +193,9 @@ def check() -> None:
 
 def _check_hardware() -> None:
     """Checks the flags of the hardware, and of the data that a TPU needs."""
-    settings = ("tpu", "tpu_runtime", "zone", "project", "num_cpu_devices")
+    names = ("tpu", "tpu_runtime", "zone", "project", "num_cpu_devices")
     with _as_flags():
-        preflight.check(FLAGS.device, **{name: FLAGS[name].value for name in settings})
+        preflight.check(FLAGS.device, **{name: FLAGS[name].value for name in names})
     trains = FLAGS.mode in ("train", "train_and_eval")
     name = dataset()
     if trains and (FLAGS.tpu or FLAGS.device == "tpu") and not name:
@@ -263,15 +262,9 @@ def to_planned_config(*, replicas: int, batch: int | None = None) -> config.Conf
     Raises:
         ValueError: naming the flag and what is allowed.
     """
-    fields = chosen()
-    fields["dataset"] = dataset()
-    if fields["dataset"] in (None, "imagenet"):
-        fields["dataset"] = "fake"  # the same shapes, and no folder to be there
-    for name in ("train_batch_size", "eval_batch_size"):
-        if batch or fields[name] is None:
-            fields[name] = (batch or PLANNED_BATCH) * replicas
+    fields = chosen() | {"dataset": dataset()}
     with _as_flags():
-        return config.create(**fields)
+        return settings.planned(fields, replicas=replicas, batch=batch)
 
 
 def of_weights(stated: dict) -> config.Config:

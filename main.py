@@ -16,6 +16,7 @@ from absl import flags as absl_flags
 import flags
 from efficientnet_tf import files
 from efficientnet_tf.hardware import hosts, preflight
+from efficientnet_tf.planning import settings
 
 FLAGS = flags.FLAGS
 
@@ -116,13 +117,13 @@ def _try_devices(strategy, ours) -> dict:
 
 
 def _evaluate(strategy, ours) -> dict:
-    from efficientnet_tf.training import loop
+    from efficientnet_tf.training import evaluation
 
     if FLAGS.weights:
         config, checkpoint = _pretrained()
-        result = loop.evaluate_weights(config, checkpoint, strategy=strategy)
+        result = evaluation.evaluate_weights(config, checkpoint, strategy=strategy)
     else:
-        result = loop.evaluate(
+        result = evaluation.evaluate(
             _config_of_run(), model_dir=flags.model_dir(), strategy=strategy
         )
     if not ours.is_chief:
@@ -177,7 +178,7 @@ def _map(images: list[str]) -> dict:
     return result
 
 
-def plan(*, start: int = flags.PLANNED_BATCH, steps: int = 8) -> dict:
+def plan(*, start: int = settings.BATCH, steps: int = 8) -> dict:
     """Plans what the flags say, prints it and returns it as plain data.
 
     Args:

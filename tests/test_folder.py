@@ -14,7 +14,7 @@ from PIL import Image
 from efficientnet_tf import config
 from efficientnet_tf.data import batches, folder, image_files, sources, tfrecord
 from efficientnet_tf.hardware import devices
-from efficientnet_tf.training import loop
+from efficientnet_tf.training import evaluation, loop
 
 ROOT = pathlib.Path(__file__).parents[1]
 FLOWERS = pathlib.Path(
@@ -466,7 +466,7 @@ def test_a_folder_trains_and_a_flat_one_scores_it(both, flat, tmp_path, strategy
     trained = loop.train(run, model_dir=model_dir, strategy=strategy, validate=False)
     assert trained == {"finished": True, "step": 43 // 6}
     elsewhere = config.override(run, data_dir=str(flat))
-    scored = loop.evaluate(elsewhere, model_dir=model_dir, strategy=strategy)
+    scored = evaluation.evaluate(elsewhere, model_dir=model_dir, strategy=strategy)
     assert (scored["examples"], scored["split"]) == (12, "validation")
     lines = pathlib.Path(model_dir, "metrics.jsonl").read_text().splitlines()
     of_both, of_flat = map(json.loads, lines)

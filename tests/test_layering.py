@@ -62,6 +62,7 @@ LIGHT = (
     "data.folder",
     "data.tfds_table",
     "hardware.preflight",
+    "planning.settings",
 )
 FILES = sorted(PACKAGE.rglob("*.py"))
 

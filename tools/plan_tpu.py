@@ -20,7 +20,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).parents[1]))
 import flags
 import main as main_module
 from efficientnet_tf import files, variants
-from efficientnet_tf.planning import chips
+from efficientnet_tf.planning import chips, settings
 
 FLAGS = absl_flags.FLAGS
 _MODELS = [f"efficientnet-b{number}" for number in range(8)]
@@ -104,7 +104,7 @@ def _start(table: dict, model: str, chip: str) -> int:
         if chip in table[before]:
             most = table[before][chip]["with_remat"]
             return max(1, most["batch"] // 4) if most else 1
-    return flags.PLANNED_BATCH
+    return settings.BATCH
 
 
 def _cell(model: str, chip: str, *, start: int) -> dict:

@@ -1,7 +1,5 @@
 """A run from its first step, or the one it stopped at, to its last evaluation."""
 
-import contextlib
-import io
 import math
 
 import orbit
@@ -9,11 +7,18 @@ import tensorflow as tf
 
 from efficientnet_tf import config as config_lib
 from efficientnet_tf import files
-from efficientnet_tf.data import folder, sources, tfrecord
+from efficientnet_tf.data import folder
 from efficientnet_tf.hardware import agreement, devices
-from efficientnet_tf.training import agreed, build, outbox, progress, run_dir, state
+from efficientnet_tf.training import (
+    agreed,
+    build,
+    evaluation,
+    outbox,
+    progress,
+    run_dir,
+    state,
+)
 from efficientnet_tf.weights import reading
-from efficientnet_tf.weights.checkpoint import Checkpoint
 
 
 def train(
@@ -77,7 +82,7 @@ def train(
     result = {"finished": run.to_the_end(), "step": run.step}
     if not (result["finished"] and validate):
         return result
-    return result | evaluate(
+    return result | evaluation.evaluate(
         config, model_dir=model_dir, strategy=strategy, source=source
     )
 
@@ -91,102 +96,6 @@ def _initial_model(config: config_lib.Config, model_dir: str, *, policy, is_fres
         return build.pretrained_model(config, checkpoint, policy=policy)
     variant = None if is_fresh else run_dir.read_variant(model_dir)
     return build.model(config, policy=policy, variant=variant)
-
-
-def evaluate(
-    config: config_lib.Config,
-    *,
-    model_dir: str,
-    strategy: tf.distribute.Strategy,
-    source: sources.Files | sources.Fake | None = None,
-) -> dict:
-    """Scores a run's best weights, else its latest, on the validation data.
-
-    Args:
-        config: the run's.
-        model_dir: its folder.
-        strategy: from `devices.make_strategy`.
-        source: its data, if it is open already.
-
-    Returns:
-        "top_1", "top_5", "loss" (cross-entropy), "examples" (each counted once),
-        "weights" ("ema" or "raw"), "split" and "checkpoint".
-    """
-    build.check_batch_sizes(config, strategy)
-    hosts = agreement.Hosts(strategy)
-    hosts.wait()  # for the chief, which may be writing the checkpoint
-    path = run_dir.inference_checkpoint(model_dir)
-    source = source or build.open_source(config)
-    hosts.require_same(agreed.facts(config, source, path))
-    policy = devices.configure_numerics(strategy, config.precision)
-    with strategy.scope():
-        variant = run_dir.read_variant(model_dir)
-        model = build.model(config, policy=policy, variant=variant)
-        state.restore_inference(model, path)
-    step = int(path.rsplit("-", 1)[1])
-    with outbox.Outbox(model_dir) as out:
-        summary_dir = _summary_dir(out.folder, source.splits.validation, hosts)
-        scores = _validate(config, model, source, strategy, step, summary_dir)
-        if hosts.is_chief:
-            out.fetch(run_dir.METRICS)
-            _append_validation(out.folder, config, source, step, scores)
-    return scores | {"checkpoint": path}
-
-
-def _append_validation(folder, config, source, step: int, scores: dict) -> None:
-    train_split = source.splits.train
-    # A folder may hold validation images alone.
-    train_images = math.nan if train_split is None else train_split.images
-    epoch = step * config.train_batch_size / train_images
-    run_dir.append_metrics(folder, "eval", step=step, epoch=epoch, **scores)
-
-
-def evaluate_weights(
-    config: config_lib.Config,
-    checkpoint: Checkpoint,
-    *,
-    strategy: tf.distribute.Strategy,
-) -> dict:
-    """Scores weights from outside on the validation data; writes nothing.
-
-    Args:
-        config: says how the images are prepared.
-        checkpoint: from `reading.open_source`.
-        strategy: from `devices.make_strategy`.
-
-    Returns:
-        As `evaluate`, without "checkpoint"; "weights" is where they come from.
-    """
-    build.check_batch_sizes(config, strategy)
-    source = build.open_source(config)
-    policy = devices.configure_numerics(strategy, config.precision)
-    with strategy.scope():
-        model = build.finished_model(config, checkpoint, policy=policy)
-    scores = _validate(config, model, source, strategy, 0, None)
-    return scores | {"weights": checkpoint.origin}
-
-
-def _validate(config, model, source, strategy, step, summary_dir) -> dict:
-    """A model's scores on the validation split."""
-    split = source.splits.validation
-    controller = orbit.Controller(
-        global_step=tf.Variable(step, dtype=tf.int64),
-        evaluator=build.evaluator(
-            config, model, state.by_path(model.weights), source, split, strategy
-        ),
-        strategy=strategy,
-        eval_summary_dir=summary_dir,
-    )
-    return _score(controller, config, split)
-
-
-def _score(
-    controller: orbit.Controller, config: config_lib.Config, split: tfrecord.Split
-) -> dict:
-    with _quiet_orbit():
-        scores = controller.evaluate()
-    weights = "ema" if config.moving_average_decay > 0 else "raw"
-    return scores | {"weights": weights, "split": split.name}
 
 
 class _Run:
@@ -226,8 +135,12 @@ class _Run:
             strategy=strategy,
             steps_per_loop=config.steps_per_loop,
             train_actions=[self._after_loop],
-            summary_dir=_summary_dir(self._outbox.folder, source.splits.train, hosts),
-            eval_summary_dir=_summary_dir(self._outbox.folder, self._split, hosts),
+            summary_dir=evaluation.summary_dir(
+                self._outbox.folder, source.splits.train, hosts
+            ),
+            eval_summary_dir=evaluation.summary_dir(
+                self._outbox.folder, self._split, hosts
+            ),
         )
 
     @property
@@ -260,7 +173,7 @@ class _Run:
                     return True
                 if stopped:
                     break
-                with _quiet_orbit():
+                with evaluation.quiet_orbit():
                     self._controller.train(
                         self._next_stop(), checkpoint_at_completion=False
                     )
@@ -293,7 +206,7 @@ class _Run:
         return self._evaluates and self._due(self._eval_every) and not evaluated
 
     def _evaluate(self) -> None:
-        scores = _score(self._controller, self._config, self._split)
+        scores = evaluation.score(self._controller, self._config, self._split)
         self._append_metrics("eval", scores)
         improved = self._state.evaluations.note(
             step=self.step, top_1=scores["top_1"], loss=scores["loss"]
@@ -351,13 +264,3 @@ class _Run:
             batch_size=self._config.train_batch_size,
             silent=not self._hosts.is_chief,
         )
-
-
-def _summary_dir(model_dir, split: tfrecord.Split, hosts) -> str | None:
-    """Where TensorBoard's events go; None writes none."""
-    return f"{model_dir}/{split.name}" if hosts.is_chief else None
-
-
-def _quiet_orbit():
-    """Orbit prints every loop to stdout, which is for results."""
-    return contextlib.redirect_stdout(io.StringIO())
