@@ -3,7 +3,6 @@
 import contextlib
 import dataclasses
 import difflib
-import os
 import typing
 from collections.abc import Iterator
 
@@ -11,7 +10,7 @@ from absl import flags as absl_flags
 
 from efficientnet_tf import config, files, recipes, variants
 from efficientnet_tf.data import detection
-from efficientnet_tf.hardware import hosts, preflight
+from efficientnet_tf.hardware import preflight
 from efficientnet_tf.hardware import tpu as tpu_lib
 from efficientnet_tf.planning import chips, settings
 
@@ -209,22 +208,6 @@ def _check_hardware() -> None:
         with _as_flags():
             data_dir = FLAGS.data_dir or cache
             preflight.check_paths(FLAGS.tpu, **folders, data_dir=data_dir)
-
-
-def cluster() -> hosts.Cluster | None:
-    """The hosts that TF_CONFIG names and this process can be one of; None of one.
-
-    Raises:
-        ValueError: naming what contradicts it.
-    """
-    found = hosts.of_environment(os.environ)
-    if found:
-        with _as_flags():
-            preflight.check_hosts(
-                found, FLAGS.device, FLAGS.tpu, num_cpu_devices=FLAGS.num_cpu_devices
-            )
-        hosts.check_port(found)
-    return found
 
 
 def _check_weights_alone() -> None:

@@ -69,7 +69,9 @@ def _run(images: list[str]) -> dict:
 
 def _together() -> dict:
     """Does what takes all hosts; the result is the chief's, and empty elsewhere."""
-    cluster = flags.cluster()
+    cluster = preflight.find_cluster(
+        FLAGS.device, tpu=FLAGS.tpu, num_cpu_devices=FLAGS.num_cpu_devices
+    )
     trains = FLAGS.mode in ("train", "train_and_eval")
     config = flags.to_config() if trains else None
     strategy = _strategy(cluster)

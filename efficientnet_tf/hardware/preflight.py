@@ -84,30 +84,35 @@ def check_paths(tpu: str | None, **paths: str | None) -> None:
             )
 
 
-def check_hosts(
-    cluster: hosts.Cluster, device: str, tpu: str | None, *, num_cpu_devices: int
-) -> None:
-    """Checks that the settings of one host's hardware suit a run of several.
+def find_cluster(
+    device: str, *, tpu: str | None, num_cpu_devices: int
+) -> hosts.Cluster | None:
+    """The hosts that TF_CONFIG names and this process can be one of; None of one.
 
     Args:
-        cluster: what TF_CONFIG names.
         device: as in `check`.
         tpu: as in `check`.
         num_cpu_devices: as in `check`.
 
     Raises:
-        ValueError: naming the setting.
+        ValueError: naming TF_CONFIG and what contradicts it.
     """
+    found = hosts.of_environment(os.environ)
+    if found is None:
+        return None
     if tpu or device == "tpu":
         raise ValueError(
-            f"{f'tpu={tpu}' if tpu else 'device=tpu'}: one process runs a TPU slice of "
-            f"any size, and TF_CONFIG names {len(cluster.addresses)}; unset TF_CONFIG"
+            f"TF_CONFIG names {len(found.addresses)} hosts, and one process runs a TPU "
+            f"slice of any size ({f'--tpu={tpu}' if tpu else '--device=tpu'}); unset "
+            "TF_CONFIG"
         )
     if num_cpu_devices > 1:
         raise ValueError(
-            f"num_cpu_devices={num_cpu_devices}: allowed is 1 where TF_CONFIG names "
-            "several hosts"
+            "TF_CONFIG names several hosts, so allowed is --num_cpu_devices=1, not "
+            f"{num_cpu_devices}"
         )
+    hosts.check_port(found)
+    return found
 
 
 def prepare(
