@@ -82,7 +82,8 @@ def train(config, state, source, strategy) -> dict:
     initial = {f"initial {name}": value for name, value in values(state).items()}
     trainer = build.trainer(config, state, Sliced(source), strategy)
     losses = [trainer.train(tf.constant(1))["loss"] for _ in range(STEPS)]
-    return values(state) | initial | {"losses": losses}
+    seeds = [v for v in state.model.non_trainable_variables if "seed" in v.path]
+    return values(state) | initial | {"losses": losses, "seeds": flat(seeds)}
 
 
 def values(state) -> dict:
@@ -138,7 +139,7 @@ def numbers_read(data_dir: str, state, strategy, settings: dict) -> list[int]:
 
 
 def flat(variables) -> np.ndarray:
-    return np.concatenate([v.numpy().ravel() for v in variables])
+    return np.concatenate([np.zeros(0), *(v.numpy().ravel() for v in variables)])
 
 
 if __name__ == "__main__":

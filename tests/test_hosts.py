@@ -189,6 +189,14 @@ def test_hosts_train_fused_as_with_keras_layers(run):
 
 
 @pytest.mark.slow
+def test_each_host_draws_masks_of_its_own(run):
+    first, second = run(2, dropout_rate=0.5, survival_prob=0.5)
+    assert len(first["seeds"]) >= 4  # two integers a layer that draws
+    assert not (first["seeds"] == second["seeds"]).any()
+    np.testing.assert_array_equal(first["weights"], second["weights"])
+
+
+@pytest.mark.slow
 def test_hosts_without_synchronisation_share_their_statistics(run):
     first, second = run(2, batch_norm="local")
     for name in ("weights", "statistics", "averages"):

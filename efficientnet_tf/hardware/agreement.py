@@ -18,7 +18,6 @@ _LOST = (
     tf.errors.UnavailableError,
     tf.errors.AbortedError,
     tf.errors.CancelledError,
-    tf.errors.DeadlineExceededError,
     tf.errors.FailedPreconditionError,
 )
 _TASK = re.compile(r"/job:(chief|worker)/(?:replica:0/)?task:(\d+)")
@@ -135,7 +134,7 @@ def lost_in_one_line(*, alone: bool = False) -> Iterator[None]:
         text = error.message.rpartition("Collective ops is aborted by: ")[2]
         task = _TASK.search(text)
         lost = " ".join(task.groups()) if task else "another host"
-        cause = " ".join(text.split())[:200]
+        cause = text.partition("\n")[0].rstrip(":")
         raise hosts.HostLostError(
             f"{lost} is lost ({cause}); its own output may say why: start all hosts "
             "again, with the same commands, to continue from the latest checkpoint"

@@ -1,5 +1,7 @@
 """From `--device` and `--tpu` to a tf.distribute strategy."""
 
+import signal
+
 import tensorflow as tf
 
 from efficientnet_tf.hardware import agreement, failures, gpu, hosts, machine
@@ -55,8 +57,18 @@ def _strategy_of_hosts(device: str) -> tf.distribute.Strategy:
         tf.config.set_visible_devices([], "GPU")
     elif not tf.config.list_physical_devices("GPU"):
         raise ValueError(f"device=gpu: {gpu.reason()}")
-    with agreement.lost_in_one_line():
-        return tf.distribute.MultiWorkerMirroredStrategy()
+    # Ctrl-C ends the wait: Python would hear of it only when all are there.
+    previous = signal.signal(signal.SIGINT, signal.SIG_DFL)
+    try:
+        with agreement.lost_in_one_line():
+            return tf.distribute.MultiWorkerMirroredStrategy()
+    except tf.errors.DeadlineExceededError as error:
+        raise hosts.HostLostError(
+            "TF_CONFIG: an hour has passed, and not all hosts are there; start the "
+            "same command on each, and see that each reaches the others' ports"
+        ) from error
+    finally:
+        signal.signal(signal.SIGINT, previous)
 
 
 def _local_kind(num_cpu_devices: int) -> str:
