@@ -2,20 +2,20 @@
 
 import json
 import os
-import pathlib
 
 import keras
 import matplotlib
 import numpy as np
 import pytest
 import weight_helpers
+from absl.testing import flagsaver
 from PIL import Image
 
 import efficientnet_tf as en
+import main
 from efficientnet_tf.analysis import cam
 from efficientnet_tf.export import predict
 
-ROOT = pathlib.Path(__file__).parents[1]
 VARIANTS = (
     "efficientnet-test",
     "efficientnet-condconv-b0-4e",
@@ -326,24 +326,17 @@ def weights(tmp_path_factory):
 
 
 @pytest.fixture
-def command(monkeypatch, weights, capsys):
+def command(weights, capsys):
     """Runs main.py in this process; returns what it printed, or its error."""
-    monkeypatch.syspath_prepend(str(ROOT))
-    import flags
-    import main
-
-    before = flags.FLAGS.flag_values_dict()
 
     def run(*arguments):
         source = f"--weights={weights[0] / 'own.weights.h5'}"
-        argv = main.parse(["main.py", source, "--json", *map(str, arguments)])
-        try:
-            main.main(argv)
-        except SystemExit as stopped:
-            return stopped.code
-        finally:
-            for name, value in before.items():
-                flags.FLAGS[name].value = value
+        with flagsaver.flagsaver():
+            argv = main.parse(["main.py", source, "--json", *map(str, arguments)])
+            try:
+                main.main(argv)
+            except SystemExit as stopped:
+                return stopped.code
         return capsys.readouterr().out
 
     return run
