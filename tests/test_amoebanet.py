@@ -102,7 +102,8 @@ def test_halving_keeps_pixels_of_both_parities(small):
     odd = np.zeros((2, 16, 18, 32), "float32")
     odd[:, :15, :17] = x[:, 1::2, 1::2]
     expected = np.concatenate([x[:, ::2, ::2] @ kernels[0], odd @ kernels[1]], -1)
-    np.testing.assert_allclose(got, expected, atol=1e-5)
+    # Sums of 32 products round by 2e-6; other pixels differ by 0.1.
+    np.testing.assert_allclose(got, expected, atol=1e-3)
 
 
 def test_a_normal_cell_step_by_step(small):

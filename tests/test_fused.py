@@ -1,11 +1,13 @@
 """The fused forward pass against Keras's own layers: results, gradients, statistics."""
 
+import dataclasses
+
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from efficientnet_tf import expansion
+from efficientnet_tf import expansion, variants
 from efficientnet_tf.models import efficientnet
 from efficientnet_tf.training import fused, fused_ops
 
@@ -23,7 +25,11 @@ FAMILIES = (
 SEED = [3, 5]
 
 
-def _model(variant="efficientnet-test", *, policy="float32", **kwargs):
+def _model(variant="efficientnet-test", *, policy="float32", scaled=None, **kwargs):
+    """A network whose batch norms, of 4 images each, do not magnify rounding much."""
+    variant = dataclasses.replace(
+        variants.get_variant(variant), batch_norm_epsilon=0.1, **(scaled or {})
+    )
     keras.utils.set_random_seed(1)
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy(policy)
@@ -39,8 +45,8 @@ def _model(variant="efficientnet-test", *, policy="float32", **kwargs):
         keras.config.set_dtype_policy(before)
 
 
-def _network(model):
-    return expansion.expand(model.passport.variant)
+def _network(model, **kwargs):
+    return expansion.expand(model.passport.variant, **kwargs)
 
 
 def _train(model, call, images):
@@ -72,27 +78,30 @@ def _images(batch=4):
     return pixels.astype("uint8")
 
 
-def _compare(model, *, recompute=(), rtol=1e-2):
+def _compare(model, *, recompute=()):
+    """Rounding, 1e-7, is magnified to 1e-4 at most, on the way back most."""
     images = _images()
     plain = _train(model, lambda x: model(x, training=True), images)
     call = fused.forward(model, _network(model), recompute=recompute)
     logits, gradients, statistics = _train(model, call, images)
-    np.testing.assert_allclose(logits, plain[0], rtol=rtol, atol=rtol)
+    np.testing.assert_allclose(
+        logits, plain[0], rtol=0, atol=1e-2 * np.abs(plain[0]).max()
+    )
     paths = [v.path for v in model.trainable_variables]
     # Some are all rounding: a shift in front of a batch norm has no gradient.
     least = 1e-2 * max(np.abs(gradient).max() for gradient in plain[1])
     for path, ours, theirs in zip(paths, gradients, plain[1], strict=True):
         scale = max(np.abs(theirs).max(), least)
         np.testing.assert_allclose(
-            ours / scale, theirs / scale, atol=rtol, err_msg=path
+            ours / scale, theirs / scale, atol=1e-2, err_msg=path
         )
     for ours, theirs in zip(statistics, plain[2], strict=True):
-        np.testing.assert_allclose(ours, theirs, rtol=rtol, atol=rtol)
+        np.testing.assert_allclose(ours, theirs, rtol=1e-3, atol=1e-3)
 
 
 @pytest.mark.parametrize("variant", FAMILIES)
 def test_every_family_trains_as_with_keras_layers(variant):
-    _compare(_model(variant, width=0.25, depth=0.35))
+    _compare(_model(variant, scaled={"width": 0.25, "depth": 0.35}))
 
 
 @pytest.mark.parametrize("batch_norm", ["sync", "grouped", "frozen"])
@@ -107,12 +116,23 @@ def test_recomputed_expansions_change_nothing():
 
 
 def test_half_precision_errs_no_more_than_keras_layers():
-    full, model = _model(), _model(policy="mixed_bfloat16")
-    exact = _train(full, lambda x: full(x, training=True), _images())[0]
-    half = _train(model, lambda x: model(x, training=True), _images())[0]
-    ours = _train(model, fused.forward(model, _network(model)), _images())[0]
+    # Without chance: bfloat16 would draw other masks than float32.
+    still = {"survival_prob": 1.0, "dropout_rate": 0.0}
+    full, model = _model(**still), _model(policy="mixed_bfloat16", **still)
+    images = _images(16)
+    exact = _train(full, lambda x: full(x, training=True), images)[0]
+    half = _train(model, lambda x: model(x, training=True), images)[0]
+    call = fused.forward(model, _network(model, survival_prob=1.0))
+    ours = _train(model, call, images)[0]
     assert ours.dtype == np.float32
-    assert np.abs(ours - exact).max() <= 1.5 * np.abs(half - exact).max()
+
+    def error(logits):
+        return np.sqrt(np.mean((logits - exact) ** 2)) / exact.std()
+
+    # Bfloat16 rounds by 2**-9, 0.2%; the layers add that up to some percent, which two
+    # orders of computing share in size and not in sign.
+    assert 0.002 < error(half) < 0.1
+    assert error(ours) < 2 * error(half)
 
 
 def _gradients(function, *inputs):

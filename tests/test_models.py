@@ -11,7 +11,12 @@ import networks
 import numpy as np
 import pytest
 import weight_helpers
-from applications import normalised, prepared
+from applications import (
+    assert_same_function,
+    assert_same_values,
+    normalised,
+    prepared,
+)
 
 import efficientnet_tf as en
 from efficientnet_tf import variants
@@ -232,11 +237,15 @@ def test_odd_rectangular_and_native_sizes_equal_keras_applications(name, size):
 def test_pixels_to_probabilities_equal_keras_applications_in_float32(name):
     x = images(64)
     ours = without_chance(name, input_shape=(64, 64, 3))
-    randomize(ours, x, least_variance=1.0)  # which does not magnify rounding
+    # With less, networks as deep magnify rounding; with 1 they see no images any more.
+    randomize(ours, x, least_variance=0.3)
     theirs = build_theirs(name, input_shape=(64, 64, 3))
     give_weights(ours, theirs)
-    np.testing.assert_allclose(ours(x), theirs(x), atol=1e-5, rtol=0)
-    assert np.ptp(theirs(x), axis=-1).min() > 0.01
+    expected = np.asarray(theirs(x))
+    scale = expected.max()
+    assert np.abs(np.subtract(*expected)).max() > 0.5 * scale
+    # Rounding, 1e-7, is magnified to 3e-5.
+    np.testing.assert_allclose(ours(x), expected, atol=3e-3 * scale, rtol=0)
 
 
 @pytest.mark.parametrize(
@@ -251,8 +260,7 @@ def test_preprocessing_equals_keras_applications(name):
     theirs = build_theirs(name, input_shape=(32, 32, 3))
     x = images(32)
     got = outputs_by_name(ours, ["preprocessing"], x)["preprocessing"]
-    expected = normalised(name, theirs, x)
-    np.testing.assert_allclose(got, expected, atol=2e-5)
+    assert_same_values(got, normalised(name, theirs, x))
 
 
 @pytest.mark.parametrize(
@@ -325,6 +333,7 @@ def by_hand(x, model, name, *, strides=1, activation=None):
     return keras.ops.relu(x) if activation else x
 
 
+@pytest.mark.usefixtures("float64")
 @pytest.mark.parametrize(("kind", "strides"), [("c1", 1), ("c1", 2), ("c3", 2)])
 def test_blocks_that_keras_applications_lacks_are_as_by_hand(kind, strides):
     variant = own(
@@ -346,7 +355,7 @@ def test_blocks_that_keras_applications_lacks_are_as_by_hand(kind, strides):
         y = hand(y, name="block1a_", strides=strides, activation="relu")
         y = hand(y, name="block1a_project_")
         y = keras.ops.relu(y + hand(stem, name="block1a_shortcut_", strides=strides))
-    np.testing.assert_allclose(out, y, atol=1e-5)
+    np.testing.assert_allclose(out, y, atol=1e-9)
     assert np.std(out) > 0.1
 
 
@@ -376,8 +385,7 @@ def test_without_preprocessing_the_caller_normalises(name, mean, stddev):
     copy_weights(inside, outside)
     x = images(64)
     got, expected = outside(((x - mean) / stddev).astype("float32")), inside(x)
-    scale = np.abs(expected["stem"]).max()
-    np.testing.assert_allclose(got["stem"], expected["stem"], atol=1e-5 * scale)
+    assert_same_values(got["stem"], expected["stem"])
     assert len(outside.layers) == len(inside.layers) - 1
 
 
@@ -389,7 +397,7 @@ def test_other_channels_are_normalised_by_the_mean_of_the_statistics(channels):
     x = images(32, channels=channels)
     got = outputs_by_name(model, ["preprocessing"], x)["preprocessing"]
     expected = (x / 255 - IMAGENET_MEAN.mean()) / IMAGENET_STDDEV.mean()
-    np.testing.assert_allclose(got, expected, atol=1e-5)
+    assert_same_values(got, expected)
     assert_counts(model, "efficientnet-b0", channels=channels, classes=3)
     assert np.isfinite(model(x)).all()
 
@@ -511,10 +519,10 @@ def test_sigmoid_scores_several_labels_an_image():
     for model in (scores, probabilities):
         copy_weights(logits, model)
     values = np.asarray(logits(x), "float64")
-    np.testing.assert_allclose(scores(x), 1 / (1 + np.exp(-values)), atol=1e-6)
+    np.testing.assert_allclose(scores(x), 1 / (1 + np.exp(-values)), atol=1e-5)
     exponents = np.exp(values - values.max())
     np.testing.assert_allclose(
-        probabilities(x), exponents / exponents.sum(-1, keepdims=True), atol=1e-6
+        probabilities(x), exponents / exponents.sum(-1, keepdims=True), atol=1e-5
     )
     assert np.abs(np.asarray(scores(x)).sum(-1) - 1).min() > 0.1
 
@@ -628,10 +636,11 @@ def test_only_sync_synchronises():
         assert {x.synchronized for x in norms(model)} == {batch_norm == "sync"}
 
 
+@pytest.mark.usefixtures("float64")
 def test_biases_of_keras_resnets_are_folded_into_the_statistics(tmp_path):
-    x = images(64)
+    x = images(64).astype("float64")
     ours = without_chance("resnet-50-v1", input_shape=(64, 64, 3))
-    randomize(ours, x, least_variance=1.0)
+    randomize(ours, x)
     theirs = build_theirs("resnet-50-v1", input_shape=(64, 64, 3))
     give_weights(ours, theirs)
     rng = np.random.default_rng(2)
@@ -643,11 +652,11 @@ def test_biases_of_keras_resnets_are_folded_into_the_statistics(tmp_path):
     expected = theirs(prepared("resnet-50-v1", x))
     assert np.abs(expected - ours(x)).max() > 0.01
     report = en.load_weights(ours, path).load_report
-    np.testing.assert_allclose(ours(x), expected, atol=1e-5)
+    assert_same_function("resnet-50-v1", ours, theirs, x)
     assert len([line for line in report.adapted if "bias" in line]) == len(biased) == 53
     # Asked for by name, the v1.5 network becomes the one the weights are of.
     other = en.EfficientNet("resnet-50", weights=path, input_shape=(64, 64, 3))
-    np.testing.assert_allclose(other(x), expected, atol=1e-5)
+    assert_same_function("resnet-50-v1", other, theirs, x)
     with pytest.raises(ValueError, match="wants blocks="):
         en.load_weights(en.EfficientNet("resnet-50", input_shape=(64, 64, 3)), path)
 
@@ -707,6 +716,7 @@ def test_survival_one_and_dropout_zero_leave_nothing_random():
 def test_initial_weights_follow_the_original():
     model = en.EfficientNet("efficientnet-b0")
     kernel = np.asarray(model.get_layer("top_conv").kernel)
+    # Of 409,600 draws: nine standard errors.
     assert kernel.std() == pytest.approx(np.sqrt(2 / 1280), rel=0.01)
     assert np.abs(kernel).max() > 3 * kernel.std()  # a truncated normal ends at 2.3
     dense = np.asarray(model.get_layer("predictions").kernel)
