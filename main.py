@@ -74,6 +74,8 @@ def _train(config, *, validate: bool) -> dict:
     from efficientnet_tf.training import loop
 
     model_dir = flags.model_dir()
+    # Before the export's, which is below it unless another is named.
+    files.check_writable(model_dir, label="model_dir=")
     if validate:
         saved_model.check_target(flags.export_dir())
     result = loop.train(
