@@ -90,6 +90,8 @@ def _train(config, strategy, ours) -> dict:
 
     model_dir = flags.model_dir()
     validate = FLAGS.mode == "train_and_eval"
+    # Before the export's, which is below it unless another is named.
+    files.check_writable(model_dir, label="model_dir=")
     if validate:
         saved_model.check_target(flags.export_dir())
     result = loop.train(

@@ -14,7 +14,8 @@ import pytest
 # The files that take minutes, longest first: one begun last would leave the other
 # cores idle.
 LONG = (
-    *("test_resume", "test_steps", "test_end_to_end", "test_weights_command_line"),
+    *("test_bucket", "test_bucket_refusals", "test_resume", "test_steps"),
+    *("test_end_to_end", "test_weights_command_line"),
     *("test_planning", "test_models", "test_fused", "test_trials"),
     *("test_tpu_loop", "test_tpu_graph"),
 )

@@ -145,8 +145,8 @@ def test_requests_are_few(unbroken):
     # The evaluation and the export find the best weights and read them.
     assert counted["best"]["read"] <= 2 * 9
     assert counted["settings"].total() <= 2 * 2 + 12  # written once; looked for, read
-    # Whether a folder can be written: the run's, and the export's three times.
-    assert counted["trial"] == dict.fromkeys(("begin", "put", "delete"), 4)
+    # Whether a folder can be written: the run's twice, and the export's three times.
+    assert counted["trial"] == dict.fromkeys(("begin", "put", "delete"), 5)
     assert counted["export"]["put"] == 4 and counted["export"].total() <= 2 * 4 + 8
 
 

@@ -135,7 +135,8 @@ def _upload(source: str, target: str) -> None:
     old = {path.removeprefix(f"{target}/") for path in tf.io.gfile.glob(patterns)}
     if _GRAPH in old:
         tf.io.gfile.remove(f"{target}/{_GRAPH}")
-    for name in sorted(names, key=lambda name: (name == _GRAPH, name != _FINGERPRINT)):
+    names.sort(key=lambda name: (name == _GRAPH, name != _FINGERPRINT, name))
+    for name in names:
         files.upload(f"{source}/{name}", f"{target}/{name}")
     for name in old - set(names):
         if not tf.io.gfile.isdir(f"{target}/{name}"):
