@@ -11,6 +11,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 LONG = (
     *("test_resume", "test_steps", "test_end_to_end", "test_weights_command_line"),
     *("test_planning", "test_models", "test_fused", "test_trials"),
+    *("test_hosts", "test_host_runs"),
 )
 
 

@@ -60,6 +60,7 @@ LIGHT = (
     "config",
     "data.folder",
     "data.tfds_table",
+    "hardware.hosts",
 )
 FILES = sorted(PACKAGE.rglob("*.py"))
 
