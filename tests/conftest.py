@@ -17,7 +17,7 @@ LONG = (
     *("test_bucket", "test_bucket_refusals", "test_resume", "test_steps"),
     *("test_end_to_end", "test_weights_command_line"),
     *("test_planning", "test_models", "test_fused", "test_trials"),
-    *("test_tpu_loop", "test_tpu_graph"),
+    *("test_hosts", "test_host_runs", "test_tpu_loop", "test_tpu_graph"),
 )
 # Settings of a user that would reach tests and the processes they start.
 OF_THE_USER = (

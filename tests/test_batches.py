@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from efficientnet_tf.data import batches, digits, tfrecord
+from efficientnet_tf.data import batches, digits, sources, tfrecord
 
 RECORDS, SHARDS = 103, 7
 
@@ -109,6 +109,30 @@ def test_batches_have_static_shapes(numbered):
         "label": ((5,), tf.int32),
         "mask": ((5,), tf.float32),
     }
+
+
+def test_batches_are_known_to_be_endless(numbered):
+    # Of others tf.distribute asks before each step whether all hosts have one left.
+    transform = batches.TrainTransform(image_size=24, num_classes=RECORDS)
+    train = batches.train_batches(numbered, transform, batch_size=5, seed=0)
+    evaluated = batches.eval_batches(
+        numbered, image_size=24, num_classes=RECORDS, crop_fraction=1.0, batch_size=5
+    )
+    fake = sources.open_source(
+        "fake", None, num_classes=10, minival_shards=0, num_train_images=None
+    )
+    others = (
+        fake.train(transform, batch_size=2),
+        fake.evaluate(
+            fake.splits.validation,
+            image_size=8,
+            batch_size=2,
+            shard=batches.Shard(),
+            num_classes=10,
+        ),
+    )
+    for dataset in (train, evaluated, *others):
+        assert dataset.cardinality().numpy() == tf.data.INFINITE_CARDINALITY
 
 
 # In the first epoch, in its middle, across its end at 103, at the second's, beyond.

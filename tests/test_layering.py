@@ -61,6 +61,7 @@ LIGHT = (
     "data.detection",
     "data.folder",
     "data.tfds_table",
+    "hardware.hosts",
     "hardware.preflight",
     "planning.settings",
 )

@@ -10,7 +10,7 @@ import pytest
 import tensorflow as tf
 from refusals import refusal
 
-from efficientnet_tf.hardware import agreement, hosts
+from efficientnet_tf.hardware import agreement, devices, hosts
 
 TWO = ["10.0.0.1:2222", "10.0.0.2:2222"]
 
@@ -148,6 +148,16 @@ def test_errors_of_one_host_alone_stay_what_they_are():
         agreement.lost_in_one_line(alone=True),
     ):
         raise error
+
+
+def test_hosts_that_never_come_are_told_of(monkeypatch):
+    def wait():
+        raise tf.errors.DeadlineExceededError(None, None, "Barrier timed out.")
+
+    monkeypatch.setattr(tf.distribute, "MultiWorkerMirroredStrategy", wait)
+    cluster = hosts.of_environment(config({"worker": TWO}))
+    with pytest.raises(hosts.HostLostError, match="not all hosts are there"):
+        devices.make_strategy("cpu", cluster=cluster)
 
 
 def test_one_host_agrees_with_itself():
