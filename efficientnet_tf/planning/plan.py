@@ -9,7 +9,7 @@ from collections.abc import Callable
 import keras
 
 from efficientnet_tf import config as config_lib
-from efficientnet_tf.hardware import devices
+from efficientnet_tf.hardware import builds, devices
 from efficientnet_tf.planning import apart, chips, compiler, here, lowering
 
 
@@ -75,6 +75,7 @@ def plan(
     Raises:
         ValueError: naming the setting that cannot be, or what is not installed.
     """
+    _check_build()
     if chip in chips.HERE:
         if shape is not None:
             raise ValueError(f"slice={shape}: allowed is none for {chip}")
@@ -110,6 +111,17 @@ def plan(
     return dataclasses.replace(
         described, **_findings(report), **_bounds(report, of, batch)
     )
+
+
+def _check_build() -> None:
+    # It has no XLA for the CPU; and its libtpu is not the planner's, which would make
+    # the import of this TensorFlow abort.
+    if builds.has_tpu_build():
+        raise ValueError(
+            "mode=plan: TensorFlow's TPU build cannot lower a step; plan in an "
+            "environment of its own: python3 -m venv .plan && .plan/bin/pip install "
+            "-e '.[plan]'"
+        )
 
 
 @functools.lru_cache(maxsize=8)  # one step for several chips, and it is only lowered
