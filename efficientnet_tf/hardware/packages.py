@@ -73,16 +73,19 @@ def check_tpu_build(tpu: str) -> None:
 
 
 def check_compiles_here() -> None:
-    """Checks that the installed TensorFlow can lower and compile without a TPU.
+    """Checks that the installed TensorFlow can lower a step without a TPU.
+
+    The TPU build cannot, for it has no XLA for the CPU; and the planner's libtpu would
+    make its import abort.
 
     Raises:
-        ValueError: if it is the TPU build, whose XLA has no compiler for this machine.
+        ValueError: if it is the TPU build.
     """
     if is_tpu_build():
         raise ValueError(
-            "TensorFlow's TPU build compiles for TPUs that are there alone; plan in an "
-            "environment of its own: python3 -m venv .venv-plan && .venv-plan/bin/pip "
-            "install -e '.[plan]'"
+            "mode=plan: TensorFlow's TPU build cannot lower a step here; plan in an "
+            "environment of its own: python3 -m venv .plan && .plan/bin/pip install -e "
+            "'.[plan]'"
         )
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 import keras
 
 from efficientnet_tf import config as config_lib
-from efficientnet_tf.hardware import devices
+from efficientnet_tf.hardware import devices, packages
 from efficientnet_tf.planning import apart, chips, compiler, here, lowering
 
 
@@ -75,6 +75,7 @@ def plan(
     Raises:
         ValueError: naming the setting that cannot be, or what is not installed.
     """
+    packages.check_compiles_here()
     if chip in chips.HERE:
         if shape is not None:
             raise ValueError(f"slice={shape}: allowed is none for {chip}")
