@@ -1,10 +1,39 @@
-"""What two runs have to have in common, read from their folders."""
+"""A run in which nothing is left out, and what two such runs have in common."""
 
 import json
 import pathlib
+import sys
 
+import networks
 import numpy as np
 import tensorflow as tf
+
+
+def command(digits_dir, model_dir):
+    """The command of a run of 84 steps."""
+    # Everything that could be forgotten is on: dropout, stochastic depth, averages,
+    # augmentation, MixUp, held-out evaluations, checkpoints that coincide with
+    # evaluations and checkpoints that do not.
+    return [
+        sys.executable,
+        "main.py",
+        "--dataset=digits",
+        f"--data_dir={digits_dir}",
+        f"--model_dir={model_dir}",
+        f"--blocks={networks.TINY}",
+        "--augment=randaugment",
+        "--mixup_alpha=0.2",
+        "--train_epochs=4",
+        "--steps_per_loop=3",
+        "--checkpoint_epochs=0.25",
+        "--eval_epochs=0.5",
+        "--seed=7",
+    ]
+
+
+def latest_step(model_dir):
+    path = tf.train.latest_checkpoint(f"{model_dir}/checkpoints")
+    return int(path.rsplit("-", 1)[1]) if path else 0
 
 
 def variables(folder):

@@ -94,6 +94,7 @@ def train(monkeypatch):
     """Runs main.py as far as the training; returns the Config and the run's folder."""
     from absl.testing import flagsaver
 
+    from efficientnet_tf import files
     from efficientnet_tf.export import saved_model
     from efficientnet_tf.hardware import devices, preflight
     from efficientnet_tf.training import loop
@@ -106,6 +107,8 @@ def train(monkeypatch):
 
     monkeypatch.setattr(preflight, "prepare", lambda *_, **__: ("tpu", []))
     monkeypatch.setattr(devices, "make_strategy", lambda *_, **__: "a strategy")
+    # Both would write to the bucket, to see whether they can.
+    monkeypatch.setattr(files, "check_writable", lambda path, **_: None)
     monkeypatch.setattr(saved_model, "check_target", lambda path: None)
     monkeypatch.setattr(loop, "train", begin)
 

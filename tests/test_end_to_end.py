@@ -287,7 +287,8 @@ def test_weights_that_cannot_be_loaded_leave_no_run_behind(tmp_path, digits_dir)
 
 def test_a_run_folder_that_cannot_be_made_is_named_first(tmp_path):
     (tmp_path / "file").touch()
-    line = refusal(f"--model_dir={tmp_path}/file/run", f"--data_dir={tmp_path}/none")
+    data = ("--dataset=digits", f"--data_dir={tmp_path}/none")
+    line = refusal(f"--model_dir={tmp_path}/file/run", *data)
     assert f"error: model_dir={tmp_path}/file/run: {tmp_path}/file is no folder" in line
 
 

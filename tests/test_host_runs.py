@@ -10,10 +10,10 @@ import time
 import host_processes
 import networks
 import pytest
-import test_resume
-from test_resume import latest_step
+import runs
+from runs import latest_step
 
-TOTAL_STEPS = test_resume.TOTAL_STEPS
+TOTAL_STEPS = 84
 QUICK = ("--mode=train", "--minival_shards=0", "--train_epochs=0.2")
 
 
@@ -30,7 +30,7 @@ def command(digits_dir, model_dir, *more):
 
 def full_command(digits_dir, model_dir):
     """All that could be forgotten is on."""
-    return [*test_resume.command(digits_dir, model_dir)[1:], "--json"]
+    return [*runs.command(digits_dir, model_dir)[1:], "--json"]
 
 
 def metrics(model_dir) -> list[dict]:
@@ -158,8 +158,8 @@ def test_hosts_disturbed_in_every_way_end_as_undisturbed(
     with host_processes.started(commands) as processes:
         chief, _ = host_processes.finish(processes)
     assert f"on 2 hosts, continuing from step {result['step']}" in chief[1]
-    test_resume.assert_same_end(tmp_path, undisturbed[0])
-    assert test_resume.evaluations(tmp_path) == test_resume.evaluations(undisturbed[0])
+    runs.assert_same_end(tmp_path, undisturbed[0])
+    assert runs.metrics(tmp_path, "eval") == runs.metrics(undisturbed[0], "eval")
     assert set(names(tmp_path)) == set(names(undisturbed[0]))
 
 

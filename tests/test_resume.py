@@ -6,9 +6,7 @@ import random
 import shutil
 import signal
 import subprocess
-import sys
 
-import networks
 import pytest
 import runs
 import tensorflow as tf
@@ -17,33 +15,12 @@ ROOT = pathlib.Path(__file__).parents[1]
 INTERRUPTED = pathlib.Path(__file__).with_name("interrupted_run.py")
 
 
-def command(digits_dir, model_dir):
-    # Everything that could be forgotten is on: dropout, stochastic depth, averages,
-    # augmentation, MixUp, held-out evaluations, checkpoints that coincide with
-    # evaluations and checkpoints that do not.
-    return [
-        sys.executable,
-        "main.py",
-        "--dataset=digits",
-        f"--data_dir={digits_dir}",
-        f"--model_dir={model_dir}",
-        f"--blocks={networks.TINY}",
-        "--augment=randaugment",
-        "--mixup_alpha=0.2",
-        "--train_epochs=4",
-        "--steps_per_loop=3",
-        "--checkpoint_epochs=0.25",
-        "--eval_epochs=0.5",
-        "--seed=7",
-    ]
-
-
 def run(digits_dir, model_dir, *, interrupted=None, code=0):
     """Starts or continues the run, up to its end or what interrupted_run.py is told.
 
     Returns what it printed.
     """
-    arguments = command(digits_dir, model_dir)
+    arguments = runs.command(digits_dir, model_dir)
     if interrupted:
         arguments[1:2] = [str(INTERRUPTED), interrupted]
     done = subprocess.run(
@@ -56,11 +33,6 @@ def run(digits_dir, model_dir, *, interrupted=None, code=0):
     )
     assert done.returncode == code, done.stdout
     return done.stdout
-
-
-def latest_step(model_dir):
-    path = tf.train.latest_checkpoint(f"{model_dir}/checkpoints")
-    return int(path.rsplit("-", 1)[1]) if path else 0
 
 
 @pytest.fixture(scope="module")
@@ -107,7 +79,7 @@ def test_sigterm_then_sigkill_change_no_bit(
     model_dir = shutil.copytree(stopped[0], tmp_path / "run")
     # Loops end at 3, 6, 9, 11, 12, 15, 18 and 21; checkpoints are of 6, 12 and 18.
     assert "SIGTERM: saved at step 21;" in stopped[1]
-    assert latest_step(model_dir) == 21
+    assert runs.latest_step(model_dir) == 21
     output = kill(digits_dir, model_dir, moments[0])
     assert "continuing from step 21" in output
     run(digits_dir, model_dir)
@@ -128,7 +100,7 @@ def test_a_run_with_other_settings_is_refused_and_left_alone(digits_dir, unbroke
     model_dir = unbroken
     before = pathlib.Path(model_dir, "config.json").read_text()
     refused = subprocess.run(
-        [*command(digits_dir, model_dir), "--seed=8"],
+        [*runs.command(digits_dir, model_dir), "--seed=8"],
         cwd=ROOT,
         capture_output=True,
         text=True,
