@@ -1,6 +1,5 @@
 """What every test is given: the same settings, the same random numbers, any order."""
 
-import contextlib
 import gc
 import os
 import random
@@ -64,17 +63,32 @@ def pytest_collection_modifyitems(config, items):
     items.sort(key=lambda item: places.index(item.path))
 
 
+def pytest_collection_finish():
+    _collect()
+
+
+def _collect():
+    """Frees what nothing holds any more; the rest, which stays, costs no more time.
+
+    TensorFlow alone makes half a million objects, half a second for each collection.
+    """
+    gc.unfreeze()
+    gc.collect()
+    gc.freeze()
+
+
 def begin_alike():
     """Takes back what tests before may have changed in this process."""
     random.seed(0)
     if "numpy" in sys.modules:
         sys.modules["numpy"].random.seed(0)
     # Most test modules need no TensorFlow, which takes seconds to import.
-    if "keras" in sys.modules:
-        _begin_keras_alike(sys.modules["keras"])
+    if "tensorflow" in sys.modules:
+        _begin_tensorflow_alike()
 
 
-def _begin_keras_alike(keras):
+def _begin_tensorflow_alike():
+    import keras
     from tensorflow.python.framework import config
 
     config.disable_op_determinism()  # nothing public does; a run in-process enables it
@@ -101,7 +115,7 @@ def _alike():
     os.chdir(folder)
     os.environ.clear()
     os.environ.update(environment)
-    if "keras" in sys.modules:
+    if "tensorflow" in sys.modules:
         gc.collect()  # models refer to themselves; some have 0.2 GB
 
 
@@ -117,27 +131,15 @@ def float64():
 
 @pytest.fixture(scope="module", autouse=True)
 def _passing(request):
-    """Lets go of a file's models and graphs, of which a process runs many."""
-    with _passing_graphs():
-        yield
-    if "keras" in sys.modules:
+    """Lets go of a file's models, of which a process runs many."""
+    yield
+    if "tensorflow" in sys.modules:
         for module in (request.module, sys.modules.get("weight_helpers", os)):
             for value in vars(module).values():
                 if hasattr(value, "cache_clear"):
                     value.cache_clear()
-        sys.modules["keras"].utils.clear_session(free_memory=False)
-        # What is left stays, and costs a collection half a second.
-        gc.unfreeze()
-        gc.collect()
-        gc.freeze()
-
-
-def _passing_graphs():
-    if "tensorflow" not in sys.modules:
-        return contextlib.nullcontext()
-    from efficientnet_tf.training import trials
-
-    return trials.passing_graphs()
+        begin_alike()
+        _collect()
 
 
 @pytest.fixture(scope="session")
