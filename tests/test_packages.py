@@ -13,6 +13,8 @@ RECORD = "tensorflow/__init__.py,sha256=a,12\n{library},sha256=b,{size}\n"
 @pytest.fixture
 def install(tmp_path, monkeypatch):
     """Writes what pip writes of distributions, and makes them the only ones."""
+    # The planner's libtpu sets it in processes that import jax.
+    monkeypatch.delenv("TPU_LIBRARY_PATH", raising=False)
 
     def install(name, version, record=""):
         folder = tmp_path / f"{name.replace('-', '_')}-{version}.dist-info"
@@ -86,6 +88,14 @@ def test_a_libtpu_that_would_abort_is_refused_by_name(install, version):
         ValueError, match=f"libtpu {version} makes .* allowed are 0.0.14 to 0.0.31: pip"
     ):
         packages.check_import()
+
+
+def test_a_libtpu_of_the_users_own_is_left_to_the_user(install, monkeypatch):
+    install("tensorflow-tpu", "2.20.0", tpu_record(50))
+    install("libtpu", "0.0.35")
+    monkeypatch.setenv("TPU_LIBRARY_PATH", "/lib/libtpu.so")
+    packages.check_import()
+    assert packages.libtpu_path() == "/lib/libtpu.so"
 
 
 def test_a_missing_libtpu_is_named(install):

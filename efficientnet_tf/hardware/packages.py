@@ -18,6 +18,7 @@ INSTALL = (
     f"libtpu=={NEWEST_LIBTPU}"
 )
 
+_PATH = "TPU_LIBRARY_PATH"  # what TensorFlow loads in place of the package's
 LIBRARY = "tensorflow/libtensorflow_framework.so.2"
 
 
@@ -37,10 +38,12 @@ def is_tpu_build() -> bool:
 def check_import() -> None:
     """Checks that importing TensorFlow does not abort this process.
 
+    A libtpu of the user's own (TPU_LIBRARY_PATH) has no version that could be told.
+
     Raises:
         ValueError: if the TPU build meets a libtpu that it cannot load.
     """
-    if not is_tpu_build():
+    if not is_tpu_build() or os.environ.get(_PATH):
         return
     found = _version("libtpu")
     if found is None:
@@ -90,7 +93,9 @@ def check_compiles_here() -> None:
 
 
 def libtpu_path() -> str:
-    """The path of the library of libtpu, which must be installed."""
+    """The path of libtpu's library: the user's own, or the installed package's."""
+    if os.environ.get(_PATH):
+        return os.environ[_PATH]
     libtpu = importlib.metadata.distribution("libtpu")
     return os.fspath(libtpu.locate_file("libtpu/libtpu.so"))
 
