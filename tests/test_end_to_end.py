@@ -9,7 +9,7 @@ import networks
 import numpy as np
 import pytest
 import tensorflow as tf
-from refusals import refusal
+from command_line import Result, refusal, run, succeed
 
 from efficientnet_tf.data import preprocess, tfrecord
 from efficientnet_tf.training import build, run_dir
@@ -17,26 +17,22 @@ from efficientnet_tf.training import build, run_dir
 ROOT = pathlib.Path(__file__).parents[1]
 
 
-def run(*arguments, check=True):
-    result = subprocess.run(
+def new_process(*arguments) -> Result:
+    """What a user sees; and nothing but a new process has other devices."""
+    done = subprocess.run(
         [sys.executable, "main.py", *map(str, arguments)],
         cwd=ROOT,
         capture_output=True,
         text=True,
     )
-    assert not check or result.returncode == 0, result.stderr
-    return result
-
-
-def last_json(result):
-    return json.loads(result.stdout.splitlines()[-1])
+    return Result(done.returncode, done.stdout, done.stderr)
 
 
 @pytest.fixture(scope="module")
 def trained(digits_dir, tmp_path_factory):
     """The folder of a small model after 8 epochs, and what main.py printed."""
     model_dir = tmp_path_factory.mktemp("run")
-    return model_dir, run(*training_arguments(digits_dir, model_dir))
+    return model_dir, new_process(*training_arguments(digits_dir, model_dir)).checked()
 
 
 def training_arguments(digits_dir, model_dir):
@@ -66,7 +62,7 @@ def validation(digits_dir):
 
 def test_training_learns_and_says_where_everything_is(trained):
     model_dir, result = trained
-    scores = last_json(result)
+    scores = result.json
     assert scores["finished"] and scores["step"] == int(8 * 1347 / 64)
     assert scores["examples"] == 360
     assert scores["weights"] == "ema"
@@ -99,14 +95,14 @@ def test_metrics_are_json_lines_in_order(trained):
 
 def test_evaluation_in_other_batches_on_two_devices_scores_the_same(trained):
     model_dir, first = trained
-    again = run(
+    again = new_process(
         "--mode=eval",
         f"--model_dir={model_dir}",
         "--eval_batch_size=14",
         "--num_cpu_devices=2",
         "--json",
     )
-    ours, expected = last_json(again), last_json(first)
+    ours, expected = again.json, first.json
     for name in ("top_1", "top_5", "examples", "checkpoint"):
         assert ours[name] == expected[name]
     assert ours["loss"] == pytest.approx(expected["loss"], rel=1e-5)
@@ -116,7 +112,7 @@ def test_the_best_held_out_weights_are_the_ones_evaluated(trained):
     lines = (trained[0] / "metrics.jsonl").read_text().splitlines()
     held_out = [r for r in map(json.loads, lines) if r.get("split") == "minival"]
     best = max(held_out, key=lambda record: (record["top_1"], -record["loss"]))
-    assert last_json(trained[1])["checkpoint"].endswith(f"-{best['step']}")
+    assert trained[1].json["checkpoint"].endswith(f"-{best['step']}")
 
 
 def test_saved_model_serves_encoded_images_as_evaluation_saw_them(trained, validation):
@@ -130,7 +126,7 @@ def test_saved_model_serves_encoded_images_as_evaluation_saw_them(trained, valid
         "top_k_classes",
         "top_k_probabilities",
     }
-    scores = last_json(trained[1])
+    scores = trained[1].json
     assert np.mean(outputs["classes"] == labels) == pytest.approx(scores["top_1"])
     top_5 = (outputs["top_k_classes"].numpy() == labels[:, None]).any(1).mean()
     assert top_5 == pytest.approx(scores["top_5"])
@@ -179,8 +175,8 @@ def test_export_replaces_the_old_model_whole(trained, tmp_path):
     (target / "saved_model.pb").write_text("an old one")
     (target / "leftover").write_text("old")
     arguments = ["--mode=export", f"--model_dir={trained[0]}"]
-    result = run(*arguments, f"--export_dir={target}", "--json")
-    assert last_json(result)["export_dir"] == str(target)
+    result = succeed(*arguments, f"--export_dir={target}", "--json")
+    assert result.json["export_dir"] == str(target)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["served"]
     assert not (target / "leftover").exists()
     assert tf.saved_model.load(str(target)).signatures
@@ -204,8 +200,8 @@ def test_predict_ranks_classes_of_image_files(trained, validation, tmp_path):
     for number, image in enumerate(validation[0][:3]):
         paths.append(tmp_path / f"{number}.jpg")
         paths[-1].write_bytes(image)
-    result = run("--mode=predict", f"--model_dir={trained[0]}", "--json", *paths)
-    results = last_json(result)["results"]
+    result = succeed("--mode=predict", f"--model_dir={trained[0]}", "--json", *paths)
+    results = result.json["results"]
     assert [r["file"] for r in results] == list(map(str, paths))
     serve = tf.saved_model.load(str(trained[0] / "saved_model")).signatures[
         "serving_default"
@@ -235,8 +231,8 @@ def test_predict_names_the_file_it_cannot_read(trained, tmp_path, contents, mess
 def test_the_command_of_a_finished_run_changes_nothing(trained, digits_dir):
     model_dir, first = trained
     held_out = [p.name for p in (model_dir / "best").iterdir()]
-    again = last_json(run(*training_arguments(digits_dir, model_dir)))
-    expected = last_json(first)
+    again = succeed(*training_arguments(digits_dir, model_dir)).json
+    expected = first.json
     for name in ("step", "finished", "top_1", "top_5", "checkpoint"):
         assert again[name] == expected[name]
     assert [p.name for p in (model_dir / "best").iterdir()] == held_out
@@ -254,13 +250,12 @@ def test_eval_refuses_settings_the_run_was_not_trained_with(trained):
 
 
 def test_batch_that_does_not_divide_among_devices_is_refused(tmp_path, digits_dir):
-    result = run(
+    result = new_process(
         f"--model_dir={tmp_path}",
         "--dataset=digits",
         f"--data_dir={digits_dir}",
         "--num_cpu_devices=2",
         "--train_batch_size=63",
-        check=False,
     )
     assert result.returncode == 1
     (line,) = result.stderr.splitlines()
@@ -293,7 +288,7 @@ def test_a_run_folder_that_cannot_be_made_is_named_first(tmp_path):
 
 
 def test_fake_data_trains_without_files(tmp_path):
-    result = run(
+    result = succeed(
         "--dataset=fake",
         "--num_train_images=64",
         "--train_batch_size=16",
@@ -304,13 +299,13 @@ def test_fake_data_trains_without_files(tmp_path):
         f"--model_dir={tmp_path}",
         "--json",
     )
-    scores = last_json(result)
+    scores = result.json
     assert scores["step"] == 4 and scores["examples"] == 1024
 
 
 @pytest.mark.slow
 def test_default_run_reaches_97_percent(tmp_path):
-    scores = last_json(run(f"--model_dir={tmp_path}", "--json"))
+    scores = new_process(f"--model_dir={tmp_path}", "--json").checked().json
     assert scores["examples"] == 360
     assert scores["top_1"] >= 0.97
 
@@ -319,7 +314,7 @@ SMALL = (f"--blocks={networks.TINY}", "--steps_per_loop=5")
 
 
 def test_training_stops_early_when_held_out_images_gain_nothing(tmp_path, digits_dir):
-    result = run(
+    result = succeed(
         f"--model_dir={tmp_path}",
         "--dataset=digits",
         f"--data_dir={digits_dir}",
@@ -330,7 +325,7 @@ def test_training_stops_early_when_held_out_images_gain_nothing(tmp_path, digits
         "--early_stopping_evals=2",
         "--json",
     )
-    scores = last_json(result)
+    scores = result.json
     lines = (tmp_path / "metrics.jsonl").read_text().splitlines()
     held_out = [r for r in map(json.loads, lines) if r.get("split") == "minival"]
     assert scores["finished"] and scores["step"] == held_out[-1]["step"] < 200
@@ -350,7 +345,6 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_checkpoint(
         "--learning_rate=1e30",
         "--warmup_epochs=0.5",
         "--checkpoint_epochs=0.05",
-        check=False,
     )
     assert result.returncode == 1
     assert "error: loss is " in result.stderr and "--learning_rate" in result.stderr

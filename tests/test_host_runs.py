@@ -30,7 +30,7 @@ def command(digits_dir, model_dir, *more):
 
 def full_command(digits_dir, model_dir):
     """All that could be forgotten is on."""
-    return [*runs.command(digits_dir, model_dir)[1:], "--json"]
+    return ["main.py", *runs.arguments(digits_dir, model_dir), "--json"]
 
 
 def metrics(model_dir) -> list[dict]:

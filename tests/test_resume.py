@@ -6,25 +6,21 @@ import random
 import shutil
 import signal
 import subprocess
+import sys
 
 import pytest
 import runs
 import tensorflow as tf
+from command_line import refusal, succeed
 
 ROOT = pathlib.Path(__file__).parents[1]
 INTERRUPTED = pathlib.Path(__file__).with_name("interrupted_run.py")
 
 
-def run(digits_dir, model_dir, *, interrupted=None, code=0):
-    """Starts or continues the run, up to its end or what interrupted_run.py is told.
-
-    Returns what it printed.
-    """
-    arguments = runs.command(digits_dir, model_dir)
-    if interrupted:
-        arguments[1:2] = [str(INTERRUPTED), interrupted]
+def interrupt(digits_dir, model_dir, moment, *, code=0) -> str:
+    """Starts or continues the run up to a moment; returns what it printed."""
     done = subprocess.run(
-        arguments,
+        [sys.executable, INTERRUPTED, moment, *runs.arguments(digits_dir, model_dir)],
         cwd=ROOT,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -35,11 +31,16 @@ def run(digits_dir, model_dir, *, interrupted=None, code=0):
     return done.stdout
 
 
+def finish(digits_dir, model_dir) -> str:
+    """Starts or continues the run up to its end; returns what it tells on the way."""
+    return succeed(*runs.arguments(digits_dir, model_dir)).stderr
+
+
 @pytest.fixture(scope="module")
 def unbroken(digits_dir, tmp_path_factory):
     """The folder of a run that nothing disturbs."""
     model_dir = str(tmp_path_factory.mktemp("unbroken"))
-    run(digits_dir, model_dir)
+    finish(digits_dir, model_dir)
     return model_dir
 
 
@@ -47,14 +48,12 @@ def unbroken(digits_dir, tmp_path_factory):
 def stopped(digits_dir, tmp_path_factory):
     """The folder of a run that got SIGTERM after its 8th loop, and what it printed."""
     model_dir = tmp_path_factory.mktemp("stopped")
-    return model_dir, run(digits_dir, model_dir, interrupted="SIGTERM loop 8 0")
+    return model_dir, interrupt(digits_dir, model_dir, "SIGTERM loop 8 0")
 
 
 def kill(digits_dir, model_dir, moment):
     """Continues a run and kills it; returns what it printed."""
-    return run(
-        digits_dir, model_dir, interrupted=f"SIGKILL {moment}", code=-signal.SIGKILL
-    )
+    return interrupt(digits_dir, model_dir, f"SIGKILL {moment}", code=-signal.SIGKILL)
 
 
 @pytest.fixture
@@ -82,7 +81,7 @@ def test_sigterm_then_sigkill_change_no_bit(
     assert runs.latest_step(model_dir) == 21
     output = kill(digits_dir, model_dir, moments[0])
     assert "continuing from step 21" in output
-    run(digits_dir, model_dir)
+    finish(digits_dir, model_dir)
     runs.assert_same_end(model_dir, unbroken)
     assert runs.metrics(model_dir, "eval") == runs.metrics(unbroken, "eval")
 
@@ -91,7 +90,7 @@ def test_sigterm_then_sigkill_change_no_bit(
 def test_three_sigkills_change_no_bit(digits_dir, tmp_path, unbroken, moments):
     for moment in moments[1:]:
         kill(digits_dir, tmp_path, moment)
-    run(digits_dir, tmp_path)
+    finish(digits_dir, tmp_path)
     runs.assert_same_end(tmp_path, unbroken)
     assert runs.metrics(tmp_path, "eval") == runs.metrics(unbroken, "eval")
 
@@ -99,14 +98,8 @@ def test_three_sigkills_change_no_bit(digits_dir, tmp_path, unbroken, moments):
 def test_a_run_with_other_settings_is_refused_and_left_alone(digits_dir, unbroken):
     model_dir = unbroken
     before = pathlib.Path(model_dir, "config.json").read_text()
-    refused = subprocess.run(
-        [*runs.command(digits_dir, model_dir), "--seed=8"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-    )
-    assert refused.returncode == 1
-    assert "seed=7 (now 8)" in refused.stderr
+    line = refusal(*runs.arguments(digits_dir, model_dir), "--seed=8")
+    assert "seed=7 (now 8)" in line
     assert pathlib.Path(model_dir, "config.json").read_text() == before
 
 
@@ -117,9 +110,9 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_serves(
     saved = tf.train.latest_checkpoint(f"{model_dir}/checkpoints")
     data = pathlib.Path(f"{saved}.data-00000-of-00001")
     data.write_bytes(data.read_bytes()[:1000])
-    output = run(digits_dir, model_dir, code=1)
-    assert f"checkpoint {saved} cannot be restored" in output
+    line = refusal(*runs.arguments(digits_dir, model_dir))
+    assert f"checkpoint {saved} cannot be restored" in line
     for path in pathlib.Path(saved).parent.glob(f"{pathlib.Path(saved).name}.*"):
         path.unlink()
-    assert "continuing from step" in run(digits_dir, model_dir)
+    assert "continuing from step" in finish(digits_dir, model_dir)
     runs.assert_same_end(model_dir, unbroken)

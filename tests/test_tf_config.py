@@ -8,7 +8,7 @@ import sys
 import host_processes
 import pytest
 import tensorflow as tf
-from refusals import refusal
+from command_line import refusal
 
 from efficientnet_tf.hardware import agreement, devices, hosts
 

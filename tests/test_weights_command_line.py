@@ -12,7 +12,7 @@ import sys
 import numpy as np
 import pytest
 import tensorflow as tf
-from refusals import refusal
+from command_line import refusal, succeed
 
 import efficientnet_tf as en
 from efficientnet_tf.data import preprocess, tfrecord
@@ -24,19 +24,17 @@ MODEL = "--model=efficientnet-test"
 SMALL = ("--image_size=32", "--eval_batch_size=20", "--device=cpu", "--json")
 
 
-def run(*arguments, script="main.py"):
+def run(*command):
+    """Runs a tool: tools define flags of the same names as main.py's."""
     return subprocess.run(
-        [sys.executable, script, *map(str, arguments)],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
+        [sys.executable, *map(str, command)], cwd=ROOT, capture_output=True, text=True
     )
 
 
-def succeed(*arguments, **kwargs):
-    result = run(*arguments, **kwargs)
-    assert result.returncode == 0, result.stderr
-    return json.loads(result.stdout.splitlines()[-1])
+def result_of(*command):
+    done = run(*command)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout.splitlines()[-1])
 
 
 @pytest.fixture(scope="module")
@@ -71,8 +69,8 @@ def training(images, model_dir, *arguments):
 def trained(images, tmp_path_factory):
     """The folder of a run of two epochs, and its scores."""
     model_dir = tmp_path_factory.mktemp("run")
-    scores = succeed(*training(images, model_dir, "--train_epochs=2"))
-    return model_dir, scores
+    result = succeed(*training(images, model_dir, "--train_epochs=2"))
+    return model_dir, result.json
 
 
 @pytest.fixture(scope="module")
@@ -82,7 +80,7 @@ def files(trained, tmp_path_factory):
     paths = {"own": folder / "own.weights.h5", "keras": folder / "keras.h5"}
     for name, format in (("own", "efficientnet_tf"), ("keras", "keras")):
         arguments = (trained[0], f"--to={format}", f"--out={paths[name]}", "--json")
-        result = succeed(*arguments, script="tools/convert_weights.py")
+        result = result_of("tools/convert_weights.py", *arguments)
         assert result["model"] == "efficientnet-test"
     return paths
 
@@ -101,7 +99,7 @@ def test_weights_score_on_a_folder_what_their_run_scored(
     scores = succeed(
         *("--mode=eval", f"--weights={files[name]}", "--dataset=folder"),
         *(f"--data_dir={images}", "--eval_batch_size=20", "--json", *arguments),
-    )
+    ).json
     for key in ("top_1", "top_5", "examples"):
         assert scores[key] == trained[1][key]
     assert scores["loss"] == pytest.approx(trained[1]["loss"], rel=1e-5)
@@ -112,7 +110,7 @@ def test_weights_score_on_a_folder_what_their_run_scored(
 def test_weights_predict_what_their_run_predicts(trained, files, images):
     photos = sorted((images / "val").glob("*/*.png"))[:3]
     of_run, of_own, of_keras = (
-        succeed("--mode=predict", "--json", *arguments, *photos)["results"]
+        succeed("--mode=predict", "--json", *arguments, *photos).json["results"]
         for arguments in (
             (f"--model_dir={trained[0]}",),
             (f"--weights={files['own']}",),
@@ -133,13 +131,13 @@ def test_weights_predict_what_their_run_predicts(trained, files, images):
 def test_weights_export_without_a_run(files, images, tmp_path):
     out = tmp_path / "saved_model"
     arguments = (f"--weights={files['own']}", f"--export_dir={out}", "--json")
-    assert succeed("--mode=export", *arguments)["export_dir"] == str(out)
+    assert succeed("--mode=export", *arguments).json["export_dir"] == str(out)
     photo = next((images / "val").glob("*/*.png"))
     serve = tf.saved_model.load(str(out)).signatures["serving_default"]
     served = serve(tf.constant([photo.read_bytes()]))["top_k_probabilities"][0]
     (predicted,) = succeed(
         "--mode=predict", f"--weights={files['own']}", "--json", photo
-    )["results"]
+    ).json["results"]
     expected = [p["probability"] for p in predicted["predictions"]]
     np.testing.assert_allclose(served, expected, rtol=1e-5)
 
@@ -176,9 +174,9 @@ def test_training_starts_from_weights_and_keeps_its_passport(images, tmp_path):
 
 
 def test_two_formats_of_the_same_weights_verify_as_equal(files):
-    result = succeed(
-        *(files["own"], files["keras"], MODEL, "--image_size=64", "--json"),
-        script="tools/verify_weights.py",
+    result = result_of(
+        *("tools/verify_weights.py", files["own"], files["keras"]),
+        *(MODEL, "--image_size=64", "--json"),
     )
     assert result["max_difference"] == 0 and result["max_logit"] > 0
     assert result["top_1_agreement"] == 1 and result["images"] == 16
@@ -187,8 +185,8 @@ def test_two_formats_of_the_same_weights_verify_as_equal(files):
 def test_converting_replaces_no_file_unasked(files):
     before = files["keras"].read_bytes()
     result = run(
-        *(files["own"], "--to=keras", f"--out={files['keras']}"),
-        script="tools/convert_weights.py",
+        *("tools/convert_weights.py", files["own"]),
+        *("--to=keras", f"--out={files['keras']}"),
     )
     assert result.returncode != 0
     (line,) = result.stderr.splitlines()
@@ -260,9 +258,8 @@ def test_a_network_by_another_name_is_used_as_it_is(images, tmp_path):
     weights = tmp_path / "mine.weights.h5"
     en.save_weights(model, weights)
     photo = next((images / "val").glob("*/*.png"))
-    (result,) = succeed("--mode=predict", f"--weights={weights}", "--json", photo)[
-        "results"
-    ]
+    done = succeed("--mode=predict", f"--weights={weights}", "--json", photo)
+    (result,) = done.json["results"]
     pixels = preprocess.decode_and_center_crop(
         tf.constant(photo.read_bytes()), image_size=48, fraction=48 / 80
     )
@@ -282,11 +279,11 @@ def test_own_blocks_train_and_are_evaluated_again(images, tmp_path):
     blocks = "r1_k3_s11_e1_i8_o8,r2_k3_s22_e4_i8_o16_se0.25,r1_k3_s22_e2_i16_o24_f1"
     scores = succeed(
         *training(images, model_dir, "--train_epochs=0.2", f"--blocks={blocks}")
-    )
+    ).json
     weights = tmp_path / "own.weights.h5"
     en.save_weights(model_of(model_dir), str(weights))
     scored = succeed(
         *("--mode=eval", f"--weights={weights}", "--dataset=folder"),
         *(f"--data_dir={images}", "--eval_batch_size=20", "--json"),
-    )
+    ).json
     assert scored["loss"] == pytest.approx(scores["loss"], rel=1e-6)
