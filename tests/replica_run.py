@@ -1,12 +1,15 @@
 """Takes 10 training steps on virtual CPU devices; run by test_steps.py.
 
 The number of devices is fixed once TensorFlow has started, so each count needs a
-process of its own: python replica_run.py DEVICES DATA_DIR OUT.npz [name=value ...]
+process of its own, which makes many runs: python replica_run.py DEVICES DATA_DIR FOLDER
+writes FOLDER/NAME.npz for each settings by name in FOLDER/runs.json.
 """
 
 import json
+import pathlib
 import sys
 
+import keras
 import numpy as np
 import tensorflow as tf
 
@@ -18,9 +21,17 @@ from efficientnet_tf.training import state as state_lib
 STEPS = 10
 
 
-def main(num_devices: int, data_dir: str, out: str, settings: dict) -> None:
-    config = config_lib.create(dataset="digits", data_dir=data_dir, **settings)
+def main(num_devices: int, data_dir: str, folder: pathlib.Path) -> None:
     strategy = devices.make_strategy("cpu", num_cpu_devices=num_devices)
+    assert strategy.num_replicas_in_sync == num_devices
+    for name, settings in json.loads((folder / "runs.json").read_text()).items():
+        keras.utils.clear_session()
+        config = config_lib.create(dataset="digits", data_dir=data_dir, **settings)
+        found = take_steps(config, strategy, counts=name == "still")
+        np.savez(folder / f"{name}.npz", **found)
+
+
+def take_steps(config, strategy, *, counts: bool) -> dict:
     policy = devices.configure_numerics(strategy, config.precision)
     source = build.open_source(config)
     evaluations = state_lib.Evaluations()
@@ -30,30 +41,29 @@ def main(num_devices: int, data_dir: str, out: str, settings: dict) -> None:
         state = build.train_state(
             config, train_images=images, model=model, evaluations=evaluations
         )
-    assert strategy.num_replicas_in_sync == num_devices
     initial = flat(state.model.weights)
     trainer = build.trainer(config, state, source, strategy)
     losses = [trainer.train(tf.constant(1))["loss"] for _ in range(STEPS)]
-    evaluator = build.evaluator(
-        config,
-        state.model,
-        state.inference_weights(),
-        source,
-        source.splits.validation,
-        strategy,
-    )
-    scores = evaluator.evaluate(tf.constant(-1))
-    np.savez(
-        out,
-        losses=losses,
-        initial=initial,
-        weights=flat(state.model.weights),
-        averages=np.concatenate([v.numpy().ravel() for v in state.ema.averages]),
-        replica_weights=per_replica(strategy, [v.value for v in state.model.weights]),
-        replica_averages=per_replica(strategy, state.ema.averages),
-        examples=scores["examples"],
-        logits=replica_logits(strategy, state.model, trainer),
-    )
+    return {
+        "losses": losses,
+        "initial": initial,
+        "weights": flat(state.model.weights),
+        "averages": np.concatenate([v.numpy().ravel() for v in state.ema.averages]),
+        "replica_weights": per_replica(
+            strategy, [v.value for v in state.model.weights]
+        ),
+        "replica_averages": per_replica(strategy, state.ema.averages),
+        "examples": count_examples(config, state, source, strategy) if counts else 0,
+        "logits": replica_logits(strategy, state.model, trainer),
+    }
+
+
+def count_examples(config, state, source, strategy) -> int:
+    """How many validation images an evaluation scores."""
+    weights = state.inference_weights()
+    split = source.splits.validation
+    evaluator = build.evaluator(config, state.model, weights, source, split, strategy)
+    return evaluator.evaluate(tf.constant(-1))["examples"]
 
 
 def flat(variables) -> np.ndarray:
@@ -82,10 +92,4 @@ def replica_logits(strategy, model, trainer) -> np.ndarray:
 
 
 if __name__ == "__main__":
-    pairs = (argument.split("=") for argument in sys.argv[4:])
-    main(
-        int(sys.argv[1]),
-        sys.argv[2],
-        sys.argv[3],
-        {name: json.loads(value) for name, value in pairs},
-    )
+    main(int(sys.argv[1]), sys.argv[2], pathlib.Path(sys.argv[3]))

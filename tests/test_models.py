@@ -788,12 +788,12 @@ def test_imagenet_weights_are_the_default_of_the_named_builders_only():
     assert en.EfficientNet("efficientnet-b0", input_shape=(64, 64, 3)).built
 
 
+SMALL = own(*networks.TINY.split(","))
+
+
 @pytest.fixture(scope="module")
 def tiny():
-    variant = dataclasses.replace(
-        en.get_variant("efficientnet-b0"), width=0.25, depth=0.3
-    )
-    return en.EfficientNet(variant, classes=10, input_shape=(32, 32, 3))
+    return en.EfficientNet(SMALL, classes=10, input_shape=(32, 32, 3))
 
 
 def test_plain_fit_learns_and_the_saved_file_loads_without_this_package(
@@ -838,8 +838,7 @@ def test_plain_fit_learns_and_the_saved_file_loads_without_this_package(
 
 
 def test_a_model_trained_with_the_papers_optimizer_survives_saving(tmp_path):
-    variant = own(*networks.TINY.split(","))
-    model = en.EfficientNet(variant, classes=3, input_shape=(32, 32, 3))
+    model = en.EfficientNet(SMALL, classes=3, input_shape=(32, 32, 3))
     rate = en.LearningRate(batch_size=8, train_images=80)
     model.compile(en.RMSprop(rate), "sparse_categorical_crossentropy")
     model.fit(images(32, batch=8), np.arange(8) % 3, epochs=2, verbose=0)
@@ -857,10 +856,7 @@ def test_weights_argument_takes_a_path(tiny, tmp_path):
     path = tmp_path / "tiny.weights.h5"
     tiny.save_weights(path)
     again = en.EfficientNet(
-        dataclasses.replace(en.get_variant("efficientnet-b0"), width=0.25, depth=0.3),
-        classes=10,
-        input_shape=(32, 32, 3),
-        weights=str(path),
+        SMALL, classes=10, input_shape=(32, 32, 3), weights=str(path)
     )
     np.testing.assert_array_equal(again(images(32)), tiny(images(32)))
 

@@ -22,27 +22,42 @@ TINY = {"blocks": networks.TINY}
 STILL = {"dropout_rate": 0.0, "survival_prob": 1.0, "learning_rate": 0.016}
 
 
-def run(devices, digits_dir, out, **settings):
-    arguments = [f"{name}={json.dumps(value)}" for name, value in settings.items()]
+CHANCE = TINY | {"dropout_rate": 0.5, "survival_prob": 0.5}
+# Each number of devices is a process, which makes all these runs.
+RUNS = {
+    1: {"still": TINY | STILL},
+    2: {
+        "still": TINY | STILL,
+        "fused": TINY | STILL | {"fused": "on", "recompute": "block1,block2a"},
+        "chance": CHANCE,
+        "chance again": CHANCE,
+        "local": TINY | STILL | {"batch_norm": "local"},
+    },
+    4: {"still": TINY | STILL},
+}
+
+
+@pytest.fixture(scope="module")
+def run(digits_dir, tmp_path_factory):
+    """What a run on so many devices comes to."""
+
+    @functools.cache
+    def folder(devices):
+        path = tmp_path_factory.mktemp("replicas")
+        start(devices, digits_dir, path, RUNS[devices])
+        return path
+
+    return lambda devices, name="still": dict(np.load(folder(devices) / f"{name}.npz"))
+
+
+def start(devices, digits_dir, folder, runs):
+    (folder / "runs.json").write_text(json.dumps(runs))
     subprocess.run(
-        [sys.executable, SCRIPT, str(devices), digits_dir, out, *arguments],
+        [sys.executable, SCRIPT, str(devices), digits_dir, folder],
         check=True,
         cwd=SCRIPT.parents[1],
         env=os.environ | {"PYTHONPATH": str(SCRIPT.parents[1])},
     )
-    return dict(np.load(out))
-
-
-@pytest.fixture(scope="module")
-def still_run(digits_dir, tmp_path_factory):
-    """The run on so many devices, taken once."""
-    folder = tmp_path_factory.mktemp("replicas")
-
-    @functools.cache
-    def still_run(devices):
-        return run(devices, digits_dir, str(folder / f"{devices}.npz"), **TINY, **STILL)
-
-    return still_run
 
 
 def assert_same_run(got, expected):
@@ -59,55 +74,50 @@ FOUR = pytest.param(4, marks=pytest.mark.slow)
 
 
 @pytest.mark.parametrize("devices", [2, FOUR])
-def test_many_replicas_take_the_steps_that_one_takes(still_run, devices):
-    assert_same_run(still_run(devices), still_run(1))
+def test_many_replicas_take_the_steps_that_one_takes(run, devices):
+    assert_same_run(run(devices), run(1))
 
 
 @pytest.mark.parametrize("devices", [1, 2, FOUR])
-def test_every_validation_example_counts_once(still_run, devices):
-    assert still_run(devices)["examples"] == 360
+def test_every_validation_example_counts_once(run, devices):
+    assert run(devices)["examples"] == 360
 
 
 @pytest.mark.parametrize("devices", [2, FOUR])
-def test_replicas_agree_on_the_same_images_when_nothing_is_random(still_run, devices):
-    logits = still_run(devices)["logits"]
+def test_replicas_agree_on_the_same_images_when_nothing_is_random(run, devices):
+    logits = run(devices)["logits"]
     assert logits.shape == (devices, 8, 10)
     np.testing.assert_allclose(logits, np.broadcast_to(logits[:1], logits.shape))
 
 
-def test_replicas_train_fused_as_with_keras_layers(digits_dir, tmp_path, still_run):
-    fused = {"fused": "on", "recompute": "block1,block2a"}
-    result = run(2, digits_dir, str(tmp_path / "x.npz"), **TINY, **STILL, **fused)
-    assert_same_run(result, still_run(2))
+def test_replicas_train_fused_as_with_keras_layers(run):
+    result = run(2, "fused")
+    assert_same_run(result, run(2))
     np.testing.assert_array_equal(*result["replica_weights"])
 
 
-def test_each_replica_draws_its_own_masks_reproducibly(digits_dir, tmp_path):
-    settings = TINY | {"dropout_rate": 0.5, "survival_prob": 0.5}
-    first, again = (
-        run(2, digits_dir, str(tmp_path / f"{i}.npz"), **settings) for i in range(2)
-    )
+def test_each_replica_draws_its_own_masks_reproducibly(run):
+    first, again = run(2, "chance"), run(2, "chance again")
     assert np.abs(first["logits"][0] - first["logits"][1]).max() > 0.1
     for name in ("losses", "weights", "averages", "logits"):
         np.testing.assert_array_equal(first[name], again[name])
-    other = run(2, digits_dir, str(tmp_path / "seed.npz"), **settings, seed=1)
-    assert np.abs(first["logits"] - other["logits"]).max() > 0.1
 
 
-def test_replicas_without_synchronisation_share_their_statistics(digits_dir, tmp_path):
-    result = run(
-        2, digits_dir, str(tmp_path / "x.npz"), **TINY, **STILL, batch_norm="local"
-    )
+def test_replicas_without_synchronisation_share_their_statistics(run):
+    result = run(2, "local")
     np.testing.assert_array_equal(*result["replica_weights"])
     np.testing.assert_array_equal(*result["replica_averages"])
 
 
 @pytest.mark.slow
-def test_many_replicas_train_b0_as_one_does(digits_dir, tmp_path):
+def test_many_replicas_train_b0_as_one_does(digits_dir, tmp_path_factory):
     # B0 magnifies a rounding error 20-fold a step here; a small rate keeps ten steps
     # comparable in float32.
-    settings = STILL | {"learning_rate": 0.001}
-    runs = [run(n, digits_dir, str(tmp_path / f"{n}.npz"), **settings) for n in (1, 2)]
+    runs = []
+    for devices in (1, 2):
+        folder = tmp_path_factory.mktemp("b0")
+        start(devices, digits_dir, folder, {"b0": STILL | {"learning_rate": 0.001}})
+        runs.append(dict(np.load(folder / "b0.npz")))
     np.testing.assert_allclose(runs[1]["losses"], runs[0]["losses"], rtol=1e-4)
     distance = np.linalg.norm(runs[1]["weights"] - runs[0]["weights"])
     assert distance <= 1e-4 * np.linalg.norm(runs[0]["weights"])
