@@ -65,7 +65,7 @@ def refusal(*arguments) -> str:
     with mock.patch.object(devices, "make_strategy", return_value=strategy):
         result = run(*arguments)
     assert result.returncode == 1, f"{arguments} were not refused"
-    line = result.stderr.splitlines()[-1]
+    (line,) = result.stderr.splitlines()
     assert line.startswith("error: ")
     return line
 

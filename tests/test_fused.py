@@ -3,6 +3,7 @@
 import dataclasses
 
 import keras
+import networks
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -27,9 +28,9 @@ SEED = [3, 5]
 
 def _model(variant="efficientnet-test", *, policy="float32", scaled=None, **kwargs):
     """A network whose batch norms, of 4 images each, do not magnify rounding much."""
-    variant = dataclasses.replace(
-        variants.get_variant(variant), batch_norm_epsilon=0.1, **(scaled or {})
-    )
+    if isinstance(variant, str):
+        variant = variants.get_variant(variant)
+    variant = dataclasses.replace(variant, batch_norm_epsilon=0.1, **(scaled or {}))
     keras.utils.set_random_seed(1)
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy(policy)
@@ -99,6 +100,19 @@ def _compare(model, *, recompute=()):
         np.testing.assert_allclose(ours, theirs, rtol=1e-3, atol=1e-3)
 
 
+@pytest.mark.parametrize(
+    "style",
+    [
+        {},
+        {"activation": "relu6", "padding": "symmetric", "stem_pool": True},
+    ],
+    ids=["as in EfficientNet", "as elsewhere"],
+)
+def test_every_kind_of_block_trains_as_with_keras_layers(style):
+    _compare(_model(networks.own(*networks.KINDS, **style)))
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("variant", FAMILIES)
 def test_every_family_trains_as_with_keras_layers(variant):
     _compare(_model(variant, scaled={"width": 0.25, "depth": 0.35}))

@@ -19,7 +19,6 @@ from applications import (
 )
 
 import efficientnet_tf as en
-from efficientnet_tf import variants
 from efficientnet_tf.data import batches, tfrecord
 from efficientnet_tf.weights import keras_files, layout
 
@@ -41,29 +40,11 @@ SCALED |= {f"efficientnetv2-b{i}" for i in range(1, 4)}
 LARGE = {"efficientnet-b8", "efficientnet-l2", "efficientnet-l2-475"} | {
     f"efficientnetv2-{size}" for size in ("l", "xl")
 }
-# Every kind of block in one network.
-KINDS = (
-    "r2_k3_s11_e1_i8_o8_se0.25",
-    "r2_k5_s22_e4_i8_o16_se0.25_a0",
-    "r2_k3_s22_e4_i16_o16_c1",
-    "r2_k3_s11_e1_i16_o24_c2",
-    "r2_k3_s22_e4_i24_o32_c3",
-    "r2_k3_s11_e4_i32_o64_c4",
-    "r1_k3_s11_e1_i64_o32_f1",
-    "r2_k3_s22_e2_i32_o24_f1_se0.5",
-    "r2_k3_s11_e2_i24_o24_se0.25_cc_noskip",
-)
 
 
 @pytest.fixture(autouse=True)
 def _offline(monkeypatch):
     monkeypatch.setenv("EFFICIENTNET_TF_OFFLINE", "1")
-
-
-def own(*blocks, **kwargs):
-    """A small network of block strings, 3 experts where they ask for them."""
-    chosen = {"stem_filters": 8, "head_filters": 32, "experts": 3, **kwargs}
-    return variants.Variant("own", 1.0, 1.0, 32, 0.2, blocks=blocks, **chosen)
 
 
 def images(*size, batch=2, channels=3):
@@ -278,7 +259,7 @@ def test_counting_agrees_with_the_built_model(name):
 
 @pytest.mark.parametrize("padding", ["same", "symmetric"])
 def test_networks_of_every_kind_of_block_count_as_built(padding):
-    variant = own(*KINDS, padding=padding)
+    variant = networks.own(*networks.KINDS, padding=padding)
     model = en.EfficientNet(
         variant, input_shape=(75, 98, 4), classes=5, classifier_activation=None
     )
@@ -291,7 +272,7 @@ def test_networks_of_every_kind_of_block_count_as_built(padding):
     "name", ["efficientnet-b0", "resnet-50", "efficientnet-condconv-b0-4e", "own"]
 )
 def test_unknown_size_gives_what_the_known_size_gives(name):
-    name = own(*KINDS, padding="symmetric") if name == "own" else name
+    name = networks.own(*networks.KINDS, padding="symmetric") if name == "own" else name
     x = images(75, 98)
     fixed = randomize(without_chance(name, input_shape=(75, 98, 3)), x)
     free = without_chance(name, input_shape=(None, None, 3))
@@ -302,7 +283,9 @@ def test_unknown_size_gives_what_the_known_size_gives(name):
 
 @pytest.mark.parametrize("size", [(64, 64), (75, 98)])
 def test_symmetric_padding_samples_every_second_pixel_from_the_first(size):
-    variant = own(*KINDS, stem_kernel=7, stem_pool=True, padding="symmetric")
+    variant = networks.own(
+        *networks.KINDS, stem_kernel=7, stem_pool=True, padding="symmetric"
+    )
     variant = dataclasses.replace(variant, activation="relu")
     x = images(*size)
     model = randomize(without_chance(variant, input_shape=x.shape[1:]), x)
@@ -336,7 +319,7 @@ def by_hand(x, model, name, *, strides=1, activation=None):
 @pytest.mark.usefixtures("float64")
 @pytest.mark.parametrize(("kind", "strides"), [("c1", 1), ("c1", 2), ("c3", 2)])
 def test_blocks_that_keras_applications_lacks_are_as_by_hand(kind, strides):
-    variant = own(
+    variant = networks.own(
         f"r1_k3_s{strides}{strides}_e4_i8_o8_{kind}", activation="relu", divisor=2
     )
     x = images(32)
@@ -528,7 +511,9 @@ def test_sigmoid_scores_several_labels_an_image():
 
 
 def test_activation_replaces_the_variants_but_not_a_block_strings():
-    model = en.EfficientNet(own(*KINDS), activation="relu6", input_shape=(32, 32, 3))
+    model = en.EfficientNet(
+        networks.own(*networks.KINDS), activation="relu6", input_shape=(32, 32, 3)
+    )
     found = {
         x.name: x.activation.__name__ for x in model.layers if hasattr(x, "activation")
     }
@@ -788,7 +773,7 @@ def test_imagenet_weights_are_the_default_of_the_named_builders_only():
     assert en.EfficientNet("efficientnet-b0", input_shape=(64, 64, 3)).built
 
 
-SMALL = own(*networks.TINY.split(","))
+SMALL = networks.own(*networks.TINY.split(","))
 
 
 @pytest.fixture(scope="module")

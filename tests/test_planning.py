@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 
+import command_line
 import networks
 import pytest
 import tensorflow as tf
@@ -458,11 +459,6 @@ def test_this_machines_own_processor_is_planned_too():
     assert found.hbm_limit_bytes > 2**30
 
 
-def _main(*flags):
-    command = [sys.executable, "main.py", "--mode=plan", *flags]
-    return subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
-
-
 @pytest.mark.parametrize(
     "flags, words",
     [
@@ -487,17 +483,15 @@ def _main(*flags):
     ],
 )
 def test_wrong_flags_are_one_line(flags, words):
-    done = _main(*flags)
-    assert done.returncode == 1
-    assert words in done.stderr and done.stderr.count("\n") == 1
+    assert words in command_line.refusal("--mode=plan", *flags)
 
 
 @needs_libtpu
 def test_the_command_line_plans(own_cache):
-    done = _main(
-        "--chip=v3", "--model=efficientnet-test", "--plan_step=serve", "--json"
-    )
-    found = json.loads(done.stdout.splitlines()[-1])
+    found = command_line.succeed(
+        *("--mode=plan", "--chip=v3", "--model=efficientnet-test"),
+        *("--plan_step=serve", "--json"),
+    ).json
     assert found["fits"] and found["batch"] == 128 and found["state_bytes"] == 0
 
 

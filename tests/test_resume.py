@@ -7,27 +7,30 @@ import shutil
 import signal
 import subprocess
 import sys
+from unittest import mock
 
+import interrupted_run
 import pytest
 import runs
 import tensorflow as tf
 from command_line import refusal, succeed
 
 ROOT = pathlib.Path(__file__).parents[1]
-INTERRUPTED = pathlib.Path(__file__).with_name("interrupted_run.py")
+SCRIPT = pathlib.Path(interrupted_run.__file__)
 
 
-def interrupt(digits_dir, model_dir, moment, *, code=0) -> str:
-    """Starts or continues the run up to a moment; returns what it printed."""
+def kill(digits_dir, model_dir, moment) -> str:
+    """Starts or continues the run and kills it; returns what it printed."""
+    how = f"SIGKILL {moment}"
     done = subprocess.run(
-        [sys.executable, INTERRUPTED, moment, *runs.arguments(digits_dir, model_dir)],
+        [sys.executable, SCRIPT, how, *runs.arguments(digits_dir, model_dir)],
         cwd=ROOT,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
         timeout=1800,  # if it hangs
     )
-    assert done.returncode == code, done.stdout
+    assert done.returncode == -signal.SIGKILL, done.stdout
     return done.stdout
 
 
@@ -48,12 +51,10 @@ def unbroken(digits_dir, tmp_path_factory):
 def stopped(digits_dir, tmp_path_factory):
     """The folder of a run that got SIGTERM after its 8th loop, and what it printed."""
     model_dir = tmp_path_factory.mktemp("stopped")
-    return model_dir, interrupt(digits_dir, model_dir, "SIGTERM loop 8 0")
-
-
-def kill(digits_dir, model_dir, moment):
-    """Continues a run and kills it; returns what it printed."""
-    return interrupt(digits_dir, model_dir, f"SIGKILL {moment}", code=-signal.SIGKILL)
+    loop = interrupted_run.PLACES["loop"]
+    with mock.patch.object(*loop, getattr(*loop)):  # as it is again afterwards
+        interrupted_run.interrupt("SIGTERM", "loop", 8, seconds=0)
+        return model_dir, finish(digits_dir, model_dir)
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ import pathlib
 import signal
 import weakref
 
+import networks
 import pytest
 import tensorflow as tf
 
@@ -17,7 +18,7 @@ from efficientnet_tf.scaling import coefficient_search, compound
 from efficientnet_tf.training import trials
 
 SETTINGS = {
-    "model": "efficientnet-test",
+    "blocks": networks.TINY,
     "dataset": "digits",
     "train_epochs": 1.0,
     "eval_epochs": 1.0,

@@ -152,7 +152,8 @@ def test_training_starts_from_weights_and_keeps_its_passport(images, tmp_path):
     en.save_weights(model, str(weights))
     model_dir = tmp_path / "run"
     arguments = training(
-        *(images, model_dir, "--learning_rate=1e-9", "--image_size=24"),
+        *(images, model_dir, "--mode=train", "--learning_rate=1e-9"),
+        "--image_size=24",
         *("--eval_crop=fixed", f"--weights={weights}", "--weights_skip=predictions"),
     )
     succeed(*arguments, "--train_epochs=0.1")
