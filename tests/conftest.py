@@ -46,7 +46,7 @@ def pytest_configure(config):
         os.environ.pop(name, None)
     # Each worker's share: more threads than cores wait for each other.
     workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
-    threads = max(1, len(os.sched_getaffinity(0)) // workers)
+    threads = max(1, os.cpu_count() // workers)
     for kind in ("INTRAOP", "INTEROP"):
         os.environ.setdefault(f"TF_NUM_{kind}_THREADS", str(threads))
     # TensorFlow imports jax where the extra `plan` is installed, and jax sets this to 1

@@ -8,6 +8,7 @@ import pytest
 from bucket import client, server, store
 
 from efficientnet_tf import files
+from efficientnet_tf.hardware import packages
 
 CONTENT = bytes(itertools.islice(itertools.cycle(range(251)), 3_000_000))
 NAMES = ("a b/ä.txt", "a b/50%25+x?.bin", "a b/c/#deep", "z")
@@ -32,6 +33,15 @@ def fresh(bucket):
     assert served.strays == []
 
 
+def asked(kinds: list[str]) -> list[str]:
+    """Requests that each build's client makes.
+
+    The TPU build's looks at a file (stat) before each part that it reads of it, unless it
+    did so in the 5 seconds before, which `client` forbids it to remember.
+    """
+    return [kind for kind in kinds if kind != "stat" or not packages.is_tpu_build()]
+
+
 def test_objects_come_back_under_any_name(bucket):
     served, ask = bucket
     for name in NAMES:
@@ -50,7 +60,7 @@ def test_blocks_are_read_from_where_one_asks(bucket):
     served.requests.clear()
     assert ask(client.read, "gs://bucket/large", 1_234_567) == CONTENT[1_234_567:]
     # The size, then two blocks of 1 MiB.
-    assert served.count() == {"stat": 1, "read": 2}
+    assert asked(served.kinds()) == asked(["stat", "read", "read"])
 
 
 def test_appending_uploads_all_of_it_again(bucket):
@@ -61,7 +71,7 @@ def test_appending_uploads_all_of_it_again(bucket):
     ask(client.write, "gs://bucket/log", b"two\n", "ab")
     second = served.store.get("bucket", "log")
     assert second.data == b"one\ntwo\n" and second.generation > first.generation
-    assert served.count() == {"read": 1, "begin": 1, "put": 1}
+    assert asked(served.kinds()) == asked(["read", "begin", "put"])
 
 
 def test_folders_are_listed_in_pages_moved_and_removed(bucket):
@@ -271,21 +281,22 @@ def _append_and_send(url):
 
 def test_checkpoints_are_uploaded_once_and_the_oldest_goes(bucket):
     served, ask = bucket
-    counts = {}
+    kinds = {}
     for step in (3, 6, 9, 12, 15):
         served.requests.clear()
         # Each by another process, which has to know of the others' checkpoints; those
         # of even steps by TensorFlow's own manager.
         found = ask(_save_checkpoint, "gs://bucket/run/best", step)
         assert found == (f"gs://bucket/run/best/ckpt-{step}", step)
-        counts[step] = [request.kind for request in served.requests]
+        kinds[step] = asked(served.kinds())
     suffixes = (".data-00000-of-00001", ".index")
     kept = [f"run/best/ckpt-{n}{suffix}" for n in (12, 15, 9) for suffix in suffixes]
     assert served.store.names("bucket") == ["run/best/checkpoint", *kept]
     # The list of checkpoints is read; values, index and list are uploaded; the oldest's
     # files are found and deleted.
     known, uploads = ["stat", "stat", "read"], ["begin", "put"] * 3
-    assert counts[15][:12] == [*known, *uploads, "list", "delete", "delete"]
+    expected = asked([*known, *uploads, "list", "delete", "delete"])
+    assert kinds[15][: len(expected)] == expected
 
 
 def _save_checkpoint(url, number):

@@ -14,6 +14,7 @@ import command_line
 import networks
 import pytest
 import tensorflow as tf
+from builds import needs_xla
 from tensorflow.compiler.xla import xla_data_pb2
 from tensorflow.compiler.xla.service import hlo_pb2
 
@@ -29,6 +30,7 @@ from efficientnet_tf.planning import (
 )
 
 ROOT = pathlib.Path(__file__).parents[1]
+pytestmark = needs_xla  # to lower anything; there main.py refuses to plan
 needs_libtpu = pytest.mark.skipif(
     importlib.util.find_spec("libtpu") is None,
     reason="libtpu is for Linux on x86-64; pip install -e '.[plan]'",

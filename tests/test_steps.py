@@ -12,6 +12,7 @@ import networks
 import numpy as np
 import pytest
 import tensorflow as tf
+from builds import needs_xla
 
 from efficientnet_tf import config as config_lib
 from efficientnet_tf.training import build, state, steps
@@ -291,6 +292,7 @@ def test_best_evaluation_is_remembered():
     assert record.note(step=6, top_1=0.6, loss=2.0)
 
 
+@needs_xla
 def test_the_whole_step_compiles_under_xla_to_the_same_step():
     images, labels = batch()
     # Dropout off: XLA draws other random numbers from the same seed.

@@ -7,6 +7,8 @@ import tensorflow as tf
 
 from efficientnet_tf.data import preprocess
 
+_BATCH = 32  # images at once, as Keras's predict
+
 
 def predict_files(
     model: keras.Model,
@@ -43,7 +45,13 @@ def predict_files(
         "resize": resize,
     }
     images = [read_image(path, **preparation) for path in paths]
-    probabilities = tf.nn.softmax(model.predict(tf.stack(images), verbose=0))
+    # Not by Keras's predict: TensorFlow's TPU build has no XLA for the CPU, and Keras
+    # compiles with it wherever there is any other device.
+    batches = [
+        images[start : start + _BATCH] for start in range(0, len(images), _BATCH)
+    ]
+    logits = [model(tf.stack(batch), training=False) for batch in batches]
+    probabilities = tf.nn.softmax(tf.concat(logits, axis=0))
     ranked = tf.math.top_k(probabilities, k=min(top_k, probabilities.shape[-1]))
     return [
         {

@@ -94,9 +94,13 @@ class Server(http.server.ThreadingHTTPServer):
             "GCS_RETRY_CONFIG_INIT_DELAY_TIME_US": "0",  # no waiting between tries
         }
 
+    def kinds(self) -> list[str]:
+        """The kind of each request, in order."""
+        return [request.kind for request in self.requests]
+
     def count(self) -> dict[str, int]:
         """How many requests there were of each kind."""
-        return dict(collections.Counter(request.kind for request in self.requests))
+        return dict(collections.Counter(self.kinds()))
 
     def handle_error(self, request, client_address):
         """Clients that were killed leave broken connections behind."""
