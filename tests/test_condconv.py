@@ -6,7 +6,7 @@ In float64, whose rounding is 1e-16.
 import keras
 import numpy as np
 import pytest
-from builds import needs_xla
+from builds import JIT, needs_xla
 
 import efficientnet_tf as en
 from efficientnet_tf.models import condconv
@@ -125,6 +125,7 @@ def test_three_images_get_what_each_gets_alone():
     together = np.asarray(model(x))
     alone = np.concatenate([model(x[i : i + 1]) for i in range(3)])
     np.testing.assert_allclose(together, alone, atol=1e-12)
+    model.compile(jit_compile=JIT)
     np.testing.assert_allclose(model.predict(x, verbose=0), together, atol=1e-12)
 
 

@@ -17,6 +17,7 @@ from applications import (
     normalised,
     prepared,
 )
+from builds import JIT
 
 import efficientnet_tf as en
 from efficientnet_tf.data import batches, tfrecord
@@ -346,6 +347,7 @@ def test_uint8_and_float_inputs_give_the_same():
     model = en.EfficientNet("efficientnet-test", input_shape=(64, 64, 3))
     x = images(64)
     np.testing.assert_array_equal(model(x.astype("uint8")), model(x))
+    model.compile(jit_compile=JIT)
     np.testing.assert_array_equal(
         model.predict(x.astype("uint8"), verbose=0), model.predict(x, verbose=0)
     )
@@ -551,7 +553,8 @@ def test_blocks_width_and_depth_make_a_network_of_ones_own():
 
 
 def fit_one_step(model, x, classes):
-    model.compile(keras.optimizers.SGD(0.1), "sparse_categorical_crossentropy")
+    loss = "sparse_categorical_crossentropy"
+    model.compile(keras.optimizers.SGD(0.1), loss, jit_compile=JIT)
     before = layout.values(model)
     model.fit(x, np.arange(len(x)) % classes, epochs=1, verbose=0)
     after = layout.values(model)
@@ -793,6 +796,7 @@ def test_plain_fit_learns_and_the_saved_file_loads_without_this_package(
         keras.optimizers.Adam(3e-3),
         keras.losses.CategoricalCrossentropy(),
         metrics=["accuracy"],
+        jit_compile=JIT,
     )
     history = tiny.fit(
         data, epochs=4, steps_per_epoch=22, shuffle=False, verbose=0
@@ -825,7 +829,8 @@ def test_plain_fit_learns_and_the_saved_file_loads_without_this_package(
 def test_a_model_trained_with_the_papers_optimizer_survives_saving(tmp_path):
     model = en.EfficientNet(SMALL, classes=3, input_shape=(32, 32, 3))
     rate = en.LearningRate(batch_size=8, train_images=80)
-    model.compile(en.RMSprop(rate), "sparse_categorical_crossentropy")
+    loss = "sparse_categorical_crossentropy"
+    model.compile(en.RMSprop(rate), loss, jit_compile=JIT)
     model.fit(images(32, batch=8), np.arange(8) % 3, epochs=2, verbose=0)
     model.save(tmp_path / "model.keras")
     again = keras.models.load_model(tmp_path / "model.keras")

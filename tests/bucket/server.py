@@ -98,9 +98,9 @@ class Server(http.server.ThreadingHTTPServer):
         """The kind of each request, in order."""
         return [request.kind for request in self.requests]
 
-    def count(self) -> dict[str, int]:
+    def count(self) -> collections.Counter:
         """How many requests there were of each kind."""
-        return dict(collections.Counter(self.kinds()))
+        return collections.Counter(self.kinds())
 
     def handle_error(self, request, client_address):
         """Clients that were killed leave broken connections behind."""
