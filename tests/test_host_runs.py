@@ -3,6 +3,7 @@
 import functools
 import json
 import pathlib
+import re
 import shutil
 import signal
 import time
@@ -92,7 +93,12 @@ def test_two_hosts_leave_what_one_leaves(digits_dir, tmp_path, undisturbed):
     model_dir, result = undisturbed
     with host_processes.started([full_command(digits_dir, tmp_path)]) as processes:
         host_processes.finish(processes)
-    assert names(model_dir) == names(tmp_path)
+    # Hosts draw masks of their own, so another evaluation may be the best.
+    any_best = [
+        [re.sub(r"best/ckpt-\d+", "best/ckpt-N", name) for name in names(folder)]
+        for folder in (model_dir, tmp_path)
+    ]
+    assert any_best[0] == any_best[1]
     told = [(line["kind"], line["step"]) for line in metrics(model_dir)]
     assert told == [(line["kind"], line["step"]) for line in metrics(tmp_path)]
     assert len(set(told)) == len(told) - 1  # the last step: held out and validation
