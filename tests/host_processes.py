@@ -55,7 +55,7 @@ def started(commands: list[list]) -> Iterator[list[subprocess.Popen]]:
     finally:
         for process in processes:
             process.kill()
-            process.wait()
+            process.communicate()  # closes the pipes
 
 
 def finish(processes: list[subprocess.Popen], *, timeout: float = 300) -> list:
