@@ -48,7 +48,7 @@ def run(*arguments) -> Result:
         try:
             main.main(main.parse(["main.py", *map(str, arguments)]))
         except SystemExit as ended:
-            code = 1
+            code = 1  # main.py exits with a line of text alone
             print(ended.code, file=stderr)
     return Result(code, stdout.getvalue(), stderr.getvalue())
 

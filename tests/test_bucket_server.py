@@ -36,10 +36,10 @@ def fresh(bucket):
 
 
 def looked(count: int) -> int:
-    """How often a client looks at a file (stat) that it reads: `count` times.
+    """The expected number of requests for a file's state (stat): `count`.
 
-    The TPU build's looks before each part that it reads, unless it did so in the 5
-    seconds before, which `client` forbids it to remember.
+    The TPU build's client makes any number: one before each part that it reads, unless
+    it made one in the last 5 seconds, which `client` forbids it to remember.
     """
     return ANY if packages.is_tpu_build() else count
 

@@ -21,22 +21,19 @@ SCRIPT = pathlib.Path(__file__).with_name("replica_run.py")
 TINY = {"blocks": networks.TINY}
 # The paper's rate, and nothing random in the model.
 STILL = {"dropout_rate": 0.0, "survival_prob": 1.0, "learning_rate": 0.016}
-
-
-# To trace another block for two replicas takes 3 s.
-FEW = {"blocks": "r2_k3_s22_e4_i8_o16_se0.25"}
-CHANCE = FEW | {"dropout_rate": 0.5, "survival_prob": 0.5}
+CHANCE = TINY | {"dropout_rate": 0.5, "survival_prob": 0.5}
 # Each number of devices is a process, which makes all these runs.
 RUNS = {
-    1: {"still": FEW | STILL},
+    1: {"still": TINY | STILL},
     2: {
-        "still": FEW | STILL,
-        "fused": FEW | STILL | {"fused": "on", "recompute": "block1"},
+        "still": TINY | STILL,
+        "fused": TINY | STILL | {"fused": "on", "recompute": "block1,block2a"},
         "chance": CHANCE,
         "chance again": CHANCE,
-        "local": FEW | STILL | {"batch_norm": "local"},
+        "another seed": CHANCE | {"seed": 1},
+        "local": TINY | STILL | {"batch_norm": "local"},
     },
-    4: {"still": FEW | STILL},
+    4: {"still": TINY | STILL},
 }
 
 
@@ -104,6 +101,8 @@ def test_each_replica_draws_its_own_masks_reproducibly(run):
     assert np.abs(first["logits"][0] - first["logits"][1]).max() > 0.1
     for name in ("losses", "weights", "averages", "logits"):
         np.testing.assert_array_equal(first[name], again[name])
+    other = run(2, "another seed")
+    assert np.abs(first["logits"] - other["logits"]).max() > 0.1
 
 
 def test_replicas_without_synchronisation_share_their_statistics(run):

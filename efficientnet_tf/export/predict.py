@@ -45,13 +45,7 @@ def predict_files(
         "resize": resize,
     }
     images = [read_image(path, **preparation) for path in paths]
-    # Not by Keras's predict: TensorFlow's TPU build has no XLA for the CPU, and Keras
-    # compiles with it wherever there is any other device.
-    batches = [
-        images[start : start + _BATCH] for start in range(0, len(images), _BATCH)
-    ]
-    logits = [model(tf.stack(batch), training=False) for batch in batches]
-    probabilities = tf.nn.softmax(tf.concat(logits, axis=0))
+    probabilities = tf.nn.softmax(_logits(model, images))
     ranked = tf.math.top_k(probabilities, k=min(top_k, probabilities.shape[-1]))
     return [
         {
@@ -65,6 +59,23 @@ def predict_files(
             paths, ranked.indices.numpy(), ranked.values.numpy(), strict=True
         )
     ]
+
+
+def _logits(model: keras.Model, images: Sequence[tf.Tensor]) -> tf.Tensor:
+    """Float [images, classes], from one graph for all batches.
+
+    Keras's predict compiles with XLA wherever there is a device other than a CPU;
+    TensorFlow's TPU build has no XLA for the CPU.
+    """
+    pixels = tf.TensorSpec([None, *images[0].shape], images[0].dtype)
+    call = tf.function(
+        lambda batch: model(batch, training=False),
+        input_signature=[pixels],
+        autograph=False,
+    )
+    starts = range(0, len(images), _BATCH)
+    batches = (tf.stack(images[start : start + _BATCH]) for start in starts)
+    return tf.concat([call(batch) for batch in batches], axis=0)
 
 
 def read_image(path: str, **preparation) -> tf.Tensor:

@@ -1,0 +1,38 @@
+"""Predictions of image files, however many there are."""
+
+import networks
+import numpy as np
+import PIL.Image
+import pytest
+import weight_helpers
+
+import efficientnet_tf as en
+from efficientnet_tf.export import predict
+
+
+@pytest.mark.parametrize("count", [1, 32, 33])
+def test_every_file_gets_what_its_image_gets_alone(count, tmp_path):
+    model = en.EfficientNet(
+        networks.own(*networks.TINY.split(",")),
+        classes=7,
+        input_shape=(32, 32, 3),
+        classifier_activation=None,
+    )
+    pixels = np.random.default_rng(0).integers(0, 256, (count, 32, 32, 3), "uint8")
+    weight_helpers.randomize(model, seed=1)
+    weight_helpers.calibrate(model, weight_helpers.images(32, batch=8))
+    paths = [str(tmp_path / f"{number}.png") for number in range(count)]
+    for path, image in zip(paths, pixels, strict=True):
+        PIL.Image.fromarray(image).save(path)
+    # The whole image, in its own size.
+    found = predict.predict_files(
+        model, paths, image_size=32, crop_fraction=1.0, top_k=7
+    )
+    assert [one["file"] for one in found] == paths
+    for image, one in zip(pixels, found, strict=True):
+        logits = np.asarray(model(image[np.newaxis]))[0].astype("float64")
+        expected = np.exp(logits - logits.max()) / np.exp(logits - logits.max()).sum()
+        ranked = {p["class"]: p["probability"] for p in one["predictions"]}
+        assert list(ranked) == np.argsort(-expected).tolist()
+        got = [ranked[number] for number in range(7)]
+        np.testing.assert_allclose(got, expected, atol=1e-5)
