@@ -5,6 +5,7 @@ process of its own, which makes many runs: python replica_run.py DEVICES DATA_DI
 writes FOLDER/NAME.npz for each settings by name in FOLDER/runs.json.
 """
 
+import dataclasses
 import json
 import pathlib
 import sys
@@ -27,11 +28,11 @@ def main(num_devices: int, data_dir: str, folder: pathlib.Path) -> None:
     for name, settings in json.loads((folder / "runs.json").read_text()).items():
         keras.utils.clear_session()
         config = config_lib.create(dataset="digits", data_dir=data_dir, **settings)
-        found = take_steps(config, strategy, counts=name == "still")
+        found = take_steps(config, strategy, name)
         np.savez(folder / f"{name}.npz", **found)
 
 
-def take_steps(config, strategy, *, counts: bool) -> dict:
+def take_steps(config, strategy, name) -> dict:
     policy = devices.configure_numerics(strategy, config.precision)
     source = build.open_source(config)
     evaluations = state_lib.Evaluations()
@@ -44,7 +45,7 @@ def take_steps(config, strategy, *, counts: bool) -> dict:
     initial = flat(state.model.weights)
     trainer = build.trainer(config, state, source, strategy)
     losses = [trainer.train(tf.constant(1))["loss"] for _ in range(STEPS)]
-    return {
+    found = {
         "losses": losses,
         "initial": initial,
         "weights": flat(state.model.weights),
@@ -53,9 +54,17 @@ def take_steps(config, strategy, *, counts: bool) -> dict:
             strategy, [v.value for v in state.model.weights]
         ),
         "replica_averages": per_replica(strategy, state.ema.averages),
-        "examples": count_examples(config, state, source, strategy) if counts else 0,
         "logits": replica_logits(strategy, state.model, trainer),
     }
+    if name == "still":
+        found["examples"] = count_examples(config, state, source, strategy)
+    if name == "chance":
+        config = dataclasses.replace(config, seed=config.seed + 1)
+        other = build.trainer_of(
+            config, state, None, strategy, train_images=images, device="cpu"
+        )
+        found["other_logits"] = replica_logits(strategy, state.model, other)
+    return found
 
 
 def count_examples(config, state, source, strategy) -> int:

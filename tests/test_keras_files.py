@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 import weight_helpers as helpers
 from applications import assert_same_function, prepared
+from keras.src.applications import efficientnet, efficientnet_v2
+from keras.src.utils import file_utils
 from weight_helpers import assert_same, images, outputs
 
 import efficientnet_tf as en
@@ -15,37 +17,72 @@ import efficientnet_tf as en
 pytestmark = pytest.mark.usefixtures("float64")
 SIZE = 64
 KWARGS = {"classes": 10, "input_shape": (SIZE, SIZE, 3)}
-APPLICATIONS = {
-    "efficientnet-b0": "EfficientNetB0",
-    "efficientnetv2-b0": "EfficientNetV2B0",
-    "mobilenet-v1": "MobileNet",
-    "mobilenet-v2": "MobileNetV2",
-    "resnet-50-v1": "ResNet50",
+WHOLE = {
+    "efficientnet-b0": keras.applications.EfficientNetB0,
+    "efficientnetv2-b0": keras.applications.EfficientNetV2B0,
+    "mobilenet-v1": keras.applications.MobileNet,
+    "mobilenet-v2": keras.applications.MobileNetV2,
+    "resnet-50-v1": keras.applications.ResNet50,
+}
+# Width and depth of networks that stand for others: every kind of tensor is left.
+SCALES = {"efficientnet-b0": (0.25, 0.25), "efficientnetv2-b0": (0.25, 0.2)}
+SCALED = {
+    "efficientnet-b0": efficientnet.EfficientNet,
+    "efficientnetv2-b0": functools.partial(
+        efficientnet_v2.EfficientNetV2, name="efficientnetv2-b0"
+    ),
 }
 MEAN = np.array([0.485, 0.456, 0.406])
 STDDEV = np.array([0.229, 0.224, 0.225])
 OTHER_MEAN, OTHER_VARIANCE = np.array([0.3, 0.4, 0.6]), np.array([0.04, 0.09, 0.16])
-ALL_FILES = [
-    pytest.param(name, file, marks=() if default else pytest.mark.slow)
-    for name in APPLICATIONS
-    for file, default in (
-        ("legacy.h5", True),
-        ("w.weights.h5", name in ("efficientnet-b0", "mobilenet-v1")),
-        ("w.keras", name == "efficientnet-b0"),
-        ("w.h5", name == "mobilenet-v1"),
-    )
-]
+
+
+def unless(default):
+    return () if default else pytest.mark.slow
+
+
+def some(suffix_of, suffixes):
+    """Every network with every suffix, by default with one of its own."""
+    return [
+        pytest.param(name, suffix, marks=unless(suffix_of[name] == suffix))
+        for name in suffix_of
+        for suffix in suffixes
+    ]
+
+
+WE_WRITE = {
+    "efficientnet-b0": ".weights.h5",
+    "efficientnetv2-b0": ".h5",
+    "mobilenet-v1": ".h5",
+    "mobilenet-v2": ".weights.h5",
+    "resnet-50-v1": ".h5",
+}
+THEY_WRITE = {
+    "efficientnet-b0": "w.keras",
+    "efficientnetv2-b0": "legacy.h5",
+    "mobilenet-v1": "w.h5",
+    "mobilenet-v2": "w.weights.h5",
+    "resnet-50-v1": "legacy.h5",
+}
 
 
 def theirs(name, **kwargs):
-    """A network of keras.applications."""
+    """A network of keras.applications, some scaled down."""
     kwargs = KWARGS | {"weights": None} | kwargs
-    return getattr(keras.applications, APPLICATIONS[name])(**kwargs)
+    if name in SCALES:
+        return SCALED[name](*SCALES[name], 224, **kwargs)  # 224: a size it never takes
+    return WHOLE[name](**kwargs)
+
+
+def ours_of(name, **kwargs):
+    """The same network of ours."""
+    width, depth = SCALES.get(name, (None, None))
+    return en.EfficientNet(name, width=width, depth=depth, **KWARGS | kwargs)
 
 
 @functools.cache
 def random_ours(name):
-    model = helpers.randomize(en.EfficientNet(name, **KWARGS), seed=1)
+    model = helpers.randomize(ours_of(name), seed=1)
     return helpers.calibrate(model, images(SIZE, batch=4))
 
 
@@ -102,18 +139,16 @@ def write(model, path):
 
 
 def read(name, path, **kwargs):
-    return en.EfficientNet(name, weights=str(path), **KWARGS | kwargs)
+    return ours_of(name, weights=str(path), **kwargs)
 
 
 # What we write.
 
 
-@pytest.mark.parametrize(
-    ("name", "file"), [p for p in ALL_FILES if "w.keras" not in p.values]
-)
-def test_round_trip_bit_for_bit(name, file, tmp_path):
+@pytest.mark.parametrize(("name", "suffix"), some(WE_WRITE, (".h5", ".weights.h5")))
+def test_round_trip_bit_for_bit(name, suffix, tmp_path):
     source = random_ours(name)
-    path = str(tmp_path / file)
+    path = str(tmp_path / f"w{suffix}")
     en.save_weights(source, path, format="keras")
     target = read(name, path)
     assert_same(target, helpers.values(source))
@@ -121,19 +156,13 @@ def test_round_trip_bit_for_bit(name, file, tmp_path):
     assert len(biases) == (53 if name.startswith("resnet") else 0)
 
 
-@pytest.mark.parametrize(
-    ("name", "suffix"),
-    [
-        pytest.param(name, suffix, marks=() if default else pytest.mark.slow)
-        for number, name in enumerate(APPLICATIONS)
-        for suffix, default in ((".h5", number % 2), (".weights.h5", not number % 2))
-    ],
-)
+@pytest.mark.parametrize(("name", "suffix"), some(WE_WRITE, (".h5", ".weights.h5")))
 def test_keras_applications_reads_what_we_write(name, suffix, tmp_path):
-    ours = random_ours(name)
+    ours = helpers.randomize(en.EfficientNet(name, **KWARGS), seed=1)
+    helpers.calibrate(ours, images(SIZE, batch=4))
     path = str(tmp_path / f"w{suffix}")
     en.save_weights(ours, path, format="keras")
-    model = theirs(name, weights=path)
+    model = WHOLE[name](weights=path, **KWARGS)
     assert_same_function(name, ours, model, images(SIZE))
 
 
@@ -141,47 +170,45 @@ def test_keras_applications_reads_what_we_write(name, suffix, tmp_path):
 def test_keras_reads_ours_without_a_top(suffix, tmp_path):
     kwargs = {"include_top": False, "pooling": "avg", "input_shape": (SIZE, SIZE, 3)}
     for name in ("mobilenet-v2",):
-        ours = helpers.randomize(en.EfficientNet(name, **kwargs), seed=4)
+        ours = helpers.randomize(ours_of(name, **kwargs), seed=4)
         helpers.calibrate(ours, images(SIZE, batch=4))
         path = str(tmp_path / f"{name}{suffix}")
         en.save_weights(ours, path, format="keras")
-        build = getattr(keras.applications, APPLICATIONS[name])
-        model = build(weights=path, **kwargs)
+        model = theirs(name, weights=path, **kwargs)
         assert_same_function(name, ours, model, images(SIZE))
 
 
 @pytest.mark.parametrize(
     ("name", "shape"),
-    [
-        ("efficientnet-b0", (64, 64, 1)),
-        ("mobilenet-v1", (None, None, 3)),
-        ("resnet-50-v1", (75, 96, 3)),
-    ],
+    [("efficientnet-b0", (64, 64, 1)), ("mobilenet-v1", (None, None, 3))],
 )
 def test_models_of_any_shape_are_written(name, shape, tmp_path):
     kwargs = {"include_top": False, "input_shape": shape}
-    ours = helpers.randomize(en.EfficientNet(name, **kwargs), seed=4)
+    ours = helpers.randomize(ours_of(name, **kwargs), seed=4)
     path = str(tmp_path / "w.h5")
     en.save_weights(ours, path, format="keras")
-    target = en.EfficientNet(name, weights=path, **kwargs)
+    target = read(name, path, **kwargs)
     assert_same(target, helpers.values(ours))
 
 
 def test_a_part_of_a_network_is_written_under_our_names(tmp_path):
     kwargs = {"endpoints": ["reduction_2"], "input_shape": (SIZE, SIZE, 3)}
-    ours = helpers.randomize(en.EfficientNet("efficientnet-b0", **kwargs))
+    ours = helpers.randomize(ours_of("efficientnet-b0", **kwargs))
     path = str(tmp_path / "w.h5")
     en.save_weights(ours, path)
     with h5py.File(path) as file:
         assert "top_conv" not in file
-    target = en.EfficientNet("efficientnet-b0", weights=path, **kwargs)
+    target = read("efficientnet-b0", path, **kwargs)
     assert_same(target, helpers.values(ours))
 
 
 # What they write.
 
 
-@pytest.mark.parametrize(("name", "file"), ALL_FILES)
+@pytest.mark.parametrize(
+    ("name", "file"),
+    some(THEY_WRITE, ("legacy.h5", "w.h5", "w.keras", "w.weights.h5")),
+)
 @pytest.mark.filterwarnings("ignore:You are saving your model as an HDF5")
 def test_we_read_what_keras_applications_writes(name, file, tmp_path):
     model = random_theirs(name)
@@ -189,11 +216,17 @@ def test_we_read_what_keras_applications_writes(name, file, tmp_path):
     assert_same_function(name, ours, model, images(SIZE))
 
 
-@pytest.mark.parametrize("file", ["w.weights.h5", "legacy.h5"])
 @pytest.mark.parametrize(
-    "statistics",
-    [(MEAN, STDDEV**2), (OTHER_MEAN, OTHER_VARIANCE), (np.zeros(3), np.ones(3))],
-    ids=["imagenet", "other", "untouched"],
+    ("file", "statistics"),
+    [
+        pytest.param(file, statistics, id=f"{file}-{name}", marks=unless(default))
+        for file, default in (("w.weights.h5", "other"), ("legacy.h5", "untouched"))
+        for name, statistics, default in (
+            ("imagenet", (MEAN, STDDEV**2), True),
+            ("other", (OTHER_MEAN, OTHER_VARIANCE), default == "other"),
+            ("untouched", (np.zeros(3), np.ones(3)), default == "untouched"),
+        )
+    ],
 )
 def test_statistics_of_a_normalization_layer_are_built(file, statistics, tmp_path):
     # A clone, because others use the cached one.
@@ -205,22 +238,18 @@ def test_statistics_of_a_normalization_layer_are_built(file, statistics, tmp_pat
 
 
 def test_released_files_hold_the_standard_deviation(tmp_path, monkeypatch):
-    from keras.src.utils import file_utils
-
-    source = random_theirs("efficientnet-b0")
     path = str(tmp_path / "efficientnetb0_notop.h5")
-    headless = theirs("efficientnet-b0", include_top=False, classes=1000)
-    for layer in headless.layers:
-        if layer.weights and not isinstance(layer, keras.layers.Normalization):
-            layer.set_weights(source.get_layer(layer.name).get_weights())
+    kwargs = {"include_top": False, "input_shape": (SIZE, SIZE, 3)}
+    headless = keras.applications.EfficientNetB0(weights=None, **kwargs)
+    helpers.randomize(headless, seed=2)
+    set_statistics(headless, MEAN, STDDEV**2)
+    helpers.calibrate(headless, images(SIZE, batch=4))
     set_statistics(headless, MEAN, STDDEV)
     write_legacy(headless, path)
     monkeypatch.setattr(file_utils, "get_file", lambda *args, **kwargs: path)
     # What keras.applications makes of its release.
-    model = keras.applications.EfficientNetB0(
-        include_top=False, pooling="avg", input_shape=(SIZE, SIZE, 3)
-    )
-    ours = read("efficientnet-b0", path, include_top=False, pooling="avg")
+    model = keras.applications.EfficientNetB0(pooling="avg", **kwargs)
+    ours = en.EfficientNet("efficientnet-b0", weights=path, pooling="avg", **kwargs)
     assert_same_function("efficientnet-b0", ours, model, images(SIZE))
     preprocessing = ours.get_layer("preprocessing")
     np.testing.assert_allclose(preprocessing.scale, 1 / STDDEV / 255, rtol=1e-4)
@@ -238,8 +267,8 @@ def test_statistics_of_one_channel_are_built(tmp_path):
 
 def test_the_second_network_of_a_process_is_read(tmp_path):
     """Keras numbers its normalization layer, which has no name of its own."""
-    for _ in range(2):
-        model = theirs("efficientnet-b0")
+    keras.layers.Normalization()
+    model = theirs("efficientnet-b0")
     model.set_weights(random_theirs("efficientnet-b0").get_weights())
     set_statistics(model, OTHER_MEAN, OTHER_VARIANCE)
     assert any(layer.name.startswith("normalization_") for layer in model.layers)
@@ -250,7 +279,7 @@ def test_the_second_network_of_a_process_is_read(tmp_path):
 
 def test_untouched_statistics_do_not_fit_a_model_that_is_built(tmp_path):
     path = write(theirs("efficientnet-b0"), tmp_path / "w.weights.h5")
-    ours = en.EfficientNet("efficientnet-b0", **KWARGS)
+    ours = ours_of("efficientnet-b0")
     before = helpers.values(ours)
     with pytest.raises(ValueError, match=r"wants pixels=.*builds it as the weights"):
         en.load_weights(ours, path)
@@ -261,8 +290,8 @@ def test_v1_5_does_not_take_the_weights_of_v1(tmp_path):
     path = str(tmp_path / "w.h5")
     en.save_weights(random_ours("resnet-50-v1"), path)
     with pytest.raises(ValueError, match="wants blocks="):
-        en.load_weights(en.EfficientNet("resnet-50", **KWARGS), path)
-    built = en.EfficientNet("resnet-50", weights=path, **KWARGS)
+        en.load_weights(ours_of("resnet-50"), path)
+    built = read("resnet-50", path)
     expected = outputs(random_ours("resnet-50-v1"), images(SIZE))
     helpers.assert_same_outputs(outputs(built, images(SIZE)), expected)
 
@@ -302,7 +331,7 @@ def test_qubvels_files_are_read(tmp_path):
 
 @pytest.mark.parametrize(
     ("name", "include_top"),
-    [("efficientnet-b0", False), ("efficientnet-b0", True), ("mobilenet-v1", True)],
+    [("mobilenet-v1", False), ("efficientnet-b0", True)],
 )
 def test_networks_without_a_top_read_files_with_and_without(
     name, include_top, tmp_path
@@ -313,14 +342,14 @@ def test_networks_without_a_top_read_files_with_and_without(
         set_statistics(source, MEAN, STDDEV**2)
     helpers.calibrate(source, preprocessed(name, batch=4))
     path = write(source, tmp_path / "w.weights.h5")
-    expected = getattr(keras.applications, APPLICATIONS[name])(weights=None, **kwargs)
+    expected = theirs(name, **kwargs)
     by_name = {layer.name: layer for layer in source.layers}
     for layer in expected.layers:
         if layer.weights and not isinstance(layer, keras.layers.Normalization):
             layer.set_weights(by_name[layer.name].get_weights())
     if name == "efficientnet-b0":
         set_statistics(expected, MEAN, STDDEV**2)
-    ours = en.EfficientNet(name, weights=path, **kwargs)
+    ours = read(name, path, **kwargs)
     assert_same_function(name, ours, expected, images(SIZE))
     top = {n for n in ours.load_report.unused if "normalization" not in n}
     assert len(top) == (2 if include_top else 0)

@@ -35,12 +35,16 @@ APPLICATIONS = {
     "resnet-50-v1": "ResNet50",
     "resnet-152-v1": "ResNet152",
 }
-# As those compared by default, but for the number of blocks and filters.
-SCALED = {f"efficientnet-b{i}" for i in range(1, 8)} | {"resnet-152-v1"}
-SCALED |= {f"efficientnetv2-b{i}" for i in range(1, 4)}
-LARGE = {"efficientnet-b8", "efficientnet-l2", "efficientnet-l2-475"} | {
-    f"efficientnetv2-{size}" for size in ("l", "xl")
+# As those tried by default, but for the number of blocks and filters.
+SCALED = {f"efficientnet-b{i}" for i in range(1, 9)} | {
+    *(f"efficientnetv2-{size}" for size in ("b1", "b2", "b3", "s", "m", "l", "xl")),
+    *(f"efficientnet-lite{i}" for i in range(1, 5)),
+    *("efficientnet-edgetpu-m", "efficientnet-edgetpu-l"),
+    *("efficientnet-l2", "efficientnet-l2-475"),
+    *("efficientnet-condconv-b0-8e", "efficientnet-condconv-b0-8e-depth"),
+    *("resnet-152", "resnet-152-v1"),
 }
+SMALL = networks.own(*networks.TINY.split(","))
 
 
 @pytest.fixture(autouse=True)
@@ -172,7 +176,8 @@ def assert_counts(model, variant, **kwargs):
     ],
 )
 def test_probabilities_and_every_layer_equal_keras_applications(name):
-    both = pair(name, 64)
+    # MobileNet pads odd sizes at the other end.
+    both = pair(name, 64 if name == "mobilenet-v1" else 97, 64)
     assert_counts(both.ours, name)
     their_names = {layer.name for layer in both.theirs.layers}
     names = {k: v for k, v in both.names.items() if v != "conv_preds"}
@@ -198,21 +203,10 @@ def test_probabilities_and_every_layer_equal_keras_applications(name):
 
 
 @pytest.mark.usefixtures("float64")
-@pytest.mark.parametrize(
-    ("name", "size"),
-    [
-        ("efficientnet-b0", (75, 75)),
-        ("efficientnet-b0", (97, 64)),
-        ("efficientnet-b0", (224, 224)),
-        ("efficientnetv2-b0", (97, 64)),
-        ("mobilenet-v2", (97, 64)),
-        ("resnet-50-v1", (75, 98)),
-    ],
-)
-def test_odd_rectangular_and_native_sizes_equal_keras_applications(name, size):
-    both = pair(name, *size)
+def test_the_native_size_equals_keras_applications():
+    both = pair("efficientnet-b0", 224)
     both.assert_same_output()
-    assert_counts(both.ours, name)
+    assert_counts(both.ours, "efficientnet-b0")
 
 
 @pytest.mark.parametrize("name", ["efficientnet-b0", "efficientnetv2-b0"])
@@ -233,13 +227,14 @@ def test_pixels_to_probabilities_equal_keras_applications_in_float32(name):
 @pytest.mark.parametrize(
     "name",
     [
-        *("efficientnet-b0", "efficientnetv2-b3", "efficientnetv2-s"),
+        *("efficientnet-b0", "efficientnetv2-b0", "efficientnetv2-s"),
         *("mobilenet-v1", "mobilenet-v2", "resnet-50-v1"),
     ],
 )
 def test_preprocessing_equals_keras_applications(name):
     ours = en.EfficientNet(name, input_shape=(32, 32, 3), endpoints=["stem"])
-    theirs = build_theirs(name, input_shape=(32, 32, 3))
+    inside = name.startswith("efficientnet")
+    theirs = build_theirs(name, input_shape=(32, 32, 3)) if inside else None
     x = images(32)
     got = outputs_by_name(ours, ["preprocessing"], x)["preprocessing"]
     assert_same_values(got, normalised(name, theirs, x))
@@ -248,7 +243,7 @@ def test_preprocessing_equals_keras_applications(name):
 @pytest.mark.parametrize(
     "name",
     [
-        pytest.param(name, marks=pytest.mark.slow if name in LARGE else ())
+        pytest.param(name, marks=pytest.mark.slow if name in SCALED else ())
         for name in en.list_variants()
         if name not in APPLICATIONS
     ],
@@ -269,14 +264,12 @@ def test_networks_of_every_kind_of_block_count_as_built(padding):
     assert np.abs(np.subtract(*np.asarray(model(x)))).max() > 0.01
 
 
-@pytest.mark.parametrize(
-    "name", ["efficientnet-b0", "resnet-50", "efficientnet-condconv-b0-4e", "own"]
-)
-def test_unknown_size_gives_what_the_known_size_gives(name):
-    name = networks.own(*networks.KINDS, padding="symmetric") if name == "own" else name
+@pytest.mark.parametrize("padding", ["same", "symmetric"])
+def test_unknown_size_gives_what_the_known_size_gives(padding):
+    variant = networks.own(*networks.KINDS, padding=padding)
     x = images(75, 98)
-    fixed = randomize(without_chance(name, input_shape=(75, 98, 3)), x)
-    free = without_chance(name, input_shape=(None, None, 3))
+    fixed = randomize(without_chance(variant, input_shape=(75, 98, 3)), x)
+    free = without_chance(variant, input_shape=(None, None, 3))
     copy_weights(fixed, free)
     np.testing.assert_allclose(fixed(x), free(x), atol=1e-6, rtol=0)
     assert np.ptp(fixed(x), axis=-1).min() > 0.01
@@ -347,7 +340,7 @@ def test_uint8_and_float_inputs_give_the_same():
     model = en.EfficientNet("efficientnet-test", input_shape=(64, 64, 3))
     x = images(64)
     np.testing.assert_array_equal(model(x.astype("uint8")), model(x))
-    model.compile(jit_compile=JIT)
+    model.compile(jit_compile=False)
     np.testing.assert_array_equal(
         model.predict(x.astype("uint8"), verbose=0), model.predict(x, verbose=0)
     )
@@ -406,11 +399,11 @@ def test_named_builders_take_what_keras_applications_takes(builder):
 
 
 def test_named_builders_build_the_variant_they_name():
-    v2 = en.EfficientNetV2S(
+    v2 = en.EfficientNetV2B0(
         weights=None, input_shape=(32, 32, 3), classes=3, include_preprocessing=False
     )
-    assert v2.name == "efficientnetv2-s"
-    assert v2.count_params() == en.count("efficientnetv2-s", classes=3).params
+    assert v2.name == "efficientnetv2-b0"
+    assert v2.count_params() == en.count("efficientnetv2-b0", classes=3).params
     assert "preprocessing" not in [layer.name for layer in v2.layers]
     v1 = en.EfficientNetB1(weights=None, input_shape=(32, 32, 3), classes=3, name="x")
     assert v1.name == "x"
@@ -421,7 +414,7 @@ def test_named_builders_build_the_variant_they_name():
 @pytest.mark.parametrize(
     ("name", "pooling"),
     [
-        *(("efficientnet-b0", pooling) for pooling in (None, "avg", "max")),
+        ("efficientnet-b0", None),
         ("efficientnetv2-b0", "avg"),
         ("mobilenet-v1", None),
         ("resnet-50-v1", "max"),
@@ -554,7 +547,7 @@ def test_blocks_width_and_depth_make_a_network_of_ones_own():
 
 def fit_one_step(model, x, classes):
     loss = "sparse_categorical_crossentropy"
-    model.compile(keras.optimizers.SGD(0.1), loss, jit_compile=JIT)
+    model.compile(keras.optimizers.SGD(0.1), loss, jit_compile=False)
     before = layout.values(model)
     model.fit(x, np.arange(len(x)) % classes, epochs=1, verbose=0)
     after = layout.values(model)
@@ -563,8 +556,8 @@ def fit_one_step(model, x, classes):
 
 
 def test_frozen_batch_norm_keeps_statistics_and_weights_in_training():
-    model = without_chance("efficientnet-test", classes=3, batch_norm="frozen")
-    usual = without_chance("efficientnet-test", classes=3)
+    model = without_chance(SMALL, classes=3, batch_norm="frozen")
+    usual = without_chance(SMALL, classes=3)
     copy_weights(randomize(usual, images(32, batch=6)), model)
     norm = {f"{x.name}/{v.name}" for x in norms(model) for v in x.weights}
     x = 255 - images(32, batch=6)
@@ -642,11 +635,6 @@ def test_biases_of_keras_resnets_are_folded_into_the_statistics(tmp_path):
     report = en.load_weights(ours, path).load_report
     assert_same_function("resnet-50-v1", ours, theirs, x)
     assert len([line for line in report.adapted if "bias" in line]) == len(biased) == 53
-    # Asked for by name, the v1.5 network becomes the one the weights are of.
-    other = en.EfficientNet("resnet-50", weights=path, input_shape=(64, 64, 3))
-    assert_same_function("resnet-50-v1", other, theirs, x)
-    with pytest.raises(ValueError, match="wants blocks="):
-        en.load_weights(en.EfficientNet("resnet-50", input_shape=(64, 64, 3)), path)
 
 
 def test_builds_on_an_input_tensor():
@@ -776,9 +764,6 @@ def test_imagenet_weights_are_the_default_of_the_named_builders_only():
     assert en.EfficientNet("efficientnet-b0", input_shape=(64, 64, 3)).built
 
 
-SMALL = networks.own(*networks.TINY.split(","))
-
-
 @pytest.fixture(scope="module")
 def tiny():
     return en.EfficientNet(SMALL, classes=10, input_shape=(32, 32, 3))
@@ -830,7 +815,7 @@ def test_a_model_trained_with_the_papers_optimizer_survives_saving(tmp_path):
     model = en.EfficientNet(SMALL, classes=3, input_shape=(32, 32, 3))
     rate = en.LearningRate(batch_size=8, train_images=80)
     loss = "sparse_categorical_crossentropy"
-    model.compile(en.RMSprop(rate), loss, jit_compile=JIT)
+    model.compile(en.RMSprop(rate), loss, jit_compile=False)
     model.fit(images(32, batch=8), np.arange(8) % 3, epochs=2, verbose=0)
     model.save(tmp_path / "model.keras")
     again = keras.models.load_model(tmp_path / "model.keras")

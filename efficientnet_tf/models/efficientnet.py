@@ -7,6 +7,7 @@ as in the TF1 original), and one stateless Rescaling layer holds all preprocessi
 """
 
 import contextlib
+import dataclasses
 import numbers
 import sys
 from collections.abc import Sequence
@@ -106,7 +107,7 @@ def EfficientNet(
         distribution=variant.distribution,
     )
     x = _preprocess(inputs, variant.pixels) if include_preprocessing else inputs
-    maps = feature_maps(layers, x, network)
+    maps = feature_maps(layers, x, _as_far_as(endpoints, network))
     if endpoints is not None:
         outputs = _choose(maps, network, endpoints)
     elif has_classifier:
@@ -174,6 +175,16 @@ def _check_endpoints(endpoints: Sequence[str], network: expansion.Expansion) -> 
             raise ValueError(
                 f"endpoints: {name!r} is unknown; allowed are {', '.join(known)}"
             )
+
+
+def _as_far_as(endpoints: Sequence[str] | None, network: expansion.Expansion):
+    """The network without what comes after the last endpoint; None takes all of it."""
+    if endpoints is None or {"features", "pooled_features"} & set(endpoints):
+        return network
+    reductions = network.reductions()
+    names = ["stem", *(block.name for block in network.blocks)]
+    last = max(names.index(reductions.get(name, name)) for name in endpoints)
+    return dataclasses.replace(network, blocks=network.blocks[:last], head_filters=0)
 
 
 def _choose(maps: dict, network: expansion.Expansion, endpoints: Sequence[str]) -> dict:
