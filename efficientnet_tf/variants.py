@@ -292,7 +292,7 @@ _RESNETS = [
     ),
 ]
 
-# Every kind of MBConv in 0.1 million parameters, for tests and CI.
+# Every kind of MBConv in 0.2 million parameters, for tests and CI.
 _TEST = Variant(
     "efficientnet-test",
     1.0,

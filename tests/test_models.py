@@ -776,7 +776,7 @@ def test_plain_fit_learns_and_the_saved_file_loads_without_this_package(
     transform = batches.TrainTransform(
         image_size=32, num_classes=10, flip=False, crop_area_min=0.9
     )
-    data = batches.train_batches(splits.train, transform, batch_size=64, seed=0)
+    data = batches.train_batches(splits.train, transform, batch_size=32, seed=0)
     tiny.compile(
         keras.optimizers.Adam(3e-3),
         keras.losses.CategoricalCrossentropy(),
@@ -812,7 +812,8 @@ def test_plain_fit_learns_and_the_saved_file_loads_without_this_package(
 
 
 def test_a_model_trained_with_the_papers_optimizer_survives_saving(tmp_path):
-    model = en.EfficientNet(SMALL, classes=3, input_shape=(32, 32, 3))
+    variant = networks.own("r1_k3_s11_e1_i8_o8_se0.25")
+    model = en.EfficientNet(variant, classes=3, input_shape=(32, 32, 3))
     rate = en.LearningRate(batch_size=8, train_images=80)
     loss = "sparse_categorical_crossentropy"
     model.compile(en.RMSprop(rate), loss, jit_compile=False)
