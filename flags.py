@@ -196,6 +196,9 @@ def _check_hardware() -> None:
     with _as_flags():
         preflight.check(FLAGS.device, **{name: FLAGS[name].value for name in names})
     trains = FLAGS.mode in ("train", "train_and_eval")
+    reads = trains or FLAGS.mode == "eval"
+    if reads:
+        _check_paths(data_dir=FLAGS.data_dir)  # before anyone looks into it
     name = dataset()
     if trains and (FLAGS.tpu or FLAGS.device == "tpu") and not name:
         raise ValueError(
@@ -203,11 +206,14 @@ def _check_hardware() -> None:
             "or is timed with --dataset=fake"
         )
     cache = None if name in (None, "fake") else f"(the cache of {name})"
-    folders = {"model_dir": model_dir(), "export_dir": export_dir()}
-    if trains or FLAGS.mode == "eval":
-        with _as_flags():
-            data_dir = FLAGS.data_dir or cache
-            preflight.check_paths(FLAGS.tpu, **folders, data_dir=data_dir)
+    if reads:
+        folders = {"model_dir": model_dir(), "export_dir": export_dir()}
+        _check_paths(**folders, data_dir=FLAGS.data_dir or cache)
+
+
+def _check_paths(**paths: str | None) -> None:
+    with _as_flags():
+        preflight.check_paths(FLAGS.tpu, **paths)
 
 
 def _check_weights_alone() -> None:

@@ -24,7 +24,7 @@ def is_url(path: str) -> bool:
 
 
 def check_name(path: str, *, label: str = "") -> None:
-    """Refuses what was meant for a bucket and names none.
+    """Refuses what is neither a place on this machine nor one in a bucket.
 
     Args:
         path: local, or gs://BUCKET/FOLDER.
@@ -33,10 +33,16 @@ def check_name(path: str, *, label: str = "") -> None:
     Raises:
         ValueError: naming the path.
     """
+    scheme, separator, _ = path.partition("://")
+    if separator and scheme != "gs":
+        raise ValueError(
+            f"{label}{path}: allowed are paths of this machine and gs://BUCKET/...; "
+            f"{scheme}:// is not read"
+        )
     if path.startswith("gs:") and not re.fullmatch(f"gs://{_BUCKET}(/[^/]+)*/?", path):
         raise ValueError(
             f"{label}{path}: is no place in a bucket; allowed is gs://BUCKET/FOLDER, "
-            "with single slashes and the bucket in small letters"
+            "with single slashes and a bucket of three small letters and more"
         )
 
 
@@ -162,17 +168,15 @@ def why_refused(error: BaseException) -> str | None:
     place = re.search(r"gs://[^\s\[]+", text)
     status = re.search(r"HTTP response code (\d+)", text)
     said = re.search(r'"message": "([^"]*)"|<Message>(.*?)</Message>', text)
-    curl = re.search(r"libcurl code \d+ meaning '([^']*)'", text)
+    curl = re.search(r"libcurl code \d+ meaning '(.*?)',", text)
     code = status[1] if status else ""
     detail = next(filter(None, said.groups())) if said else curl[1] if curl else ""
     answer = ": ".join(filter(None, (code and f"HTTP {code}", detail)))
-    return (
-        f"{place[0].rstrip(':,/') if place else 'the bucket'}: {_meaning(code)} "
-        f"({answer})"
-    )
+    where = place[0].rstrip(":,/") if place else "the bucket"
+    return f"{where}: {_meaning(code, detail)} ({answer})"
 
 
-def _meaning(code: str) -> str:
+def _meaning(code: str, detail: str) -> str:
     if code in ("401", "403"):
         return (
             "access is denied; the account, a VM's own or that of `gcloud auth "
@@ -180,4 +184,6 @@ def _meaning(code: str) -> str:
         )
     if code == "404":
         return "is not there; check the bucket's name"
+    if re.search("resolve|connect", detail):
+        return "the storage service cannot be reached; check this machine's network"
     return "the storage service keeps failing; try again later"

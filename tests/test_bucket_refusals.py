@@ -5,6 +5,8 @@ import time
 import pytest
 from bucket import commands, server
 
+import efficientnet_tf as en
+
 pytestmark = pytest.mark.slow
 
 DENIED = "access is denied"
@@ -60,6 +62,17 @@ def test_a_run_that_may_not_be_read_is_named(served, mode):
         commands.start(served, f"--mode={mode}", f"--model_dir={commands.RUN}", *image)
     )
     assert line.startswith("error: ") and DENIED in line and f"{commands.RUN}/" in line
+
+
+def test_an_image_that_may_not_be_read_is_named(served, tmp_path):
+    served.denied = {"private"}
+    weights = tmp_path / "own.weights.h5"
+    en.save_weights(en.EfficientNet("efficientnet-test"), str(weights))
+    image = "gs://private/image.jpg"
+    line = refusal(
+        commands.start(served, "--mode=predict", f"--weights={weights}", image)
+    )
+    assert line.startswith(f"error: image file {image}: ") and DENIED in line
 
 
 def test_a_bucket_that_closes_in_the_middle_is_named_at_the_end(served):

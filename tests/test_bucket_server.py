@@ -197,6 +197,21 @@ def test_a_service_that_keeps_failing_is_told_in_a_line(bucket):
         assert re.search(answer, told) and "\n" not in told
 
 
+@pytest.mark.parametrize(
+    "curl", ["Could not resolve hostname", "Couldn't connect to server"]
+)
+def test_a_service_that_cannot_be_reached_is_told_in_a_line(curl):
+    # As TensorFlow 2.20 says it.
+    error = ValueError(
+        f"Error executing an HTTP request: libcurl code 6 meaning '{curl}', error "
+        "details: none\n\t when reading gs://bucket/x"
+    )
+    assert files.why_refused(error) == (
+        "gs://bucket/x: the storage service cannot be reached; check this machine's "
+        f"network ({curl})"
+    )
+
+
 def test_other_errors_are_no_business_of_a_bucket():
     assert files.why_refused(ValueError("HTTP response code 404")) is None
     assert files.reason(OSError(2, "No such file")) == "No such file"

@@ -67,6 +67,13 @@ def test_what_was_meant_for_a_bucket_names_one(path):
     assert str(error.value).startswith(f"--data_dir={path}: is no place in a bucket")
 
 
+@pytest.mark.parametrize("path", ["s3://bucket/a", "hdfs://host/a", "file:///a", "://"])
+def test_other_file_systems_are_named(path):
+    with pytest.raises(ValueError) as error:
+        files.check_name(path, label="--data_dir=")
+    assert str(error.value).startswith(f"--data_dir={path}: allowed are paths of")
+
+
 def test_two_processes_write_whole_files(tmp_path):
     path = tmp_path / "file.txt"
     writers = [

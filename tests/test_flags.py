@@ -101,6 +101,8 @@ def test_help_describes_the_program(main, help_flag):
         ("--flip=maybe", "flag --flip=maybe: "),
         ("--data_dir=gs:/bucket/x", "error: --data_dir=gs:/bucket/x: is no place in a"),
         ("--model_dir=gs://Bucket/x", "error: --model_dir=gs://Bucket/x: is no place"),
+        ("--data_dir=s3://bucket/x", "error: --data_dir=s3://bucket/x: allowed are "),
+        ("--model_dir=hdfs://x/y", "error: --model_dir=hdfs://x/y: allowed are "),
         ("--export_dir=gs://", "error: --export_dir=gs://: is no place in a bucket"),
         ("--cam_dir=gs://bucket//x", "allowed is gs://BUCKET/FOLDER, with single"),
     ],
@@ -148,6 +150,11 @@ def test_an_unknown_flag_suggests_the_nearest(main, unknown, nearest):
     [
         (["--tpu=x", "--device=cpu"], "--tpu=x contradicts --device=cpu"),
         (["--device=gpu", "--num_cpu_devices=2"], "--num_cpu_devices=2: allowed is 1"),
+        (
+            # Whatever it holds, and whether or not it is there.
+            ["--tpu=grpc://10.0.0.2:8470", "--data_dir=/none"],
+            "--data_dir=/none: the hosts of --tpu=grpc://10.0.0.2:8470 do not see",
+        ),
         (["--model_dir=a/b", "--export_dir=a"], "--export_dir=a is or holds"),
         (["--model_dir=a", "--export_dir=a/"], "--export_dir=a is or holds"),
     ],

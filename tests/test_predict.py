@@ -10,6 +10,13 @@ import efficientnet_tf as en
 from efficientnet_tf.export import predict
 
 
+def test_an_image_of_another_file_system_is_named():
+    with pytest.raises(
+        ValueError, match=r"image file s3://b/x\.jpg: allowed are paths"
+    ):
+        predict.read_image("s3://b/x.jpg", image_size=32, fraction=1.0)
+
+
 @pytest.mark.parametrize("count", [1, 32, 33])
 def test_every_file_gets_what_its_image_gets_alone(count, tmp_path):
     model = en.EfficientNet(

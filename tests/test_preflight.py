@@ -9,6 +9,7 @@ from efficientnet_tf.hardware import preflight
     ("settings", "message"),
     [
         ({"tpu": ""}, "tpu=: is empty; give a TPU's name"),
+        ({"tpu": "10.0.0.2:8470"}, "tpu=10.0.0.2:8470: is no TPU's name and no "),
         ({"tpu": "n", "device": "gpu"}, "tpu=n contradicts --device=gpu"),
         ({"tpu": "local", "num_cpu_devices": 2}, "num_cpu_devices=2: allowed is 1"),
         ({"device": "gpu", "num_cpu_devices": 2}, "num_cpu_devices=2: allowed is 1"),

@@ -199,11 +199,31 @@ def test_a_lock_that_another_process_holds_is_named(lay_out):
 
 
 @pytest.mark.parametrize(
-    "address", ["grpc://", "grpc://host", "grpc://host:port", "grpc://:8470"]
+    "text",
+    [
+        *("grpc://", "grpc://host", "grpc://host:port", "grpc://:8470"),
+        *("grpc://host:0", "grpc://host:65536", "grpc://a:1,b:2", "grpc://a:1,"),
+        *("10.0.0.2:8470", "10.0.0.2", "http://10.0.0.2:8470", "a:1"),
+        *("Local", "LOCAL", "my tpu", "my_tpu", "-a", "a-", "1a", " local", "a,b"),
+        "projects/p/locations/z/nodes/n",
+    ],
 )
-def test_an_address_must_be_one(address):
-    with pytest.raises(ValueError, match=f"tpu={address}: is no address; allowed is"):
-        tpu.check_address(address)
+def test_what_is_neither_a_name_nor_an_address_is_named(text):
+    with pytest.raises(ValueError) as refused:
+        tpu.check_spelling(text)
+    assert str(refused.value).startswith(f"tpu={text}: is no TPU's name and no address")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("local", "n", "my-tpu-1", "NAME", "locals"),
+        *("grpc://10.0.0.2:8470", "grpc://host.zone:1", "grpc://[::1]:65535"),
+        "grpc://10.0.0.2:8470,grpc://10.0.0.3:8470",
+    ],
+)
+def test_names_and_addresses_are_taken(text):
+    tpu.check_spelling(text)
 
 
 def test_an_address_where_nothing_answers_is_named():

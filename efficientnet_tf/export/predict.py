@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import keras
 import tensorflow as tf
 
+from efficientnet_tf import files
 from efficientnet_tf.data import preprocess
 
 _BATCH = 32  # images at once, as Keras's predict
@@ -82,7 +83,7 @@ def read_image(path: str, **preparation) -> tf.Tensor:
     """Reads one file as evaluation does.
 
     Args:
-        path: JPEG, PNG, GIF or BMP file.
+        path: JPEG, PNG, GIF or BMP file, local or in a bucket.
         **preparation: see `preprocess.decode_and_center_crop`.
 
     Returns:
@@ -91,12 +92,16 @@ def read_image(path: str, **preparation) -> tf.Tensor:
     Raises:
         ValueError: naming a file that is missing or no image.
     """
+    files.check_name(path, label="image file ")
     try:
         encoded = tf.io.read_file(path)
         return preprocess.decode_and_center_crop(encoded, **preparation)
     except tf.errors.NotFoundError:
         raise ValueError(f"image file {path} does not exist") from None
     except tf.errors.OpError as error:
+        refused = files.why_refused(error)
+        if refused:
+            raise ValueError(f"image file {refused}") from None
         raise ValueError(
             f"image file {path} cannot be decoded ({error.message}); allowed are JPEG, "
             "PNG, GIF and BMP"

@@ -43,6 +43,8 @@ def check(
     """
     if tpu == "":
         raise ValueError("tpu=: is empty; give a TPU's name, or local on a TPU VM")
+    if tpu:
+        tpu_lib.check_spelling(tpu)
     if tpu and device not in ("auto", "tpu"):
         raise ValueError(f"tpu={tpu} contradicts --device={device}")
     if num_cpu_devices > 1 and (tpu or device not in ("auto", "cpu")):

@@ -25,6 +25,9 @@ _BRIDGE = (
     "--tf_mlir_enable_convert_control_to_data_outputs_pass=true "
     "--tf_mlir_enable_merge_control_flow_pass=true"
 )
+# What the Cloud TPU API lets a TPU be called, and where TensorFlow finds one.
+_NAME = re.compile(r"(?!local$)[a-z]([a-z0-9-]*[a-z0-9])?", re.IGNORECASE)
+_ADDRESS = re.compile(r"grpc://([^:/,]+|\[[0-9a-fA-F:]+\]):([0-9]{1,5})")
 _FIND_USERS = "sudo lsof -w /dev/accel* /dev/vfio/*"
 
 
@@ -36,6 +39,27 @@ def is_remote(tpu: str | None) -> bool:
 def is_name(tpu: str | None) -> bool:
     """Whether `--tpu` is a name that the Cloud TPU API knows, not an address."""
     return is_remote(tpu) and not tpu.startswith("grpc://")
+
+
+def check_spelling(tpu: str) -> None:
+    """Checks that `--tpu` is "local", a name, or addresses.
+
+    Raises:
+        ValueError: if it is none of them.
+    """
+    if tpu == LOCAL or _NAME.fullmatch(tpu):
+        return
+    if not all(_is_address(address) for address in tpu.split(",")):
+        raise ValueError(
+            f"tpu={tpu}: is no TPU's name and no address; allowed are local, a name of "
+            "letters, digits and hyphens, and grpc://HOST:PORT, such as "
+            "grpc://10.0.0.2:8470"
+        )
+
+
+def _is_address(text: str) -> bool:
+    match = _ADDRESS.fullmatch(text)
+    return bool(match) and 0 < int(match[2]) < 65536
 
 
 def generation(accelerator: str) -> str | None:
@@ -147,15 +171,10 @@ def check_address(tpu: str) -> None:
     """Checks that a TPU's host answers at grpc://HOST:PORT.
 
     Raises:
-        ValueError: if the address is none, or nothing answers there.
+        ValueError: if nothing answers there.
     """
-    match = re.fullmatch(r"grpc://([^:/]+|\[[0-9a-fA-F:]+\]):(\d{1,5})", tpu)
-    if match is None:
-        raise ValueError(
-            f"tpu={tpu}: is no address; allowed is grpc://HOST:PORT, such as "
-            "grpc://10.0.0.2:8470"
-        )
-    check_answers(match[1].strip("[]"), int(match[2]), label=f"tpu={tpu}")
+    host, port = _ADDRESS.fullmatch(tpu).groups()
+    check_answers(host.strip("[]"), int(port), label=f"tpu={tpu}")
 
 
 def check_answers(host: str, port: int, *, label: str) -> None:
@@ -171,7 +190,7 @@ def check_answers(host: str, port: int, *, label: str) -> None:
     """
     try:
         socket.create_connection((host, port), timeout=_CONNECT_SECONDS).close()
-    except (OSError, OverflowError) as error:
+    except OSError as error:
         raise ValueError(
             f"{label}: nothing answers at {host}:{port} ({error}); run this in the "
             "TPU's own network, and check that the TPU is ready and its firewall open"
