@@ -193,27 +193,23 @@ def check() -> None:
 def _check_hardware() -> None:
     """Checks the flags of the hardware, and of the data that a TPU needs."""
     names = ("tpu", "tpu_runtime", "zone", "project", "num_cpu_devices")
+    trains = FLAGS.mode in ("train", "train_and_eval")
+    remote = FLAGS.tpu if trains or FLAGS.mode == "eval" else None
     with _as_flags():
         preflight.check(FLAGS.device, **{name: FLAGS[name].value for name in names})
-    trains = FLAGS.mode in ("train", "train_and_eval")
-    reads = trains or FLAGS.mode == "eval"
-    if reads:
-        _check_paths(data_dir=FLAGS.data_dir)  # before anyone looks into it
+        # Before anyone looks into it.
+        preflight.check_paths(remote, data_dir=FLAGS.data_dir)
     name = dataset()
     if trains and (FLAGS.tpu or FLAGS.device == "tpu") and not name:
         raise ValueError(
             "--data_dir is missing: a TPU trains on TFRecords (--data_dir=gs://...), "
             "or is timed with --dataset=fake"
         )
-    cache = None if name in (None, "fake") else f"(the cache of {name})"
-    if reads:
-        folders = {"model_dir": model_dir(), "export_dir": export_dir()}
-        _check_paths(**folders, data_dir=FLAGS.data_dir or cache)
-
-
-def _check_paths(**paths: str | None) -> None:
+    folders = {"model_dir": model_dir(), "export_dir": export_dir()}
+    if not FLAGS.data_dir and name not in (None, "fake"):
+        folders["data_dir"] = f"(the cache of {name})"
     with _as_flags():
-        preflight.check_paths(FLAGS.tpu, **paths)
+        preflight.check_paths(remote, **folders)
 
 
 def _check_weights_alone() -> None:

@@ -42,7 +42,7 @@ def check_name(path: str, *, label: str = "") -> None:
     if path.startswith("gs:") and not re.fullmatch(f"gs://{_BUCKET}(/[^/]+)*/?", path):
         raise ValueError(
             f"{label}{path}: is no place in a bucket; allowed is gs://BUCKET/FOLDER, "
-            "with single slashes and a bucket of three small letters and more"
+            "with single slashes and a bucket of three or more small letters or digits"
         )
 
 
@@ -184,6 +184,6 @@ def _meaning(code: str, detail: str) -> str:
         )
     if code == "404":
         return "is not there; check the bucket's name"
-    if re.search("resolve|connect", detail):
+    if not code and re.search("resolve|connect", detail):
         return "the storage service cannot be reached; check this machine's network"
     return "the storage service keeps failing; try again later"

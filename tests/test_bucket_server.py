@@ -1,7 +1,6 @@
 """The bucket stand-in, asked by TensorFlow's own client, and what of ours uses it."""
 
 import collections
-import gc
 import itertools
 import os
 import re
@@ -27,9 +26,7 @@ def bucket():
 @pytest.fixture(autouse=True)
 def fresh(bucket):
     """An empty bucket and nothing counted; no host but the service's was asked."""
-    served, ask = bucket
-    # A file that could not be closed is tried once more when its object goes.
-    ask(gc.collect)
+    served, _ = bucket
     served.store = store.Store()
     served.store.create("bucket")
     served.faults, served.denied = server.Faults(), set()
@@ -215,6 +212,19 @@ def test_a_service_that_cannot_be_reached_is_told_in_a_line(curl):
     )
 
 
+def test_an_answer_that_speaks_of_connections_is_one():
+    told = files.why_refused(
+        ValueError(
+            "Error executing an HTTP request: HTTP response code 503 with body "
+            '\'{"message": "upstream connect error"}\' when reading gs://bucket/x'
+        )
+    )
+    assert told == (
+        "gs://bucket/x: the storage service keeps failing; try again later (HTTP 503: "
+        "upstream connect error)"
+    )
+
+
 def test_other_errors_are_no_business_of_a_bucket():
     assert files.why_refused(ValueError("HTTP response code 404")) is None
     assert files.reason(OSError(2, "No such file")) == "No such file"
@@ -255,16 +265,15 @@ def test_only_a_folder_that_can_be_written_is_one(bucket):
         ("gs://private/run", "access is denied"),
         ("gs://nowhere/run", "is not there; check the bucket's name"),
     ):
-        told = ask(_why_not_writable, url)
+        with pytest.raises(ValueError) as error:
+            ask(_check_writable, url)
+        told = str(error.value)
         assert told.startswith(f"model_dir={url}: cannot be written: {url}/.trial-")
         assert reason in told and "\n" not in told
 
 
-def _why_not_writable(url):
-    # Raised into the other process, the error would keep the file until the next one.
-    with pytest.raises(ValueError) as error:
-        files.check_writable(url, label="model_dir=")
-    return str(error.value)
+def _check_writable(url):
+    files.check_writable(url, label="model_dir=")
 
 
 def test_a_run_appends_here_and_sends_what_has_changed(bucket):

@@ -180,7 +180,11 @@ def test_keras_reads_ours_without_a_top(suffix, tmp_path):
 
 @pytest.mark.parametrize(
     ("name", "shape"),
-    [("efficientnet-b0", (64, 64, 1)), ("mobilenet-v1", (None, None, 3))],
+    [
+        ("efficientnet-b0", (64, 64, 1)),
+        ("mobilenet-v1", (None, None, 3)),
+        pytest.param("resnet-50-v1", (75, 96, 3), marks=pytest.mark.slow),
+    ],
 )
 def test_models_of_any_shape_are_written(name, shape, tmp_path):
     kwargs = {"include_top": False, "input_shape": shape}
@@ -331,7 +335,12 @@ def test_qubvels_files_are_read(tmp_path):
 
 @pytest.mark.parametrize(
     ("name", "include_top"),
-    [("mobilenet-v1", False), ("efficientnet-b0", True)],
+    [
+        ("mobilenet-v1", False),
+        ("efficientnet-b0", True),
+        pytest.param("mobilenet-v1", True, marks=pytest.mark.slow),
+        pytest.param("efficientnet-b0", False, marks=pytest.mark.slow),
+    ],
 )
 def test_networks_without_a_top_read_files_with_and_without(
     name, include_top, tmp_path

@@ -21,6 +21,7 @@ from builds import JIT
 
 import efficientnet_tf as en
 from efficientnet_tf.data import batches, tfrecord
+from efficientnet_tf.models import efficientnet
 from efficientnet_tf.weights import keras_files, layout
 
 LETTERS = [f"b{i}" for i in range(8)]
@@ -203,10 +204,18 @@ def test_probabilities_and_every_layer_equal_keras_applications(name):
 
 
 @pytest.mark.usefixtures("float64")
-def test_the_native_size_equals_keras_applications():
-    both = pair("efficientnet-b0", 224)
+@pytest.mark.parametrize(
+    ("name", "size"),
+    [
+        ("efficientnet-b0", (224, 224)),
+        pytest.param("efficientnet-b0", (75, 75), marks=pytest.mark.slow),
+        pytest.param("resnet-50-v1", (75, 98), marks=pytest.mark.slow),
+    ],
+)
+def test_native_and_odd_sizes_equal_keras_applications(name, size):
+    both = pair(name, *size)
     both.assert_same_output()
-    assert_counts(both.ours, "efficientnet-b0")
+    assert_counts(both.ours, name)
 
 
 @pytest.mark.parametrize("name", ["efficientnet-b0", "efficientnetv2-b0"])
@@ -229,6 +238,7 @@ def test_pixels_to_probabilities_equal_keras_applications_in_float32(name):
     [
         *("efficientnet-b0", "efficientnetv2-b0", "efficientnetv2-s"),
         *("mobilenet-v1", "mobilenet-v2", "resnet-50-v1"),
+        pytest.param("efficientnetv2-b3", marks=pytest.mark.slow),
     ],
 )
 def test_preprocessing_equals_keras_applications(name):
@@ -264,9 +274,19 @@ def test_networks_of_every_kind_of_block_count_as_built(padding):
     assert np.abs(np.subtract(*np.asarray(model(x)))).max() > 0.01
 
 
-@pytest.mark.parametrize("padding", ["same", "symmetric"])
-def test_unknown_size_gives_what_the_known_size_gives(padding):
-    variant = networks.own(*networks.KINDS, padding=padding)
+@pytest.mark.parametrize(
+    "variant",
+    [
+        networks.own(*networks.KINDS),
+        networks.own(*networks.KINDS, padding="symmetric", stem_pool=True),
+        *(
+            pytest.param(name, marks=pytest.mark.slow)
+            for name in ("efficientnet-b0", "resnet-50", "efficientnet-condconv-b0-4e")
+        ),
+    ],
+    ids=["same", "symmetric", "b0", "resnet-50", "condconv"],
+)
+def test_unknown_size_gives_what_the_known_size_gives(variant):
     x = images(75, 98)
     fixed = randomize(without_chance(variant, input_shape=(75, 98, 3)), x)
     free = without_chance(variant, input_shape=(None, None, 3))
@@ -415,6 +435,8 @@ def test_named_builders_build_the_variant_they_name():
     ("name", "pooling"),
     [
         ("efficientnet-b0", None),
+        pytest.param("efficientnet-b0", "avg", marks=pytest.mark.slow),
+        pytest.param("efficientnet-b0", "max", marks=pytest.mark.slow),
         ("efficientnetv2-b0", "avg"),
         ("mobilenet-v1", None),
         ("resnet-50-v1", "max"),
@@ -485,6 +507,10 @@ def test_endpoints_leave_out_what_they_do_not_need():
     layers = [layer.name for layer in model.layers]
     assert layers[-1] == "block2b_add"
     assert model.passport.classes is None
+    network = en.expand("efficientnet-b0")
+    for endpoints, count in ((["stem"], 0), (["reduction_2", "stem"], 3)):
+        assert len(efficientnet._as_far_as(endpoints, network)) == count
+    assert efficientnet._as_far_as(["features", "stem"], network) is network
 
 
 def test_sigmoid_scores_several_labels_an_image():
@@ -635,6 +661,11 @@ def test_biases_of_keras_resnets_are_folded_into_the_statistics(tmp_path):
     report = en.load_weights(ours, path).load_report
     assert_same_function("resnet-50-v1", ours, theirs, x)
     assert len([line for line in report.adapted if "bias" in line]) == len(biased) == 53
+    # Asked for by name, the v1.5 network becomes the one the weights are of.
+    other = en.EfficientNet("resnet-50", weights=path, input_shape=(64, 64, 3))
+    assert_same_function("resnet-50-v1", other, theirs, x)
+    with pytest.raises(ValueError, match="wants blocks="):
+        en.load_weights(en.EfficientNet("resnet-50", input_shape=(64, 64, 3)), path)
 
 
 def test_builds_on_an_input_tensor():

@@ -79,12 +79,10 @@ def files(trained, tmp_path_factory):
     """The run's weights in this package's and in keras.applications' layout."""
     folder = tmp_path_factory.mktemp("files")
     paths = {"own": folder / "own.weights.h5", "keras": folder / "keras.h5"}
-    en.save_weights(model_of(trained[0]), str(paths["own"]))
-    result = result_of(
-        *("tools/convert_weights.py", trained[0], "--to=keras", "--json"),
-        f"--out={paths['keras']}",
-    )
-    assert result["model"] == "efficientnet-test"
+    for name, format in (("own", "efficientnet_tf"), ("keras", "keras")):
+        arguments = (trained[0], f"--to={format}", f"--out={paths[name]}", "--json")
+        result = result_of("tools/convert_weights.py", *arguments)
+        assert result["model"] == "efficientnet-test"
     return paths
 
 

@@ -25,7 +25,7 @@ _BRIDGE = (
     "--tf_mlir_enable_convert_control_to_data_outputs_pass=true "
     "--tf_mlir_enable_merge_control_flow_pass=true"
 )
-# What the Cloud TPU API lets a TPU be called, and where TensorFlow finds one.
+# How a TPU can be called, and the address of one.
 _NAME = re.compile(r"(?!local$)[a-z]([a-z0-9-]*[a-z0-9])?", re.IGNORECASE)
 _ADDRESS = re.compile(r"grpc://([^:/,]+|\[[0-9a-fA-F:]+\]):([0-9]{1,5})")
 _FIND_USERS = "sudo lsof -w /dev/accel* /dev/vfio/*"
@@ -171,8 +171,9 @@ def check_address(tpu: str) -> None:
     """Checks that a TPU's host answers at grpc://HOST:PORT.
 
     Raises:
-        ValueError: if nothing answers there.
+        ValueError: if the address is none, or nothing answers there.
     """
+    check_spelling(tpu)
     host, port = _ADDRESS.fullmatch(tpu).groups()
     check_answers(host.strip("[]"), int(port), label=f"tpu={tpu}")
 
@@ -190,7 +191,7 @@ def check_answers(host: str, port: int, *, label: str) -> None:
     """
     try:
         socket.create_connection((host, port), timeout=_CONNECT_SECONDS).close()
-    except OSError as error:
+    except (OSError, OverflowError) as error:
         raise ValueError(
             f"{label}: nothing answers at {host}:{port} ({error}); run this in the "
             "TPU's own network, and check that the TPU is ready and its firewall open"

@@ -177,7 +177,9 @@ def _check_endpoints(endpoints: Sequence[str], network: expansion.Expansion) -> 
             )
 
 
-def _as_far_as(endpoints: Sequence[str] | None, network: expansion.Expansion):
+def _as_far_as(
+    endpoints: Sequence[str] | None, network: expansion.Expansion
+) -> expansion.Expansion:
     """The network without what comes after the last endpoint; None takes all of it."""
     if endpoints is None or {"features", "pooled_features"} & set(endpoints):
         return network

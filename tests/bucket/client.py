@@ -6,6 +6,7 @@ the same process could not answer.
 
 import concurrent.futures
 import contextlib
+import gc
 import multiprocessing
 import os
 from collections.abc import Iterator
@@ -28,7 +29,18 @@ def start(server: servers.Server) -> Iterator:
         mock.patch.dict(os.environ, settings),
         concurrent.futures.ProcessPoolExecutor(1, mp_context=spawned) as pool,
     ):
-        yield lambda function, *arguments: pool.submit(function, *arguments).result()
+        yield lambda *call: pool.submit(_called, *call).result()
+
+
+def _called(function, *arguments):
+    # An error keeps what was in use where it was raised, also a file that could not be
+    # closed; TensorFlow tries that once more when it goes, in the midst of other tests.
+    try:
+        return function(*arguments)
+    except Exception as error:
+        failure = type(error)(*error.args)
+    gc.collect()
+    raise failure
 
 
 def gfile(name: str, *arguments):
@@ -60,8 +72,11 @@ def failure(function, *arguments) -> tuple[str, str | None]:
     try:
         function(*arguments)
     except Exception as error:
-        return type(error).__name__, files.why_refused(error)
-    raise AssertionError(f"{function} did not fail")
+        told = type(error).__name__, files.why_refused(error)
+    else:
+        raise AssertionError(f"{function} did not fail")
+    gc.collect()
+    return told
 
 
 def size(path: str) -> int:
