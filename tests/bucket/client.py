@@ -33,14 +33,16 @@ def start(server: servers.Server) -> Iterator:
 
 
 def _called(function, *arguments):
-    # An error keeps what was in use where it was raised, also a file that could not be
-    # closed; TensorFlow tries that once more when it goes, in the midst of other tests.
+    # An error, and the one it was raised from, keep what was in use where they were
+    # raised, also a file that could not be closed. TensorFlow tries to close it once
+    # more when it goes, in the midst of other tests.
     try:
         return function(*arguments)
     except Exception as error:
-        failure = type(error)(*error.args)
+        raised = error.with_traceback(None)
+        raised.__context__ = raised.__cause__ = None
     gc.collect()
-    raise failure
+    raise raised
 
 
 def gfile(name: str, *arguments):
@@ -63,20 +65,6 @@ def read(path: str, start: int = 0) -> bytes:
     with tf.io.gfile.GFile(path, "rb") as file:
         file.seek(start)
         return file.read()
-
-
-def failure(function, *arguments) -> tuple[str, str | None]:
-    """The name of the error that a function ends with, and what `files` says of it."""
-    from efficientnet_tf import files
-
-    try:
-        function(*arguments)
-    except Exception as error:
-        told = type(error).__name__, files.why_refused(error)
-    else:
-        raise AssertionError(f"{function} did not fail")
-    gc.collect()
-    return told
 
 
 def size(path: str) -> int:
