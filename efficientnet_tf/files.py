@@ -108,7 +108,7 @@ def make_folder(path: str, *, label: str = "") -> None:
 def check_writable(path: str, *, label: str = "") -> None:
     """Finds out whether a folder can be written, before the work; makes none.
 
-    Of a bucket only trying tells: an object is written and deleted.
+    Only trying tells: neither the roles of a bucket nor the modes of /proc do.
 
     Args:
         path: of the folder, local or a URL, there or to be made.
@@ -122,10 +122,18 @@ def check_writable(path: str, *, label: str = "") -> None:
         _try_writing(path, label)
         return
     there = os.path.abspath(path)
-    while not os.path.lexists(there):
-        there = os.path.dirname(there)
-    if not (os.path.isdir(there) and os.access(there, os.W_OK | os.X_OK)):
-        raise ValueError(f"{label}{path}: {there} is no folder that can be written")
+    try:
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            os.lstat(there)  # refuses a name that is too long
+        while not os.path.lexists(there):
+            there = os.path.dirname(there)
+        tempfile.TemporaryFile(dir=there).close()
+    except (FileNotFoundError, NotADirectoryError, PermissionError):
+        raise ValueError(
+            f"{label}{path}: {there} is no folder that can be written"
+        ) from None
+    except OSError as error:
+        raise ValueError(f"{label}{path}: cannot be written: {reason(error)}") from None
 
 
 def _try_writing(url: str, label: str) -> None:

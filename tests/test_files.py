@@ -49,6 +49,21 @@ def test_a_folder_is_tried_before_the_work_and_not_made(tmp_path):
     )
 
 
+def test_a_folder_that_cannot_be_made_is_named(tmp_path):
+    (tmp_path / "link").symlink_to(tmp_path / "gone")
+    for path, told in (
+        ("/proc/run", "/proc is no folder that can be written"),
+        ("/sys/run/deep", "/sys is no folder that can be written"),
+        (f"{tmp_path}/link/run", f"{tmp_path}/link is no folder that can be written"),
+        (f"{tmp_path}/{'n' * 256}", "cannot be written: File name too long"),
+        (f"{tmp_path}/{'n' * 256}/run", "cannot be written: File name too long"),
+        ("/dev/null/run", "/dev/null is no folder that can be written"),
+    ):
+        with pytest.raises(ValueError) as error:
+            files.check_writable(path, label="model_dir=")
+        assert str(error.value) == f"model_dir={path}: {told}"
+
+
 @pytest.mark.parametrize(
     "path", ["gs://bucket", "gs://bu-ck.et_1/a b/ä", "gs://bucket/a/", "a//b", "gs"]
 )
