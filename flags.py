@@ -1,58 +1,20 @@
 """The command line: run flags by hand, one flag for each field of Config."""
 
-import contextlib
 import dataclasses
-import difflib
-import typing
-from collections.abc import Iterator
+import re
+from collections.abc import Callable
 
 from absl import flags as absl_flags
 
-from efficientnet_tf import config, files, recipes, variants
-from efficientnet_tf.data import detection
-from efficientnet_tf.hardware import preflight
-from efficientnet_tf.hardware import tpu as tpu_lib
-from efficientnet_tf.planning import chips, settings
+from efficientnet_tf import config, files, recipes, settings
+from efficientnet_tf.data import catalogue, detection
+from efficientnet_tf.hardware import packages, preflight
+from efficientnet_tf.hardware.settings import Hardware
+from efficientnet_tf.planning import chips, planned_run
+from efficientnet_tf.spelling import did_you_mean
 
 FLAGS = absl_flags.FLAGS
 
-WITH_WEIGHTS = ("eval", "export", "predict", "cam")  # of a run, or of --weights
-WITH_HOSTS = ("train_and_eval", "train", "eval", "devices")  # where TF_CONFIG counts
-WITH_IMAGES = ("predict", "cam")  # named on the command line
-MODES = ("train_and_eval", "train", *WITH_WEIGHTS, "plan", "devices")
-
-absl_flags.DEFINE_enum(
-    "mode",
-    MODES[0],
-    MODES,
-    "What to do; eval, export, predict and cam take a run, or --weights; plan says "
-    "whether a step fits a TPU that need not be there; devices tries the hardware.",
-)
-absl_flags.DEFINE_enum(
-    "device", "auto", ["auto", "tpu", "gpu", "cpu"], "Hardware to run on."
-)
-absl_flags.DEFINE_string(
-    "tpu", None, "Cloud TPU name, grpc://HOST:PORT, or local on a TPU VM."
-)
-absl_flags.DEFINE_enum(
-    "tpu_runtime",
-    "auto",
-    tpu_lib.RUNTIMES,
-    "What drives this machine's TPU: pjrt (v5e, v5p, v6e and later) or "
-    "stream_executor (v2 to v4); auto goes by the accelerator type.",
-)
-absl_flags.DEFINE_string(
-    "zone", None, "The zone of the TPU that --tpu names; default this machine's."
-)
-absl_flags.DEFINE_string(
-    "project", None, "The project of the TPU that --tpu names; default this machine's."
-)
-absl_flags.DEFINE_integer(
-    "num_cpu_devices",
-    1,
-    "Virtual CPU devices, to try a distributed run on one machine.",
-    lower_bound=1,
-)
 absl_flags.DEFINE_string(
     "model_dir", None, "The run's folder; default runs/MODEL-DATASET."
 )
@@ -82,11 +44,7 @@ absl_flags.DEFINE_boolean(
     "find_batch", False, "Plan the largest batch that fits one device."
 )
 absl_flags.DEFINE_float(
-    "effort",
-    -1.0,
-    "The TPU compiler's, for plans.",
-    lower_bound=-1.0,
-    upper_bound=1.0,
+    "effort", -1.0, "The TPU compiler's, for plans.", lower_bound=-1.0, upper_bound=1.0
 )
 absl_flags.DEFINE_string(
     "dump", None, "Folder for a plan's HLO and tables by layer and fusion."
@@ -94,40 +52,41 @@ absl_flags.DEFINE_string(
 absl_flags.DEFINE_boolean("json", False, "Print the result as one last line of JSON.")
 
 
-def _define_config_flags() -> None:
-    types = typing.get_type_hints(config.Config)
-    for field in dataclasses.fields(config.Config):
-        kinds = typing.get_args(types[field.name]) or (types[field.name],)
+def _define(section: type[settings.Section]) -> None:
+    """Defines a flag for each field of a section; None means that it was not given."""
+    for field in dataclasses.fields(section):
         define = {
             bool: absl_flags.DEFINE_boolean,
             int: absl_flags.DEFINE_integer,
             float: absl_flags.DEFINE_float,
             str: absl_flags.DEFINE_string,
-        }[kinds[0]]
-        # None tells a flag that was not given, which leaves the value to the recipes.
+        }[settings.kind(field)]
         define(field.name, None, _help(field))
 
 
 def _help(field: dataclasses.Field) -> str:
     default = field.default
-    if field.name in recipes.FIELDS:
-        default = f"{default}, or the model's or dataset's recipe"
-    allowed = field.metadata["allowed"].words
+    if default is dataclasses.MISSING:
+        default = f"the recipe's or the data's, {_PAPER[field.name]} for B0 on ImageNet"
+    allowed = settings.allowed(field).words
     return (
         f"{field.metadata['help']} (default: {default}"
         f"{f'; allowed: {allowed}' if allowed else ''})"
     )
 
 
-_define_config_flags()
+_PAPER = recipes.find("paper", "efficientnet-b0", "imagenet")[1] | catalogue.facts(
+    "imagenet", None
+)
+
+
+_define(config.Config)
+_define(Hardware)
 
 
 def chosen() -> dict:
     """The Config fields that flags were given for; None for the others."""
-    return {
-        field.name: FLAGS[field.name].value
-        for field in dataclasses.fields(config.Config)
-    }
+    return {name: FLAGS[name].value for name in config.FIELDS}
 
 
 def parse(argv: list[str]) -> list[str]:
@@ -139,172 +98,23 @@ def parse(argv: list[str]) -> list[str]:
     try:
         return FLAGS(argv)
     except absl_flags.UnrecognizedFlagError as error:
-        near = " or ".join(f"--{name}" for name in _nearest(error.flagname))
-        raise ValueError(
-            f"unknown flag --{error.flagname}; did you mean {near}?"
-        ) from None
+        known = (f.name for f in FLAGS.get_key_flags_for_module(__name__))
+        name = error.flagname.replace("-", "_")
+        hint = did_you_mean(name, known, prefix="--", always=True, most=2)
+        raise ValueError(f"unknown flag --{error.flagname}{hint}") from None
     except absl_flags.Error as error:
         raise ValueError(str(error)) from None
 
 
-def _nearest(unknown: str) -> list[str]:
-    """The known names that contain the unknown one, else those spelled most like it."""
-    unknown = unknown.replace("-", "_")
-    known = {f.name for f in FLAGS.get_key_flags_for_module(__name__)}
-    containing = sorted(name for name in known if unknown in name)
-    return containing or difflib.get_close_matches(unknown, known, n=2, cutoff=0)
-
-
-@contextlib.contextmanager
-def _as_flags() -> Iterator[None]:
-    """Writes the setting that an error begins with as a flag: "--image_size=2: ..."."""
-    try:
-        yield
-    except ValueError as error:
-        raise ValueError(f"--{error}") from None
-
-
-def check() -> None:
-    """Checks each flag's value by itself, and those of the hardware together.
-
-    Raises:
-        ValueError: naming the flag and what is allowed.
-    """
-    with _as_flags():
-        config.check(**chosen())
-    for name in ("data_dir", "model_dir", "export_dir", "cam_dir"):
-        files.check_name(FLAGS[name].value or "", label=f"--{name}=")
-    _check_hardware()
-    if FLAGS.weights and FLAGS.mode in WITH_WEIGHTS:
-        _check_weights_alone()
-    if FLAGS.mode == "plan" and not FLAGS.chip:
-        raise ValueError("--mode=plan: name the --chip, such as v5e")
-    if FLAGS.dump and FLAGS.find_batch:
-        raise ValueError(f"--dump={FLAGS.dump}: is of one batch, not of --find_batch")
-    if FLAGS.slice and FLAGS.chip in chips.HERE:
-        raise ValueError(f"--slice={FLAGS.slice}: is of a TPU, not of {FLAGS.chip}")
-    if f"{model_dir()}/".startswith(f"{export_dir()}/"):
-        raise ValueError(
-            f"--export_dir={export_dir()} is or holds --model_dir={model_dir()}: the "
-            "SavedModel would replace the run"
-        )
-
-
-def _check_hardware() -> None:
-    """Checks the flags of the hardware, and of the data that a TPU needs."""
-    names = ("tpu", "tpu_runtime", "zone", "project", "num_cpu_devices")
-    trains = FLAGS.mode in ("train", "train_and_eval")
-    remote = FLAGS.tpu if trains or FLAGS.mode == "eval" else None
-    with _as_flags():
-        preflight.check(FLAGS.device, **{name: FLAGS[name].value for name in names})
-        # Before anyone looks into it.
-        preflight.check_paths(remote, data_dir=FLAGS.data_dir)
-    name = dataset()
-    if trains and (FLAGS.tpu or FLAGS.device == "tpu") and not name:
-        raise ValueError(
-            "--data_dir is missing: a TPU trains on TFRecords (--data_dir=gs://...), "
-            "or is timed with --dataset=fake"
-        )
-    folders = {"model_dir": model_dir(), "export_dir": export_dir()}
-    if not FLAGS.data_dir and name not in (None, "fake"):
-        folders["data_dir"] = f"(the cache of {name})"
-    with _as_flags():
-        preflight.check_paths(remote, **folders)
-
-
-def _check_weights_alone() -> None:
-    """Checks flags that name weights to be used as they are, without a run."""
-    if FLAGS.model_dir:
-        raise ValueError(
-            f"--weights={FLAGS.weights} and --model_dir={FLAGS.model_dir}: "
-            f"--mode={FLAGS.mode} takes one of them"
-        )
-    if FLAGS.mode == "eval" and not (FLAGS.dataset or FLAGS.data_dir):
-        raise ValueError(
-            "--mode=eval --weights: name the images, with --dataset and --data_dir"
-        )
-    if FLAGS.mode == "export" and not FLAGS.export_dir:
-        raise ValueError("--mode=export --weights: name the --export_dir")
+def in_words(error: Exception) -> str:
+    """An error's text, with the setting that it begins with as a flag."""
+    begins = re.match(r"(\w+)(=| is missing)", str(error))
+    return f"{'--' if begins and begins[1] in FLAGS else ''}{error}"
 
 
 def to_config() -> config.Config:
-    """The run that the parsed flags describe.
-
-    Raises:
-        ValueError: naming the flag and what is allowed.
-    """
-    with _as_flags():
-        return config.create(**chosen())
-
-
-def to_planned_config(*, replicas: int, batch: int | None = None) -> config.Config:
-    """The run that the parsed flags describe, as far as a step is concerned.
-
-    Args:
-        replicas: devices that share the batch.
-        batch: of one device, in place of the flags'.
-
-    Raises:
-        ValueError: naming the flag and what is allowed.
-    """
-    fields = chosen() | {"dataset": dataset()}
-    with _as_flags():
-        return settings.planned(fields, replicas=replicas, batch=batch)
-
-
-def of_weights(stated: dict) -> config.Config:
-    """What the flags say of weights from outside, and the weights of themselves.
-
-    Args:
-        stated: the fields of Config that the weights fix.
-
-    Raises:
-        ValueError: naming the flag and what is allowed.
-    """
-    chosen_fields = chosen()
-    for name in ("weights_skip", "blocks", "width_coefficient", "depth_coefficient"):
-        if chosen_fields[name] is not None:
-            raise ValueError(
-                f"--{name}={chosen_fields[name]}: --mode={FLAGS.mode} takes the "
-                "network of --weights as it is; leave it out"
-            )
-    if "model" in stated and chosen_fields["model"] not in (None, stated["model"]):
-        raise ValueError(
-            f"--weights={FLAGS.weights}: holds {stated['model']}, not "
-            f"{chosen_fields['model']}; leave --model out"
-        )
-    if not (chosen_fields["model"] or "model" in stated):
-        raise ValueError(
-            f"--weights={FLAGS.weights}: does not say which model it holds; name it "
-            "with --model"
-        )
-    # No data set's recipe where no data set is named.
-    chosen_fields["dataset"] = dataset() or "fake"
-    with _as_flags():
-        return config.create(stated, **chosen_fields)
-
-
-def of_trained_run(saved: config.Config) -> config.Config:
-    """A finished run's Config, with what flags may still change.
-
-    Raises:
-        ValueError: naming a flag that contradicts the run.
-    """
-    with _as_flags():
-        return config.override(saved, **chosen())
-
-
-def model() -> variants.Variant | None:
-    """The table row of `--model`, if it is given."""
-    return variants.get_variant(FLAGS.model) if FLAGS.model else None
-
-
-def model_dir() -> str:
-    """`--model_dir`, or the default folder of the model and dataset chosen."""
-    if FLAGS.model_dir:
-        return FLAGS.model_dir.rstrip("/")
-    name = (dataset() or config.Config.dataset).removeprefix("tfds:")
-    return f"runs/{FLAGS.model or config.Config.model}-{name}"
+    """The run that the parsed flags describe; see `Section` for the errors."""
+    return config.create(**chosen())
 
 
 def dataset() -> str | None:
@@ -315,8 +125,15 @@ def dataset() -> str | None:
     """
     if FLAGS.dataset or not FLAGS.data_dir:
         return FLAGS.dataset
-    with _as_flags():
-        return detection.detect_dataset(FLAGS.data_dir)
+    return detection.detect_dataset(FLAGS.data_dir)
+
+
+def model_dir() -> str:
+    """`--model_dir`, or the default folder of the model and dataset chosen."""
+    if FLAGS.model_dir:
+        return FLAGS.model_dir.rstrip("/")
+    name = (dataset() or config.Config.dataset).removeprefix("tfds:")
+    return f"runs/{FLAGS.model or config.Config.model}-{name}"
 
 
 def export_dir() -> str:
@@ -324,24 +141,167 @@ def export_dir() -> str:
     return (FLAGS.export_dir or f"{model_dir()}/saved_model").rstrip("/")
 
 
-def cam_dir() -> str:
-    """`--cam_dir`, or the default folder below the run's or here."""
+def hardware() -> Hardware:
+    """The hardware that the parsed flags describe; see `Section` for the errors."""
+    given = {f.name: FLAGS[f.name].value for f in dataclasses.fields(Hardware)}
+    return Hardware(**{name: v for name, v in given.items() if v is not None})
+
+
+def check() -> None:
+    """Raises ValueError for a flag that is wrong by itself, or with the hardware's."""
+    config.check(**chosen())
+    for name in ("data_dir", "model_dir", "export_dir", "cam_dir"):
+        files.check_name(FLAGS[name].value or "", label=f"--{name}=")
+    hardware()
+    # Before anyone looks into it.
+    preflight.check_paths(_remote(), data_dir=FLAGS.data_dir)
+
+
+def _check_folders() -> None:
+    """Checks that a remote TPU reaches the folders, and that none replaces another."""
+    folders = {"model_dir": model_dir(), "export_dir": export_dir()}
+    if not FLAGS.data_dir and dataset() not in (None, "fake"):
+        folders["data_dir"] = f"(the cache of {dataset()})"
+    preflight.check_paths(_remote(), **folders)
+    if f"{model_dir()}/".startswith(f"{export_dir()}/"):
+        raise ValueError(
+            f"--export_dir={export_dir()} is or holds --model_dir={model_dir()}: the "
+            "SavedModel would replace the run"
+        )
+
+
+def _remote() -> str | None:
+    """The TPU whose hosts read the data and write the run, if it has any of its own."""
+    return FLAGS.tpu if MODES[FLAGS.mode].keeps_files else None
+
+
+# What each mode takes of the flags.
+
+
+def _for_training() -> dict:
+    if (FLAGS.tpu or FLAGS.device == "tpu") and not dataset():
+        raise ValueError(
+            "--data_dir is missing: a TPU trains on TFRecords (--data_dir=gs://...), "
+            "or is timed with --dataset=fake"
+        )
+    return {"config": to_config(), "model_dir": model_dir()}
+
+
+def _for_training_and_export() -> dict:
+    return _for_training() | {"export_dir": export_dir()}
+
+
+def _for_classifier() -> dict:
+    """The run's classifier, or that of weights to be used as they are."""
+    fields = chosen()
+    if not FLAGS.weights:
+        return {"model_dir": model_dir(), "chosen": fields}
+    if FLAGS.model_dir:
+        raise ValueError(
+            f"--weights={FLAGS.weights} and --model_dir={FLAGS.model_dir}: "
+            f"--mode={FLAGS.mode} takes one of them"
+        )
+    return {
+        "weights": FLAGS.weights,
+        "model": FLAGS.model,
+        "ema": FLAGS.weights_ema is not False,
+        "chosen": fields | {"dataset": dataset()},
+    }
+
+
+def _for_evaluation() -> dict:
+    if FLAGS.weights and not (FLAGS.dataset or FLAGS.data_dir):
+        raise ValueError(
+            "--mode=eval --weights: name the images, with --dataset and --data_dir"
+        )
+    return _for_classifier()
+
+
+def _for_export() -> dict:
+    if FLAGS.weights and not FLAGS.export_dir:
+        raise ValueError("--mode=export --weights: name the --export_dir")
+    return _for_classifier() | {"export_dir": export_dir()}
+
+
+def _for_maps() -> dict:
     default = "cam" if FLAGS.weights else f"{model_dir()}/cam"
-    return (FLAGS.cam_dir or default).rstrip("/")
+    directory = (FLAGS.cam_dir or default).rstrip("/")
+    return _for_classifier() | {"directory": directory, "cam_class": FLAGS.cam_class}
 
 
-def cam_class(of: config.Config) -> int | None:
-    """`--cam_class` as the model counts it, from 0 before the label offset.
+def _for_plan() -> dict:
+    if not FLAGS.chip:
+        raise ValueError("--mode=plan: name the --chip, such as v5e")
+    if FLAGS.dump and FLAGS.find_batch:
+        raise ValueError(f"--dump={FLAGS.dump}: is of one batch, not of --find_batch")
+    if FLAGS.slice and FLAGS.chip in chips.LOCAL_DEVICES:
+        raise ValueError(f"--slice={FLAGS.slice}: is of a TPU, not of {FLAGS.chip}")
+    names = ("chip", "slice", "effort", "dump", "find_batch")
+    fields = chosen() | {"dataset": dataset()}
+    packages.check_compiles_here()
+    replicas = planned_run.replicas(FLAGS.chip, FLAGS.slice)
+    planned_run.planned(fields, replicas=replicas)
+    return {name: FLAGS[name].value for name in names} | {
+        "step": FLAGS.plan_step,
+        "fields": fields,
+    }
+
+
+@dataclasses.dataclass(frozen=True)
+class Mode:
+    """One of `--mode`.
+
+    Args:
+        command: the module of `efficientnet_tf.commands` whose `run` does it.
+        arguments: checks the mode's flags and returns the keyword arguments of `run`.
+        on_devices: whether `run` takes a strategy and its hosts first.
+        keeps_files: whether the hosts of a remote TPU read data and write files for it.
+        takes_images: whether image files are named on the command line.
+    """
+
+    command: str
+    arguments: Callable[[], dict]
+    on_devices: bool = False
+    keeps_files: bool = False
+    takes_images: bool = False
+
+
+MODES = {
+    "train_and_eval": Mode("train", _for_training_and_export, True, True),
+    "train": Mode("train", _for_training, True, True),
+    "eval": Mode("evaluate", _for_evaluation, True, True),
+    "export": Mode("export", _for_export),
+    "predict": Mode("predict", _for_classifier, takes_images=True),
+    "cam": Mode("cam", _for_maps, takes_images=True),
+    "plan": Mode("plan", _for_plan),
+    "show": Mode("show", lambda: {"resolved": config.resolve(**chosen())}),
+    "devices": Mode("devices", dict, True),
+}
+absl_flags.DEFINE_enum(
+    "mode",
+    next(iter(MODES)),
+    MODES,
+    "What to do; eval, export, predict and cam take a run, or --weights; plan says "
+    "whether a step fits a TPU that need not be there; show prints every setting and "
+    "where it comes from; devices tries the hardware.",
+)
+
+
+def mode(images: list[str]) -> tuple[Mode, dict]:
+    """Checks the flags; returns the mode asked for and its command's arguments.
+
+    Args:
+        images: arguments of the command line that are no flags.
 
     Raises:
-        ValueError: if the model has no such class.
+        ValueError: naming the flag and what is allowed.
     """
-    if FLAGS.cam_class is None:
-        return None
-    first = -of.label_offset
-    if not first <= FLAGS.cam_class < first + of.num_classes:
-        raise ValueError(
-            f"--cam_class={FLAGS.cam_class}: allowed are {first} to "
-            f"{first + of.num_classes - 1}"
-        )
-    return FLAGS.cam_class - first
+    found = MODES[FLAGS.mode]
+    if images and not found.takes_images:
+        raise ValueError(f"unexpected argument {images[0]!r}")
+    if found.takes_images and not images:
+        raise ValueError(f"--mode={FLAGS.mode}: name one or more image files")
+    check()
+    arguments = found.arguments() | ({"images": images} if images else {})
+    _check_folders()
+    return found, arguments

@@ -31,7 +31,7 @@ setuptools.setup(
         "tqdm",
     ],
     extras_require={
-        "test": ["optuna", "pytest", "pytest-xdist", "ruff", *PLAN],
+        "test": ["mypy", "optuna", "pytest", "pytest-xdist", "ruff", *PLAN],
         # There is no extra for TPUs: their build, tensorflow-tpu, has to be installed
         # after tensorflow, whose files it replaces, and pip installs it before.
         "gpu": ["tensorflow[and-cuda]==2.20.*"],

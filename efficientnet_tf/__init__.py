@@ -4,6 +4,7 @@ Names load on first use: `import efficientnet_tf` imports neither TensorFlow nor
 """
 
 import importlib
+from typing import Any
 
 __version__ = "0.1.0"
 
@@ -21,13 +22,14 @@ _HOME = {
     "weights.writing": ("save_weights",),
     "training.optimizer": ("RMSprop", "LearningRate", "learning_rate"),
     "training.ema": ("ExponentialMovingAverage",),
+    "inference.classifier": ("Classifier",),
 }
-_NEED_TENSORFLOW = ("models", "weights", "training")
+_NEED_TENSORFLOW = ("models", "weights", "training", "inference")
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
 __all__ = sorted(_MODULE_OF)
 
 
-def __getattr__(name: str):
+def __getattr__(name: str) -> Any:
     if name not in _MODULE_OF:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     module = _MODULE_OF[name]

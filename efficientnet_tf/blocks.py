@@ -8,6 +8,7 @@ tensorflow/tpu, models/official/efficientnet/efficientnet_builder.py.
 import dataclasses
 import decimal
 import re
+from typing import Any
 
 ACTIVATIONS = ("relu", "swish")  # a0, a1
 
@@ -34,7 +35,7 @@ class BlockArgs:
     condconv: bool = False
     activation: str | None = None  # None: the network's own
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for option in _OPTIONS:
             problem = option.problem(getattr(self, option.field))
             if problem:
@@ -43,7 +44,7 @@ class BlockArgs:
 
 @dataclasses.dataclass(frozen=True)
 class _Option:
-    """How one field is written: `key` and a value, or a bare `key` for a flag."""
+    """The notation of one field: `key` and a value, or a bare `key` for a flag."""
 
     key: str
     field: str
@@ -57,7 +58,7 @@ class _Option:
 
     @property
     def allowed(self) -> str:
-        """What may follow the key, for error messages."""
+        """Describes what may follow the key, for error messages."""
         return {
             "int": f"a whole number of at least {self.minimum}",
             "pair": "two digits from 1 to 9, rows then columns",
@@ -65,14 +66,15 @@ class _Option:
             "activation": "0 (relu) or 1 (swish)",
         }.get(self.kind, "nothing")
 
-    def parse(self, text: str):
+    def parse(self, text: str) -> Any:
         """The field's value; raises ValueError on anything the kind does not allow."""
+        value: Any = None
         if self.is_flag:
             value = self.kind == "set" if text == "" else None
         elif self.kind == "ratio":
             value = float(text) if re.fullmatch(r"[0-9]+(\.[0-9]+)?", text) else None
         elif not re.fullmatch(r"[0-9]+", text):
-            value = None
+            pass
         elif self.kind == "pair":
             value = tuple(int(digit) for digit in text)
         elif self.kind == "activation":
@@ -83,8 +85,8 @@ class _Option:
             raise ValueError(self.allowed)
         return value
 
-    def format(self, value) -> str:
-        """The option as it stands in a string, its key included."""
+    def format(self, value: Any) -> str:
+        """Returns the option as it stands in a string, with its key."""
         if self.is_flag:
             return self.key
         if self.kind == "pair":
@@ -97,7 +99,7 @@ class _Option:
             return self.key + plain.removesuffix(".0")
         return f"{self.key}{value}"
 
-    def problem(self, value) -> str | None:
+    def problem(self, value: Any) -> str | None:
         """Says what is wrong with a field's value, or None."""
         if value is None and self.kind in ("ratio", "activation"):
             return None
@@ -152,7 +154,8 @@ def decode_block(string: str) -> BlockArgs:
     values = {}
     position = 0
     for token in string.split("_"):
-        key, text = re.fullmatch(r"([^\d]*)(.*)", token, re.DOTALL).groups()
+        key = re.split(r"\d", token, maxsplit=1)[0]
+        text = token.removeprefix(key)
         where = f"block string {string!r}: option {token!r} at position {position}"
         option = _BY_KEY.get(key)
         if option is None:

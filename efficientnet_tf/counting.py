@@ -7,6 +7,7 @@ classifier. Normalisation, activations and pooling count nothing, as in the pape
 
 import dataclasses
 import numbers
+from typing import Any
 
 from efficientnet_tf import expansion, variants
 
@@ -21,6 +22,7 @@ class Count:
 
     @property
     def params(self) -> int:
+        """All parameters, trained or not."""
         return self.trainable_params + self.non_trainable_params
 
     def __add__(self, other: "Count") -> "Count":
@@ -45,7 +47,7 @@ def count(
         variant: a name or a `Variant`.
         image_size: height and width in pixels, or one number for both; None takes the
             variant's resolution.
-        channels: of the input.
+        channels: int, channels of the input image.
         classes: outputs of the classifier.
         include_top: whether the classifier counts.
 
@@ -139,8 +141,10 @@ def _dense(inputs: int, outputs: int) -> Count:
     return Count(trainable_params=(inputs + 1) * outputs, macs=inputs * outputs)
 
 
-def _conv(kernel_size, inputs, outputs, size: "_Size", *, experts: int = 0) -> Count:
-    """A bias-free convolution and the batch normalisation behind it.
+def _conv(
+    kernel_size: int, inputs: int, outputs: int, size: "_Size", *, experts: int = 0
+) -> Count:
+    """Counts a convolution without a bias, and the batch normalisation behind it.
 
     With experts, each image's kernel is a mixture of theirs.
     """
@@ -158,12 +162,12 @@ _Size = tuple[int, int]  # rows and columns
 
 def _size(image_size: int | _Size) -> _Size:
     is_one = isinstance(image_size, numbers.Integral)
-    size = (image_size,) * 2 if is_one else tuple(image_size)
+    size: Any = (image_size,) * 2 if is_one else image_size
     if len(size) != 2 or min(size) < 1:
         raise ValueError(f"image_size={image_size} is not a positive number of pixels")
-    return size
+    return tuple(size)
 
 
 def _strided(size: _Size, strides: tuple[int, int]) -> _Size:
-    """Output size of a padded convolution or pooling."""
+    """Returns the output size of a padded convolution or pooling."""
     return -(-size[0] // strides[0]), -(-size[1] // strides[1])

@@ -2,10 +2,12 @@
 
 import dataclasses
 import fractions
+import functools
 import math
 import numbers
 import string
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
 from efficientnet_tf import blocks
 from efficientnet_tf.variants import Variant, get_variant
@@ -33,16 +35,16 @@ class Block:
     input_filters: int
     output_filters: int
     expand_ratio: int
-    expanded_filters: int  # a bottleneck's inner ones
+    expanded_filters: int  # of a bottleneck: its inner filters
     se_filters: int  # 0: no squeeze-excite
     skip: bool  # adds its input to its output
-    drop_rate: float  # of stochastic depth
+    drop_rate: float  # stochastic depth's, for the block
     activation: str
     experts: int  # 0: plain convolutions
 
     @property
     def can_be_recomputed(self) -> bool:
-        """Whether the fused pass knows what to compute again; see `training.fused`."""
+        """Whether the fused pass can compute parts again; see `training.fused`."""
         expands = self.kind == "mbconv" and not self.experts
         return expands or self.expand_ratio == 1
 
@@ -69,7 +71,7 @@ class Expansion:
         return self.head_filters or self.blocks[-1].output_filters
 
     def reductions(self) -> dict[str, str]:
-        """Names of the last blocks before each stride, by endpoint.
+        """Maps endpoints to the names of the last blocks before each stride.
 
         `{"reduction_1": "block1a", ...}`; the stem is "stem". Names as in
         tensorflow/tpu efficientnet_model.py.
@@ -82,13 +84,13 @@ class Expansion:
         last.append(self.blocks[-1].name)
         return {f"reduction_{i + 1}": name for i, name in enumerate(last)}
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[Block]:
         return iter(self.blocks)
 
     def __len__(self) -> int:
         return len(self.blocks)
 
-    def __getitem__(self, index):
+    def __getitem__(self, index: int) -> Block:
         return self.blocks[index]
 
 
@@ -100,7 +102,7 @@ def customize(
     depth: float | None = None,
     activation: str | None = None,
 ) -> Variant:
-    """A variant with a part of it replaced; None keeps the variant's.
+    """Replaces parts of a variant; None keeps the variant's own.
 
     Args:
         variant: a name or a `Variant`.
@@ -113,7 +115,7 @@ def customize(
         ValueError: naming what is wrong; block strings are expanded to find out.
     """
     variant = get_variant(variant)
-    changes = {"width": width, "depth": depth, "activation": activation}
+    changes: dict[str, Any] = {"width": width, "depth": depth, "activation": activation}
     if isinstance(blocks, str) or not isinstance(blocks, Iterable | None):
         raise ValueError(f"blocks={blocks!r}: allowed is a list of block strings")
     if blocks is not None:
@@ -136,9 +138,9 @@ def round_filters(
     """Scales a filter count to the nearest multiple of `divisor`.
 
     Args:
-        filters: before scaling.
+        filters: int, the filters before scaling.
         width: multiplier.
-        divisor: of the result.
+        divisor: int that divides the result.
         keep_90_percent: whether to round up rather than go below 90% of the product.
 
     Source: `round_filters` in tensorflow/tpu efficientnet_model.py.
@@ -155,6 +157,10 @@ def round_repeats(repeats: int, depth: float) -> int:
 
     The coefficient is taken as the decimal it is written as: in floats 1.1 * 10 is
     above 11 and would round up to 12.
+
+    Args:
+        repeats: int, of the unscaled stage.
+        depth: float above 0, the multiplier.
     """
     return math.ceil(fractions.Fraction(str(depth)) * repeats)
 
@@ -176,12 +182,17 @@ def expand(variant: str | Variant, *, survival_prob: float | None = None) -> Exp
     survival_prob = variant.survival_prob if survival_prob is None else survival_prob
     if not 0 < survival_prob <= 1:
         raise ValueError(f"survival_prob={survival_prob} is not in (0, 1]")
+    return _expand(variant, survival_prob)
+
+
+@functools.lru_cache(maxsize=64)  # a run asks for its own network ten times
+def _expand(variant: Variant, survival_prob: float) -> Expansion:
     stages = _decode(variant.blocks)
     _check_stages(variant, stages)
     repeats = _repeats(variant, stages)
     total = sum(repeats)
     stem_filters, head_filters = _ends(variant)
-    expanded = []
+    expanded: list[Block] = []
     channels = stem_filters
     for stage_index, (stage, count) in enumerate(zip(stages, repeats, strict=True)):
         for repeat in range(count):
@@ -222,7 +233,7 @@ def _check_stages(variant: Variant, stages: list[blocks.BlockArgs]) -> None:
 
 
 def _kind_problem(variant: Variant, stage: blocks.BlockArgs) -> str | None:
-    """Says why a stage cannot be built, or None; see KINDS."""
+    """Says why a stage cannot be built; None where it can. See KINDS."""
     kind, ratio = stage.conv_type, stage.expand_ratio
     checks = {
         f"conv_type: c{kind} is not c0 to c{len(KINDS) - 1}": kind >= len(KINDS),
@@ -258,7 +269,7 @@ def _repeats(variant: Variant, stages: list[blocks.BlockArgs]) -> list[int]:
 
 
 def _ends(variant: Variant) -> tuple[int, int]:
-    """Filters of stem and head."""
+    """Returns the filters of stem and head."""
     if not variant.scale_ends:
         return variant.stem_filters, variant.head_filters
     head_width = variant.width if variant.head_shrinks else max(1.0, variant.width)
@@ -275,8 +286,15 @@ def _scaled(variant: Variant, filters: int, width: float | None = None) -> int:
     )
 
 
-def _block(variant, stage, repeat, name, channels, drop_rate) -> Block:
-    """One block of a stage; only the first one strides and changes the width.
+def _block(
+    variant: Variant,
+    stage: blocks.BlockArgs,
+    repeat: int,
+    name: str,
+    channels: int,
+    drop_rate: float,
+) -> Block:
+    """Makes one block of a stage; only the first strides and changes the width.
 
     `channels` is what the block before it gives. The block strings' own input filters
     differ from it where the stem has a width of its own (Lite, EdgeTPU); expansion

@@ -6,32 +6,31 @@ beside its place, and an object is written here and uploaded once.
 """
 
 import contextlib
+import csv
+import io
 import os
 import pathlib
 import re
 import shutil
 import tempfile
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 
 _BLOCK = 1 << 20
 _BUCKET = "[a-z0-9][a-z0-9._-]+[a-z0-9]"
 
 
 def is_url(path: str) -> bool:
-    """Whether TensorFlow's file systems are to be asked, and not the local one."""
+    """Whether a path is a URL, which TensorFlow's file systems read."""
     return "://" in path
 
 
 def check_name(path: str, *, label: str = "") -> None:
-    """Refuses what is neither a place on this machine nor one in a bucket.
+    """Raises ValueError for a path that is neither on this machine nor in a bucket.
 
     Args:
         path: local, or gs://BUCKET/FOLDER.
-        label: before the path in the error, such as "--model_dir=".
-
-    Raises:
-        ValueError: naming the path.
+        label: words before the path in the error, such as "--model_dir=".
     """
     scheme, separator, _ = path.partition("://")
     if separator and scheme != "gs":
@@ -48,10 +47,10 @@ def check_name(path: str, *, label: str = "") -> None:
 
 @contextlib.contextmanager
 def replacing(path: str) -> Iterator[str]:
-    """Yields a local path to write to, which takes the file's place if all goes well.
+    """Yields a local path to write to; it replaces the file if nothing fails.
 
     Args:
-        path: of the file, local or a URL; its folder is made if need be. Two processes
+        path: path or URL of the file; its folder is made if need be. Two processes
             may write it at once: the last one's is kept.
     """
     folder, name = os.path.split(path)
@@ -71,14 +70,34 @@ def replacing(path: str) -> Iterator[str]:
 
 
 def write_whole(path: str, content: str | bytes) -> None:
-    """Writes a file, local or under a URL, in one piece."""
+    """Writes a file, local or under a URL, in one piece.
+
+    Args:
+        path: path or URL of the file.
+        content: text or bytes.
+    """
     content = content.encode() if isinstance(content, str) else content
     with replacing(path) as partial:
         pathlib.Path(partial).write_bytes(content)
 
 
+def read_text(path: str) -> str | None:
+    """Reads a file, local or under a URL; None if it is not there."""
+    import tensorflow as tf
+
+    if not tf.io.gfile.exists(path):
+        return None
+    with tf.io.gfile.GFile(path) as file:
+        return file.read()
+
+
 def upload(source: str, target: str) -> None:
-    """Copies a local file to a URL: two requests of a bucket, however large it is."""
+    """Copies a local file to a URL, in two requests whatever its size.
+
+    Args:
+        source: path of a local file.
+        target: URL of the object.
+    """
     import tensorflow as tf
 
     with open(source, "rb") as read, tf.io.gfile.GFile(target, "wb") as write:
@@ -86,15 +105,32 @@ def upload(source: str, target: str) -> None:
         shutil.copyfileobj(read, write, _BLOCK)
 
 
-def make_folder(path: str, *, label: str = "") -> None:
-    """Makes a folder to write to, and those above it, or finds it there.
+def write_csv(path: str, rows: Sequence[Mapping]) -> None:
+    """Writes rows with the same keys, local or under a URL, in one piece.
 
     Args:
-        path: of the folder.
-        label: before the path in the error, such as "--dump=".
+        path: path or URL of the file.
+        rows: dictionaries; the first one's keys are the columns.
+    """
+    text = io.StringIO()
+    writer = csv.DictWriter(text, rows[0], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    write_whole(path, text.getvalue())
 
-    Raises:
-        ValueError: naming the path, if it cannot be made or written.
+
+def cache_dir(name: str) -> str:
+    """Returns this package's cache folder for one kind of files; makes none."""
+    cache = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+    return os.path.join(cache, "efficientnet_tf", name)
+
+
+def make_folder(path: str, *, label: str = "") -> None:
+    """Makes a folder and those above it; raises ValueError if it cannot be written.
+
+    Args:
+        path: path of the folder.
+        label: words before the path in the error, such as "--dump=".
     """
     try:
         os.makedirs(path, exist_ok=True)
@@ -106,16 +142,13 @@ def make_folder(path: str, *, label: str = "") -> None:
 
 
 def check_writable(path: str, *, label: str = "") -> None:
-    """Finds out whether a folder can be written, before the work; makes none.
+    """Raises ValueError unless a folder can be written, before the work; makes none.
 
     Only trying tells: neither the roles of a bucket nor the modes of /proc do.
 
     Args:
-        path: of the folder, local or a URL, there or to be made.
-        label: before the path in the error, such as "model_dir=".
-
-    Raises:
-        ValueError: naming the path.
+        path: path or URL of the folder, which need not be there yet.
+        label: words before the path in the error, such as "model_dir=".
     """
     check_name(path, label=label)
     if is_url(path):
@@ -149,20 +182,20 @@ def _try_writing(url: str, label: str) -> None:
 
 
 def reason(error: Exception) -> str:
-    """Why a file could not be read or written, in one line.
+    """Says in one line why a file could not be read or written.
 
     Args:
         error: an OSError, or what TensorFlow raised.
     """
-    told = getattr(error, "strerror", None) or getattr(error, "message", str(error))
-    return why_refused(error) or " ".join(told.split())
+    told = getattr(error, "strerror", None) or getattr(error, "message", None)
+    return why_refused(error) or " ".join((told or str(error)).split())
 
 
 def why_refused(error: BaseException) -> str | None:
-    """What it means that a bucket's service failed for good, in one line.
+    """Says in one line why a bucket's service refused a request.
 
     Args:
-        error: what TensorFlow raised.
+        error: the error that TensorFlow raised.
 
     Returns:
         The object and the reason; None if the error is no answer of such a service.

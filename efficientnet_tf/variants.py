@@ -5,12 +5,14 @@ Block strings are those of `blocks.py`; what `c` and `f` build is said at
 """
 
 import dataclasses
-import difflib
+from typing import Any
+
+from efficientnet_tf.spelling import did_you_mean
 
 
 @dataclasses.dataclass(frozen=True)
 class Pixels:
-    """How images are made ready: (x - mean) / stddev, in units of [0, 255], RGB."""
+    """The normalisation of pixels: (x - mean) / stddev, in units of [0, 255], RGB."""
 
     mean: tuple[float, float, float]
     stddev: tuple[float, float, float]
@@ -29,7 +31,7 @@ CAFFE_PIXELS = Pixels((123.68, 116.779, 103.939), (1.0,) * 3)  # "caffe" mode, a
 
 @dataclasses.dataclass(frozen=True)
 class Variant:
-    """A network before scaling, and how far it is scaled."""
+    """A network before scaling, and its scaling."""
 
     name: str
     width: float  # multiplies every filter count
@@ -48,7 +50,7 @@ class Variant:
     experts: int = 0  # kernels that a `cc` block mixes
     divisor: int = 8
     keep_90_percent: bool = True  # rounding never takes more than a tenth of a width
-    # Of initial kernels, of variance 2 / (kernel area * output filters) in any case.
+    # Of initial kernels; their variance is 2 / (kernel area * output filters).
     distribution: str = "untruncated_normal"  # or uniform, which is faster to draw
     padding: str = "same"  # or symmetric, as PyTorch pads: both sides alike
     batch_norm_momentum: float = 0.99
@@ -56,8 +58,8 @@ class Variant:
     pixels: Pixels = IMAGENET_PIXELS
 
 
-def _rows(prefix: str, table: dict[str, tuple], **common) -> list[Variant]:
-    """Variants of one family: name -> (width, depth, resolution, dropout)."""
+def _rows(prefix: str, table: dict[str, tuple], **common: Any) -> list[Variant]:
+    """Makes the variants of one family: name -> (width, depth, resolution, dropout)."""
     return [Variant(f"{prefix}{name}", *row, **common) for name, row in table.items()]
 
 
@@ -131,11 +133,7 @@ _EDGETPU = _rows(
 _CONDCONV_BLOCKS = B0_BLOCKS[:4] + tuple(f"{block}_cc" for block in B0_BLOCKS[4:])
 _CONDCONV = [
     Variant(
-        f"efficientnet-condconv-b0-{name}",
-        1.0,
-        depth,
-        224,
-        0.25,
+        *(f"efficientnet-condconv-b0-{name}", 1.0, depth, 224, 0.25),
         _CONDCONV_BLOCKS,
         experts=experts,
         pixels=_CONDCONV_PIXELS,
@@ -144,7 +142,7 @@ _CONDCONV = [
 ]
 
 # efficientnetv2/effnetv2_configs.py in google/automl, whose c1 is our f1.
-_V2_COMMON = {"keep_90_percent": False, "batch_norm_momentum": 0.9}
+_V2_COMMON: dict[str, Any] = {"keep_90_percent": False, "batch_norm_momentum": 0.9}
 _V2_BASE = _rows(
     "efficientnetv2-",
     {
@@ -165,8 +163,10 @@ _V2_BASE = _rows(
 )
 
 
-def _v2(name, resolution, dropout, repeats, filters) -> Variant:
-    """A larger EfficientNetV2: repeats of its stages and their filters, stem first."""
+def _v2(
+    name: str, resolution: int, dropout: float, repeats: Any, filters: Any
+) -> Variant:
+    """Makes a larger EfficientNetV2 of its stages' repeats and filters, stem first."""
     layouts = (
         "s11_e1_{}_f1",
         "s22_e4_{}_f1",
@@ -178,11 +178,7 @@ def _v2(name, resolution, dropout, repeats, filters) -> Variant:
     )
     stages = zip(layouts, repeats, filters[:-1], filters[1:], strict=False)
     return Variant(
-        f"efficientnetv2-{name}",
-        1.0,
-        1.0,
-        resolution,
-        dropout,
+        *(f"efficientnetv2-{name}", 1.0, 1.0, resolution, dropout),
         tuple(f"r{r}_k3_" + layout.format(f"i{i}_o{o}") for layout, r, i, o in stages),
         stem_filters=filters[0],
         pixels=_V2_PIXELS,
@@ -202,11 +198,7 @@ _V2_LARGE = [
 # keras.applications.
 _MOBILENETS = [
     Variant(
-        "mobilenet-v1",
-        1.0,
-        1.0,
-        224,
-        0.001,
+        *("mobilenet-v1", 1.0, 1.0, 224, 0.001),
         (
             "r1_k3_s11_e1_i32_o64_c2",
             "r2_k3_s22_e1_i64_o128_c2",
@@ -221,11 +213,7 @@ _MOBILENETS = [
         pixels=MOBILENET_PIXELS,
     ),
     Variant(
-        "mobilenet-v2",
-        1.0,
-        1.0,
-        224,
-        0.2,
+        *("mobilenet-v2", 1.0, 1.0, 224, 0.2),
         (
             "r1_k3_s11_e1_i32_o16",
             "r2_k3_s22_e6_i16_o24",
@@ -245,16 +233,12 @@ _MOBILENETS = [
 ]
 
 
-def _resnet(name, repeats, *, conv_type, **kwargs) -> Variant:
-    """ArXiv 1512.03385 table 1."""
+def _resnet(name: str, repeats: Any, *, conv_type: int, **kwargs: Any) -> Variant:
+    """Makes a ResNet of arXiv 1512.03385 table 1."""
     stages = zip(repeats, ("11", "22", "22", "22"), (64, 256, 512, 1024), strict=True)
     outputs = (256, 512, 1024, 2048)
     return Variant(
-        name,
-        1.0,
-        1.0,
-        224,
-        0.0,
+        *(name, 1.0, 1.0, 224, 0.0),
         tuple(
             f"r{r}_k3_s{s}_e4_i{i}_o{o}_c{conv_type}"
             for (r, s, i), o in zip(stages, outputs, strict=True)
@@ -294,11 +278,7 @@ _RESNETS = [
 
 # Every kind of MBConv in 0.2 million parameters, for tests and CI.
 _TEST = Variant(
-    "efficientnet-test",
-    1.0,
-    1.0,
-    32,
-    0.2,
+    *("efficientnet-test", 1.0, 1.0, 32, 0.2),
     (
         "r1_k3_s11_e1_i8_o8_se0.25",
         "r2_k3_s22_e4_i8_o16_se0.25",
@@ -313,21 +293,14 @@ _TEST = Variant(
 _VARIANTS = {
     variant.name: variant
     for variant in (
-        *_V1,
-        *_LITE,
-        *_EDGETPU,
-        *_CONDCONV,
-        *_V2_BASE,
-        *_V2_LARGE,
-        *_MOBILENETS,
-        *_RESNETS,
-        _TEST,
+        *(*_V1, *_LITE, *_EDGETPU, *_CONDCONV, *_V2_BASE, *_V2_LARGE),
+        *(*_MOBILENETS, *_RESNETS, _TEST),
     )
 }
 
 
 def list_variants() -> list[str]:
-    """Every name that `get_variant` knows, family by family, in order of size."""
+    """Lists every name that `get_variant` knows, family by family, in order of size."""
     return list(_VARIANTS)
 
 
@@ -341,10 +314,5 @@ def get_variant(variant: str | Variant) -> Variant:
         return variant
     if variant in _VARIANTS:
         return _VARIANTS[variant]
-    # "l2" means efficientnet-l2, though shorter names are nearer.
-    near = [name for name in _VARIANTS if name.endswith(f"-{variant}")]
-    near += difflib.get_close_matches(str(variant), _VARIANTS, n=1, cutoff=0.0)
-    raise ValueError(
-        f"unknown model {variant!r}; did you mean {near[0]!r}? "
-        f"Known: {', '.join(_VARIANTS)}"
-    )
+    hint = did_you_mean(str(variant), _VARIANTS, always=True)
+    raise ValueError(f"unknown model {variant!r}{hint} Known: {', '.join(_VARIANTS)}")

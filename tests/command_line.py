@@ -1,4 +1,4 @@
-"""main.py, called in this process: another one takes 10 s to start."""
+"""main.py and the tools, called in this process: another one takes 10 s to start."""
 
 import contextlib
 import dataclasses
@@ -6,11 +6,14 @@ import io
 import json
 import os
 import pathlib
+import runpy
+import sys
 from collections.abc import Iterator
 from unittest import mock
 
-import conftest
+import alike
 import tensorflow as tf
+from absl import flags as absl_flags
 from absl.testing import flagsaver
 
 import main
@@ -39,6 +42,23 @@ class Result:
 
 def run(*arguments) -> Result:
     """Does what `python main.py ARGUMENT ...` does."""
+    argv = ["main.py", *map(str, arguments)]
+    return _result(lambda: main.main(main.parse(argv)))
+
+
+def tool(name, *arguments) -> Result:
+    """Does what `python tools/NAME.py ARGUMENT ...` does."""
+    path = str(ROOT / "tools" / f"{name}.py")
+    argv = [path, *map(str, arguments)]
+    with (
+        mock.patch.object(sys, "path", [str(ROOT / "tools"), *sys.path]),
+        mock.patch.object(sys, "argv", argv),
+        _flags_of_a_tool(),
+    ):
+        return _result(lambda: runpy.run_path(path, run_name="__main__"))
+
+
+def _result(command) -> Result:
     stdout, stderr, code = io.StringIO(), io.StringIO(), 0
     with (
         _as_in_a_new_process(),
@@ -46,10 +66,11 @@ def run(*arguments) -> Result:
         contextlib.redirect_stderr(stderr),
     ):
         try:
-            main.main(main.parse(["main.py", *map(str, arguments)]))
+            command()
         except SystemExit as ended:
-            code = 1  # main.py exits with a line of text alone
-            print(ended.code, file=stderr)
+            if ended.code:
+                code = 1  # with a line of text, as a rule
+                print(ended.code, file=stderr)
     return Result(code, stdout.getvalue(), stderr.getvalue())
 
 
@@ -74,11 +95,31 @@ def refusal(*arguments) -> str:
 def _as_in_a_new_process() -> Iterator[None]:
     """Nothing that tests did before shows, and nothing that the command sets stays."""
     environment = dict(os.environ)
-    conftest.begin_alike()
+    alike.begin_alike()
     try:
         with flagsaver.flagsaver(), contextlib.chdir(ROOT):
             yield
     finally:
         os.environ.clear()
         os.environ.update(environment)
-        conftest.begin_alike()
+        alike.begin_alike()
+
+
+@contextlib.contextmanager
+def _flags_of_a_tool() -> Iterator[None]:
+    """Takes main.py's flags away: a tool defines its own, some by the same names."""
+    flags = absl_flags.FLAGS
+    of_main = list(flags.flags_by_module_dict()["flags"])
+    flags.remove_flag_values([flag.name for flag in of_main])
+    before = set(flags)
+    module = sys.modules.pop("flags")
+    try:
+        yield
+    finally:
+        sys.modules["flags"] = module
+        sys.modules.pop("tool", None)
+        flags.remove_flag_values(set(flags) - before)
+        for flag in of_main:
+            flags[flag.name] = flag
+            flags.register_flag_by_module("flags", flag)
+            flags.register_key_flag_for_module("flags", flag)

@@ -1,5 +1,6 @@
 """What every test is given: the same settings, the same random numbers, any order."""
 
+import ctypes
 import gc
 import os
 import random
@@ -9,6 +10,7 @@ import sys
 import tempfile
 
 import pytest
+from alike import begin_alike, split_cpu
 
 # The files that take minutes, longest first: one begun last would leave the other
 # cores idle.
@@ -18,6 +20,8 @@ LONG = (
     *("test_planning", "test_models", "test_fused", "test_trials"),
     *("test_hosts", "test_host_runs", "test_tpu_loop", "test_tpu_graph"),
 )
+HELPERS = ("weight_helpers", "_support")  # modules that keep models for several tests
+WORKER_BYTES = 3 << 30  # the most that a worker takes, and some room
 # Settings of a user that would reach tests and the processes they start.
 OF_THE_USER = (
     *("XDG_CACHE_HOME", "XDG_CONFIG_HOME", "KERAS_HOME", "KERAS_BACKEND"),
@@ -33,6 +37,13 @@ def pytest_addoption(parser):
         metavar="SEED",
         help="run the files, and the tests in each, in a random order of this seed",
     )
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers():
+    """Asks for a worker for each core that the free memory has room for."""
+    free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return max(1, min(len(os.sched_getaffinity(0)), free // WORKER_BYTES))
 
 
 def pytest_configure(config):
@@ -69,6 +80,7 @@ def pytest_collection_modifyitems(config, items):
 
 
 def pytest_collection_finish():
+    split_cpu(2)  # for tests of two replicas; others use the first
     _collect()
 
 
@@ -80,28 +92,8 @@ def _collect():
     gc.unfreeze()
     gc.collect()
     gc.freeze()
-
-
-def begin_alike():
-    """Takes back what tests before may have changed in this process."""
-    random.seed(0)
-    if "numpy" in sys.modules:
-        sys.modules["numpy"].random.seed(0)
-    # Most test modules need no TensorFlow, which takes seconds to import.
-    if "tensorflow" in sys.modules:
-        _begin_tensorflow_alike()
-
-
-def _begin_tensorflow_alike():
-    import keras
-    from tensorflow.python.framework import config
-
-    config.disable_op_determinism()  # nothing public does; a run in-process enables it
-    # Names of layers begin at 0, and the dtype policy is float32.
-    keras.utils.clear_session(free_memory=False)
-    keras.config.set_floatx("float32")
-    keras.config.set_image_data_format("channels_last")
-    keras.utils.set_random_seed(0)  # TensorFlow's, NumPy's and Python's too
+    if sys.platform == "linux":
+        ctypes.CDLL(None).malloc_trim(0)  # else the process keeps it
 
 
 @pytest.hookimpl(wrapper=True)
@@ -139,7 +131,8 @@ def _passing(request):
     """Lets go of a file's models, of which a process runs many."""
     yield
     if "tensorflow" in sys.modules:
-        for module in (request.module, sys.modules.get("weight_helpers", os)):
+        helpers = [m for name, m in sys.modules.items() if name.endswith(HELPERS)]
+        for module in (request.module, *helpers):
             for value in vars(module).values():
                 if hasattr(value, "cache_clear"):
                     value.cache_clear()

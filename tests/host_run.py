@@ -17,6 +17,7 @@ import tensorflow as tf
 from efficientnet_tf import config as config_lib
 from efficientnet_tf.data import batches, sources
 from efficientnet_tf.hardware import agreement, devices, hosts
+from efficientnet_tf.runs import checkpoints, run_model
 from efficientnet_tf.training import build
 from efficientnet_tf.training import state as state_lib
 
@@ -44,7 +45,7 @@ class Sliced:
             **kwargs,
         )
         mine = slice(shard.index * batch_size, (shard.index + 1) * batch_size)
-        return whole.map(lambda images, labels: (images[mine], labels[mine]))
+        return whole.map(lambda batch: {n: batch[n][mine] for n in batch})
 
 
 def main(folder: str, out: str, settings: dict) -> None:
@@ -72,7 +73,7 @@ def state_of(config, source, policy) -> state_lib.TrainState:
     return build.train_state(
         config,
         train_images=source.splits.train.images,
-        model=build.model(config, policy=policy),
+        model=run_model.create(config, policy=policy),
         evaluations=state_lib.Evaluations(),
     )
 
@@ -110,7 +111,7 @@ def scores_of_linear(path: str, config, source, strategy) -> dict:
     evaluator = build.evaluator(
         config,
         model,
-        state_lib.by_path(model.weights),
+        checkpoints.by_path(model.weights),
         source,
         source.splits.validation,
         strategy,
@@ -133,7 +134,7 @@ def numbers_read(data_dir: str, state, strategy, settings: dict) -> list[int]:
     dataset = iter(build.trainer(config, state, source, strategy).train_dataset)
     numbers = []
     for _ in range(NUMBERED // config.train_batch_size):
-        (labels,) = strategy.experimental_local_results(next(dataset)[1])
+        (labels,) = strategy.experimental_local_results(next(dataset)["label"])
         numbers.extend(labels.numpy().argmax(axis=1))
     return numbers
 

@@ -58,7 +58,8 @@ for seed in (1, 2):
 
 
 def test_an_order_changes_nothing_that_a_test_sees(tmp_path):
-    shutil.copy(ROOT / "tests" / "conftest.py", tmp_path)
+    for name in ("conftest.py", "alike.py"):
+        shutil.copy(ROOT / "tests" / name, tmp_path)
     for name in ("test_one.py", "test_two.py"):
         (tmp_path / name).write_text(TESTS)
     subprocess.run(

@@ -10,47 +10,6 @@ import pytest
 ROOT = pathlib.Path(__file__).parents[1]
 PACKAGE = ROOT / "efficientnet_tf"
 
-# Each part of the house and the parts it may import.
-MAY_IMPORT = {
-    "blocks": set(),
-    "files": set(),
-    "variants": set(),
-    "expansion": {"blocks", "variants"},
-    "counting": {"expansion", "variants"},
-    "recipes": {"variants", "data"},  # of data, what LIGHT lists
-    "config": {"expansion", "recipes", "variants", "data"},
-    "weights": {"expansion", "variants"},
-    "models": {"expansion", "variants", "weights"},
-    "data": {"files"},
-    "hardware": set(),
-    "training": {
-        "hardware",
-        "files",
-        "config",
-        "data",
-        "expansion",
-        "models",
-        "variants",
-    }
-    | {"weights"},
-    "export": {"files", "data"},
-    "planning": {"files", "config", "export", "hardware", "training"},
-    "scaling": {"expansion", "counting", "variants", "config", "models"}
-    | {"analysis", "planning", "training"},
-    "search": {
-        "files",
-        "blocks",
-        "config",
-        "counting",
-        "expansion",
-        "training",
-        "variants",
-    }
-    | {"analysis"},
-    "analysis": {"files", "counting", "export", "models"},
-    "paper": {"files", "analysis", "config", "counting", "data", "expansion", "export"}
-    | {"models", "scaling", "training", "variants", "weights"},
-}
 LIGHT = (
     "blocks",
     "variants",
@@ -58,19 +17,37 @@ LIGHT = (
     "counting",
     "recipes",
     "config",
+    "settings",
+    "data.catalogue",
     "data.detection",
     "data.folder",
     "data.tfds_table",
     "hardware.hosts",
     "hardware.preflight",
-    "planning.settings",
+    "planning.planned_run",
+    "scaling.budget",
+    "scaling.compound",
 )
 FILES = sorted(PACKAGE.rglob("*.py"))
 
 
-def part_of(path):
-    first = path.relative_to(PACKAGE).parts[0]
-    return first.removesuffix(".py")
+def rows():
+    """The row of each room in the picture of docs/design.md, from the top."""
+    design = (ROOT / "docs/design.md").read_text()
+    picture = design.split("## Rooms")[1].split("```")[1].strip()
+    return {
+        name.removesuffix(".py").removesuffix("/"): row
+        for row, line in enumerate(picture.splitlines())
+        for name in line.split("  ")[0].split()
+    }
+
+
+ROWS = rows()
+
+
+def room_of(names):
+    """The room that a module is of, by its dotted name below the package."""
+    return "*/settings" if names[1:2] == ["settings"] else names[0]
 
 
 def imports(path):
@@ -84,11 +61,20 @@ def imports(path):
 
 @pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(PACKAGE)))
 def test_imports_go_one_way(path):
-    part = part_of(path)
-    if part == "__init__":
+    room = room_of(path.relative_to(PACKAGE).with_suffix("").parts)
+    if room == "__init__":
         return
-    ours = [name.split(".")[1] for name in imports(path) if "efficientnet_tf." in name]
-    assert set(ours) <= MAY_IMPORT[part] | {part}
+    names = [name.split(".") for name in imports(path)]
+    ours = [rest for package, *rest in names if package == "efficientnet_tf"]
+    used = {room_of(name) for name in ours if name[0] != room} - {room}
+    assert not [name for name in used if ROWS[name] <= ROWS[room]]
+
+
+@pytest.mark.parametrize("name", ["inference", "export"])
+def test_serving_needs_no_training(name):
+    for path in (PACKAGE / name).glob("*.py"):
+        names = list(imports(path))
+        assert not [n for n in names if n.startswith("efficientnet_tf.training")], path
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(PACKAGE)))
@@ -96,7 +82,7 @@ def test_only_the_command_line_touches_absl_flags(path):
     assert not [name for name in imports(path) if name.startswith("absl.flags")]
 
 
-@pytest.mark.parametrize("name", ["data", "export", "models"])
+@pytest.mark.parametrize("name", ["data", "models", "export"])
 def test_leaves_take_no_config(name):
     for path in (PACKAGE / name).glob("*.py"):
         assert "Config" not in [

@@ -13,6 +13,7 @@ import tpu_graph
 
 from efficientnet_tf import config as config_lib
 from efficientnet_tf.hardware import devices
+from efficientnet_tf.runs import run_model
 from efficientnet_tf.training import build
 from efficientnet_tf.training import state as state_lib
 
@@ -25,7 +26,7 @@ def build_run(config, strategy):
     source = build.open_source(config)
     evaluations = state_lib.Evaluations()
     with strategy.scope():
-        model = build.model(config, policy=policy)
+        model = run_model.create(config, policy=policy)
         state = build.train_state(
             config,
             train_images=source.splits.train.images,

@@ -3,12 +3,11 @@
 python tools/benchmark_build.py --models=efficientnet-b7 --models=resnet-50-v1 --json
 """
 
-import json
 import statistics
 import time
 
 import keras
-from absl import app
+import tool
 from absl import flags as absl_flags
 
 import efficientnet_tf as en
@@ -26,13 +25,11 @@ absl_flags.DEFINE_integer("repeats", 7, "Timed builds of each.", lower_bound=3)
 absl_flags.DEFINE_boolean("json", False, "Print the result as one last line of JSON.")
 
 
-def main(argv: list[str]) -> None:
+def main(_: list[str]) -> dict:
     """Builds in turn, ours and theirs, and compares the medians."""
-    del argv
     names = list(APPLICATIONS) if "all" in FLAGS.models else FLAGS.models
     results = {name: _compare(name) for name in names}
-    if FLAGS.json:
-        print(json.dumps(results if len(names) > 1 else results[names[0]]))
+    return results if len(names) > 1 else results[names[0]]
 
 
 def _compare(name: str) -> dict:
@@ -68,4 +65,4 @@ def _time(build) -> float:
 
 
 if __name__ == "__main__":
-    app.run(main)
+    tool.run(main, errors=())

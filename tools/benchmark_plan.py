@@ -8,16 +8,13 @@ with the recipe's optimizer, averages and regularisation. No TPU is needed; --re
 is main.py's, for our step alone.
 """
 
-import json
-import os
-import sys
-
 import keras
-from absl import app
+import tool
 from absl import flags as absl_flags
 
 from efficientnet_tf import config as config_lib
-from efficientnet_tf.planning import chips, compiler, lowering
+from efficientnet_tf.planning import cached_compiler, chips, lowering
+from efficientnet_tf.runs import run_model
 from efficientnet_tf.weights.keras_files import APPLICATIONS
 
 FLAGS = absl_flags.FLAGS
@@ -29,22 +26,18 @@ absl_flags.DEFINE_multi_enum(
     "chips", ["v5e", "v3"], list(chips.CHIPS), "May be repeated."
 )
 absl_flags.DEFINE_string("recompute", None, "Blocks that our step computes again.")
-absl_flags.DEFINE_float("effort", compiler.EFFORT, "The compiler's, from -1 to 1.")
+absl_flags.DEFINE_float(
+    "effort", cached_compiler.EFFORT, "The compiler's, from -1 to 1."
+)
 absl_flags.DEFINE_boolean("json", False, "Print the result as one last line of JSON.")
 
 _MEASURES = ("bytes_accessed", "temp_bytes", "peak_bytes")
 
 
-def main(argv: list[str]) -> None:
+def main(_: list[str]) -> dict:
     """Compiles each model both ways for each chip and prints theirs over ours."""
-    del argv
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    try:
-        rows = [row for model in FLAGS.models for row in _compare(model)]
-    except ValueError as error:
-        sys.exit(f"error: {error}")
-    if FLAGS.json:
-        print(json.dumps({"effort": FLAGS.effort, "rows": rows}))
+    rows = [row for model in FLAGS.models for row in _compare(model)]
+    return {"effort": FLAGS.effort, "rows": rows}
 
 
 def _compare(stated: str):
@@ -71,20 +64,16 @@ def _compare(stated: str):
 
 def _theirs(config: config_lib.Config) -> keras.Model:
     """keras.applications' model, from pixels to float32 logits."""
-    policy = keras.config.dtype_policy()
-    keras.config.set_dtype_policy("mixed_bfloat16")
-    try:
+    with run_model.dtype_policy("mixed_bfloat16"):
         build = getattr(keras.applications, APPLICATIONS[config.model])
         model = build(weights=None, classifier_activation=None)
-    finally:
-        keras.config.set_dtype_policy(policy)
     logits = keras.layers.Activation("linear", dtype="float32")(model.output)
     return keras.Model(model.input, logits)
 
 
 def _report(module: bytes, name: str) -> dict:
     chip = chips.find(name)
-    return compiler.compile_for(
+    return cached_compiler.compile_for(
         chip, module, topology=chip.topology, replicas=1, effort=FLAGS.effort
     )
 
@@ -108,4 +97,4 @@ def _row(reports: dict[str, dict]) -> dict:
 
 
 if __name__ == "__main__":
-    app.run(main)
+    tool.run(main, errors=(ValueError,))

@@ -9,11 +9,9 @@ A base is a model's name, block strings (comma-separated, with --resolution) or,
 arithmetic of the method alone, layers,filters,resolution.
 """
 
-import json
-import os
-import sys
+import dataclasses
 
-from absl import app
+import tool
 from absl import flags as absl_flags
 
 from efficientnet_tf import counting, expansion, variants
@@ -40,18 +38,13 @@ absl_flags.DEFINE_string("plot", None, "PNG file to draw what is printed to.")
 absl_flags.DEFINE_boolean("json", False, "Print the result as one last line of JSON.")
 
 
-def main(argv: list[str]) -> None:
+def main(arguments: list[str]) -> dict:
     """Prints, draws and reports."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    try:
-        rows = _rows(argv[1:])
-        _print_table(rows)
-        if FLAGS.plot:
-            _plot(rows, FLAGS.plot)
-    except (ValueError, OSError) as error:
-        sys.exit(f"error: {error}")
-    if FLAGS.json:
-        print(json.dumps({"base": FLAGS.base, "rows": rows}))
+    rows = _rows(arguments)
+    _print_table(rows)
+    if FLAGS.plot:
+        _plot(rows, FLAGS.plot)
+    return {"base": FLAGS.base, "rows": rows}
 
 
 def _rows(arguments: list[str]) -> list[dict]:
@@ -68,13 +61,25 @@ def _rows(arguments: list[str]) -> list[dict]:
         return [_plain_row(plain, phi, coefficients) for phi in _phis(FLAGS.phi)]
     base = _network(FLAGS.base)
     if has_budget:
-        fit = budget.fit_to_budget(base, coefficients=coefficients, **budgets)
+        fit = budget.fit_to_budget(
+            base, coefficients=coefficients, measure=_measure(budgets), **budgets
+        )
         cost = {"cost": fit.cost, "budget": fit.budget, "unit": fit.unit}
         return [_row(base, fit.variant, fit.phi, coefficients) | cost]
     return [
         _row(base, _scaled(base, phi, coefficients), phi, coefficients)
         for phi in _phis(FLAGS.phi)
     ]
+
+
+def _measure(budgets: dict):
+    """Measures what the budget limits; None where the network alone tells."""
+    if budgets["latency_ms"] is None and budgets["tpu_memory"] is None:
+        return None
+    from efficientnet_tf.experiments import measures
+
+    name = "tpu_memory" if budgets["latency_ms"] is None else "latency_ms"
+    return measures.MEASURES[name]
 
 
 def _scaled(base, phi, coefficients):
@@ -146,7 +151,7 @@ def _network(text: str) -> variants.Variant:
     if FLAGS.resolution is None:
         raise ValueError(f"--base={text}: block strings need a --resolution")
     base = expansion.customize("efficientnet-b0", blocks=text.split(","))
-    return compound.resized(base, FLAGS.resolution, name="network")
+    return dataclasses.replace(base, resolution=FLAGS.resolution, name="network")
 
 
 def _print_table(rows: list[dict]) -> None:
@@ -154,11 +159,7 @@ def _print_table(rows: list[dict]) -> None:
     cells = [names] + [[_cell(row[name]) for name in names] for row in rows]
     widths = [max(len(line[i]) for line in cells) for i in range(len(names))]
     for line in cells:
-        print(
-            "  ".join(
-                cell.rjust(width) for cell, width in zip(line, widths, strict=True)
-            )
-        )
+        print("  ".join(map(str.rjust, line, widths)))
 
 
 def _cell(value) -> str:
@@ -168,7 +169,7 @@ def _cell(value) -> str:
 
 
 def _plot(rows: list[dict], path: str) -> None:
-    from efficientnet_tf.analysis import plots
+    from efficientnet_tf import plots
 
     curves = {
         name: [(row["phi"], row[name] / rows[0][name]) for row in rows]
@@ -180,4 +181,4 @@ def _plot(rows: list[dict], path: str) -> None:
 
 
 if __name__ == "__main__":
-    app.run(main)
+    tool.run(main)

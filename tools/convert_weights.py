@@ -6,22 +6,18 @@ SRC is a weights file, a TF1 checkpoint, the name of a release (with --model) or
 folder of a run of main.py. See docs/weights.md for the formats.
 """
 
-import json
 import os
-import sys
 
-from absl import app
+import tool
 from absl import flags as absl_flags
+
+from efficientnet_tf import suffixes
 
 FLAGS = absl_flags.FLAGS
 
-_SUFFIXES = {
-    "efficientnet_tf": ".weights.h5",
-    "keras": ".h5",
-    "timm": ".safetensors",
-    "tf1": ".ckpt",
-}
-absl_flags.DEFINE_enum("to", None, list(_SUFFIXES), "Format to write.", required=True)
+absl_flags.DEFINE_enum(
+    "to", None, list(suffixes.WRITTEN), "Format to write.", required=True
+)
 absl_flags.DEFINE_string("model", None, "Variant; None: what SRC says it holds.")
 absl_flags.DEFINE_string("out", None, "File to write; None: SRC's name, here.")
 absl_flags.DEFINE_boolean("ema", True, "Of a TF1 checkpoint, take the averages.")
@@ -29,22 +25,8 @@ absl_flags.DEFINE_boolean("overwrite", False, "Replace a file that is there.")
 absl_flags.DEFINE_boolean("json", False, "Print the result as one last line of JSON.")
 
 
-def main(argv: list[str]) -> None:
+def main(arguments: list[str]) -> dict:
     """Reads, writes and reports."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    try:
-        result = _convert(argv[1:])
-    except (ValueError, OSError) as error:
-        sys.exit(f"error: {error}")
-    print(
-        f"{result['out']}: {result['tensors']} tensors of {result['model']}, "
-        f"{result['unused']} of the source's unused"
-    )
-    if FLAGS.json:
-        print(json.dumps(result))
-
-
-def _convert(arguments: list[str]) -> dict:
     if len(arguments) != 1:
         raise ValueError(f"takes one SRC, not {len(arguments)}")
     source = arguments[0].rstrip("/")
@@ -58,36 +40,38 @@ def _convert(arguments: list[str]) -> dict:
     model = _open(source)
     writing.save_weights(model, out, format=FLAGS.to)
     report = getattr(model, "load_report", None)
-    return {
+    result = {
         "out": out,
         "model": model.passport.variant.name,
         "tensors": len(model.weights),
         "unused": len(report.unused) if report else 0,
         "skipped": list(report.skipped) if report else [],
     }
+    print(
+        f"{out}: {result['tensors']} tensors of {result['model']}, "
+        f"{result['unused']} of the source's unused"
+    )
+    return result
 
 
 def _default_out(source: str) -> str:
-    from efficientnet_tf.weights.reading import KERAS_SUFFIXES, TORCH_SUFFIXES
-
     stem = os.path.basename(source)
-    for suffix in (*KERAS_SUFFIXES, *TORCH_SUFFIXES, ".ckpt", ".weights"):
+    for suffix in (*suffixes.KERAS, *suffixes.TORCH, ".ckpt", ".weights"):
         stem = stem.removesuffix(suffix)
-    return stem + _SUFFIXES[FLAGS.to]
+    return stem + suffixes.WRITTEN[FLAGS.to]
 
 
 def _open(source: str):
     if os.path.exists(os.path.join(source, "config.json")):
         if FLAGS.model:
             raise ValueError(f"--model={FLAGS.model}: {source} is a run; leave it out")
-        from efficientnet_tf.training import build, run_dir
+        from efficientnet_tf.inference.classifier import Classifier
 
-        config = run_dir.read_config(source)
-        return build.trained_model(config, model_dir=source)
+        return Classifier.of_run(source).model
     from efficientnet_tf.models import pretrained
 
     return pretrained.from_weights(source, FLAGS.model, ema=FLAGS.ema)
 
 
 if __name__ == "__main__":
-    app.run(main)
+    tool.run(main)

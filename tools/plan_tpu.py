@@ -10,18 +10,15 @@ largest batch of each and keeps what it found in --table, so the same command co
 import json
 import os
 import pathlib
-import sys
 
-from absl import app
+import tool
 from absl import flags as absl_flags
 
-# main.py and its flags, which are no part of the package.
-sys.path.insert(0, str(pathlib.Path(__file__).parents[1]))
-import flags
-import main as main_module
 from efficientnet_tf import files, variants
-from efficientnet_tf.planning import chips, settings
+from efficientnet_tf.commands import plan
+from efficientnet_tf.planning import chips, planned_run
 
+flags = tool.run_flags()
 FLAGS = absl_flags.FLAGS
 _MODELS = [f"efficientnet-b{number}" for number in range(8)]
 
@@ -37,22 +34,20 @@ _KEPT = (
 )
 
 
-def main(argv: list[str]) -> None:
+def main(arguments: list[str]) -> dict:
     """Plans one step, or fills the table."""
-    if not FLAGS.all:
-        FLAGS.mode = "plan"
-        main_module.main(argv)
-        return
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     given = [f for f in FLAGS.get_key_flags_for_module(flags) if f.present]
     settings = {f.name: f.value for f in given if f.name != "json"}
-    try:
-        _fill(FLAGS.table, settings)
-    except ValueError as error:
-        sys.exit(f"error: {error}")
+    FLAGS.mode = "plan"
+    return _fill(FLAGS.table, settings) if FLAGS.all else _plan(arguments)
 
 
-def _fill(path: str, settings: dict) -> None:
+def _plan(arguments: list[str], **search: int) -> dict:
+    _, stated = flags.mode(arguments)
+    return plan.run(**stated, **search)
+
+
+def _fill(path: str, settings: dict) -> dict:
     for model in set(FLAGS.models) - set(variants.list_variants()):
         raise ValueError(f"models={model}: is no model")
     files.make_folder(os.path.dirname(path) or ".", label="table: ")
@@ -65,8 +60,7 @@ def _fill(path: str, settings: dict) -> None:
     table = _read(path, settings)
     for line in markdown(table, FLAGS.chips):
         print(line)
-    if FLAGS.json:
-        print(json.dumps(table))
+    return table
 
 
 def _read(path: str, settings: dict) -> dict:
@@ -104,12 +98,12 @@ def _start(table: dict, model: str, chip: str) -> int:
         if chip in table[before]:
             most = table[before][chip]["with_remat"]
             return max(1, most["batch"] // 4) if most else 1
-    return settings.BATCH
+    return planned_run.BATCH
 
 
 def _cell(model: str, chip: str, *, start: int) -> dict:
-    FLAGS.mode, FLAGS.model, FLAGS.chip, FLAGS.find_batch = "plan", model, chip, True
-    found = main_module.plan(start=start, steps=1)
+    FLAGS.model, FLAGS.chip, FLAGS.find_batch = model, chip, True
+    found = _plan([], start=start, steps=1)
     return {
         name: one and {field: one[field] for field in _KEPT}
         for name, one in found.items()
@@ -118,10 +112,7 @@ def _cell(model: str, chip: str, *, start: int) -> dict:
 
 def markdown(table: dict, columns: list[str]) -> list[str]:
     """The table's lines: the batch, that with things done twice, and images/s."""
-    lines = [
-        f"| model | {' | '.join(columns)} |",
-        f"|---{'|---:' * len(columns)}|",
-    ]
+    lines = [f"| model | {' | '.join(columns)} |", f"|---{'|---:' * len(columns)}|"]
     for model, row in table.items():
         cells = [_words(row.get(chip)) for chip in columns]
         lines.append(f"| {model} | {' | '.join(cells)} |")
@@ -143,4 +134,4 @@ def _words(cell: dict | None) -> str:
 
 if __name__ == "__main__":
     absl_flags.adopt_module_key_flags(flags)
-    app.run(main, flags_parser=main_module.parse)
+    tool.run(main, errors=(ValueError,), in_words=flags.in_words)

@@ -14,11 +14,8 @@ Trainings are kept in --root; the same command continues them.
 """
 
 import glob
-import json
-import os
-import sys
 
-from absl import app
+import tool
 from absl import flags as absl_flags
 
 FLAGS = absl_flags.FLAGS
@@ -46,34 +43,24 @@ absl_flags.DEFINE_string(
 absl_flags.DEFINE_boolean("json", False, "Print the result as one last line of JSON.")
 
 
-def main(argv: list[str]) -> None:
+def main(names: list[str]) -> dict:
     """Measures what is asked for, writes the items and the ledger."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    try:
-        written = _reproduce(argv[1:])
-    except (ValueError, OSError) as error:
-        sys.exit(f"error: {error}")
-    if FLAGS.json:
-        print(json.dumps(written))
+    from efficientnet_tf.paper import contents, ledger
 
-
-def _reproduce(names: list[str]) -> dict:
-    from efficientnet_tf.paper import items, ledger
-
-    names = list(items.ITEMS) if "all" in names else names
-    unknown = [name for name in names if name not in items.ITEMS]
+    names = list(contents.ITEMS) if "all" in names else names
+    unknown = [name for name in names if name not in contents.ITEMS]
     if unknown or not names:
         raise ValueError(
             f"{unknown[0] if unknown else 'no item'}: allowed are "
-            f"{', '.join(items.ITEMS)} and all"
+            f"{', '.join(contents.ITEMS)} and all"
         )
     directory = FLAGS.output_dir.rstrip("/")
     _measure(set(names), directory)
     result = {}
     for name in names:
-        found = items.write(name, directory)
+        found = contents.write(name, directory)
         result[name] = len(found)
-        print(f"{name}: {len(found)} numbers, {items.ITEMS[name].title}", flush=True)
+        print(f"{name}: {len(found)} numbers, {contents.ITEMS[name].title}", flush=True)
     page = f"{directory}.md"
     ledger.write(page, directory)
     print(f"ledger: {page}")
@@ -82,16 +69,16 @@ def _reproduce(names: list[str]) -> dict:
 
 def _measure(names: set[str], directory: str) -> None:
     """Runs what the items need beyond arithmetic."""
-    from efficientnet_tf.paper import measured
+    from efficientnet_tf.paper import measurements
 
     if "table4" in names:
-        measured.measure_latency(directory, rounds=FLAGS.rounds, large=False)
+        measurements.measure_latency(directory, rounds=FLAGS.rounds, large=False)
         if FLAGS.large:
-            measured.measure_latency(directory, rounds=FLAGS.rounds, large=True)
+            measurements.measure_latency(directory, rounds=FLAGS.rounds, large=True)
     if FLAGS.quick:
         return
     if names & {"figure3", "figure4", "figure8"} and FLAGS.data_dir:
-        measured.train_scaling(
+        measurements.train_scaling(
             directory,
             _study_settings(),
             root=f"{FLAGS.root}/scaling",
@@ -99,7 +86,7 @@ def _measure(names: set[str], directory: str) -> None:
             workers=FLAGS.workers,
         )
     if names & {"figure6", "table5"} and FLAGS.pretrain_dir and FLAGS.data_dir:
-        measured.train_transfer(
+        measurements.train_transfer(
             directory,
             pretrain_dir=FLAGS.pretrain_dir,
             data_dir=FLAGS.data_dir,
@@ -113,14 +100,15 @@ def _measure(names: set[str], directory: str) -> None:
 
 
 def _study_settings() -> dict:
-    from efficientnet_tf.paper import scaling_study
+    from efficientnet_tf.experiments import scaling_study
 
     return scaling_study.PROXY | {"data_dir": FLAGS.data_dir}
 
 
 def _draw_maps(directory: str) -> None:
     """Maps the networks that figure 8 trained with the first seed."""
-    from efficientnet_tf.paper import maps, scaling_study
+    from efficientnet_tf.experiments import scaling_study
+    from efficientnet_tf.paper import maps
 
     runs = scaling_study.runs(_study_settings(), root=f"{FLAGS.root}/scaling")
     maps.draw(f"{directory}/figure7.png", runs, FLAGS.photos)
@@ -140,4 +128,4 @@ def _write_submission(directory: str) -> None:
 
 
 if __name__ == "__main__":
-    app.run(main)
+    tool.run(main)

@@ -16,23 +16,16 @@ pareto.png and, of a comparison, samplers.png.
 """
 
 import concurrent.futures
-import json
-import os
-import pathlib
 import sys
 
-from absl import app
+import tool
 from absl import flags as absl_flags
 
 from efficientnet_tf import variants
-from efficientnet_tf.paper import scaling_study
-from efficientnet_tf.search import report, study
-from efficientnet_tf.search.space import Space
+from efficientnet_tf.experiments import baseline_search, scaling_study, search_report
+from efficientnet_tf.experiments.search_space import Space
 
-# main.py's own flags, which are no part of the package.
-sys.path.insert(0, str(pathlib.Path(__file__).parents[1]))
-import flags
-
+flags = tool.run_flags()
 FLAGS = absl_flags.FLAGS
 
 # 94 steps an epoch; held-out accuracy of 2,000 images, so +-1 percent by chance.
@@ -49,7 +42,9 @@ _PROXY = scaling_study.PROXY | {
 
 absl_flags.DEFINE_integer("trials", 30, "Networks, in all.", lower_bound=1)
 absl_flags.DEFINE_integer("workers", 1, "Trainings at a time.", lower_bound=1)
-absl_flags.DEFINE_enum("sampler", "tpe", study.SAMPLERS, "How networks are chosen.")
+absl_flags.DEFINE_enum(
+    "sampler", "tpe", baseline_search.SAMPLERS, "How networks are chosen."
+)
 absl_flags.DEFINE_string("root", "runs/search", "Folder of the search.")
 absl_flags.DEFINE_float(
     "target_macs", None, "T of the reward; None: the MACs of the space's own network."
@@ -59,29 +54,24 @@ absl_flags.DEFINE_boolean("compare", False, "Compare the sampler with random sea
 absl_flags.DEFINE_integer("seeds", 3, "Searches of each compared.", lower_bound=1)
 
 
-def main(argv: list[str]) -> None:
+def main(arguments: list[str]) -> dict:
     """Searches, draws and reports."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    if arguments:
+        raise ValueError(f"unexpected argument {arguments[0]!r}")
     try:
-        if argv[1:]:
-            raise ValueError(f"unexpected argument {argv[1]!r}")
-        result = _compare() if FLAGS.compare else _search()
+        return _compare() if FLAGS.compare else _search()
     except ModuleNotFoundError as error:
         if error.name != "optuna":
             raise
         sys.exit("error: optuna is missing: pip install -e '.[search]'")
     except concurrent.futures.BrokenExecutor:
         sys.exit("error: a worker was killed; the same command continues")
-    except (ValueError, OSError) as error:
-        sys.exit(f"error: {error}")
-    if FLAGS.json:
-        print(json.dumps(result))
 
 
 def _search() -> dict:
     search = _described()
-    rows = study.run(search, workers=FLAGS.workers)
-    report.plot_front(f"{FLAGS.root}/pareto.png", rows)
+    rows = baseline_search.run(search, workers=FLAGS.workers)
+    search_report.plot_front(f"{FLAGS.root}/pareto.png", rows)
     return _described_result(search, rows)
 
 
@@ -89,17 +79,17 @@ def _compare() -> dict:
     if FLAGS.sampler == "random":
         raise ValueError("--sampler=random: allowed with --compare is another")
     search = _described()
-    results = study.compare(
+    results = baseline_search.compare(
         search,
         samplers=("random", FLAGS.sampler),
         seeds=FLAGS.seeds,
         workers=FLAGS.workers,
     )
-    report.write_csv(f"{FLAGS.root}/trials.csv", results)
-    report.plot_samplers(f"{FLAGS.root}/samplers.png", results)
+    search_report.write_csv(f"{FLAGS.root}/trials.csv", results)
+    search_report.plot_samplers(f"{FLAGS.root}/samplers.png", results)
     rows = [row for runs in results.values() for rows in runs for row in rows]
-    report.plot_front(f"{FLAGS.root}/pareto.png", rows)
-    summary = report.summary(results)
+    search_report.plot_front(f"{FLAGS.root}/pareto.png", rows)
+    summary = search_report.summary(results)
     for sampler, scores in summary.items():
         print(
             f"{sampler}: best reward after {FLAGS.trials} trials "
@@ -108,12 +98,12 @@ def _compare() -> dict:
     return _described_result(search, rows) | {"samplers": summary}
 
 
-def _described() -> study.Search:
+def _described() -> baseline_search.Search:
     """The search that the flags describe."""
     settings = _settings()
     blocks = settings.get("blocks")
     skeleton = variants.get_variant(settings["model"]).blocks
-    return study.Search(
+    return baseline_search.Search(
         Space(tuple(blocks.split(",")) if blocks else skeleton),
         settings,
         root=FLAGS.root,
@@ -135,8 +125,10 @@ def _settings() -> dict:
     return proxy | chosen
 
 
-def _described_result(search: study.Search, rows: list[study.Row]) -> dict:
-    best, front = study.best(rows), report.pareto_front(rows)
+def _described_result(
+    search: baseline_search.Search, rows: list[baseline_search.Row]
+) -> dict:
+    best, front = baseline_search.best(rows), search_report.pareto_front(rows)
     networks = len({row["blocks"] for row in rows})
     print(
         f"{len(rows)} trials of {networks} networks, {len(front)} on the Pareto front"
@@ -160,4 +152,5 @@ def _described_result(search: study.Search, rows: list[study.Row]) -> dict:
 
 
 if __name__ == "__main__":
-    app.run(main)
+    absl_flags.adopt_module_key_flags(flags)
+    tool.run(main, in_words=flags.in_words)

@@ -7,20 +7,12 @@ Every candidate about doubles the base's FLOPS and is trained by the settings of
 main.py, whose flags this takes; held-out images decide. The same command continues.
 """
 
-import json
-import os
-import pathlib
-import sys
-
-from absl import app
+import tool
 from absl import flags as absl_flags
 
-from efficientnet_tf.scaling import coefficient_search
+from efficientnet_tf.experiments import coefficient_search
 
-# main.py's own flags, which are no part of the package.
-sys.path.insert(0, str(pathlib.Path(__file__).parents[1]))
-import flags
-
+flags = tool.run_flags()
 FLAGS = absl_flags.FLAGS
 
 absl_flags.DEFINE_string("root", "runs/coefficients", "Folder of the trainings.")
@@ -32,13 +24,9 @@ absl_flags.DEFINE_integer("resolution_step", 2, "Image sizes are multiples of it
 absl_flags.DEFINE_boolean("list", False, "Only print what each candidate costs.")
 
 
-def main(argv: list[str]) -> None:
+def main(arguments: list[str]) -> dict:
     """Trains the candidates and prints them, the best first."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    try:
-        rows = _rows(argv[1:])
-    except (ValueError, InterruptedError) as error:
-        sys.exit(f"error: {error}")
+    rows = _rows(arguments)
     for row in rows:
         print(
             f"alpha {row['alpha']:.2f}  beta {row['beta']:.2f}  gamma "
@@ -46,8 +34,7 @@ def main(argv: list[str]) -> None:
             f"x{row['exact']:.2f}  {row['resolution']} px"
             + (f"  held-out {row['held_out_top_1']:.2%}" if "top_1" in row else "")
         )
-    if FLAGS.json:
-        print(json.dumps({"rows": rows}))
+    return {"rows": rows}
 
 
 def _rows(arguments: list[str]) -> list[dict]:
@@ -67,11 +54,11 @@ def _rows(arguments: list[str]) -> list[dict]:
         candidates,
         root=FLAGS.root,
         workers=FLAGS.workers,
-        device=FLAGS.device,
+        device=flags.hardware().device,
         resolution_step=FLAGS.resolution_step,
     )
 
 
 if __name__ == "__main__":
     absl_flags.adopt_module_key_flags(flags)
-    app.run(main)
+    tool.run(main, errors=(ValueError, InterruptedError), in_words=flags.in_words)

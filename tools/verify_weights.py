@@ -5,12 +5,12 @@ python tools/verify_weights.py A B [--model=efficientnet-b0] [--images=FOLDER]
 A and B are weights files, TF1 checkpoints or releases of the same network.
 """
 
-import json
-import os
-import sys
+import pathlib
 
-from absl import app
+import tool
 from absl import flags as absl_flags
+
+from efficientnet_tf import suffixes
 
 FLAGS = absl_flags.FLAGS
 
@@ -24,72 +24,56 @@ absl_flags.DEFINE_boolean("ema", True, "Of TF1 checkpoints, take the averages.")
 absl_flags.DEFINE_boolean("json", False, "Print the result as one last line of JSON.")
 
 
-def main(argv: list[str]) -> None:
+def main(arguments: list[str]) -> dict:
     """Loads both, runs both and reports."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    try:
-        if len(argv) != 3:
-            raise ValueError(f"takes two sets of weights, not {len(argv) - 1}")
-        result = _verify(*argv[1:])
-    except ValueError as error:
-        sys.exit(f"error: {error}")
+    if len(arguments) != 2:
+        raise ValueError(f"takes two sets of weights, not {len(arguments)}")
+    result = _verify(*arguments)
     print(
         f"max |difference| of the logits {result['max_difference']:.3g} "
         f"(largest logit {result['max_logit']:.3g}), top-1 agreement "
         f"{result['top_1_agreement']:.2%} of {result['images']} images"
     )
-    if FLAGS.json:
-        print(json.dumps(result))
+    return result
 
 
 def _verify(one: str, other: str) -> dict:
     # Late, because TensorFlow takes seconds to import.
-    from efficientnet_tf.models import pretrained
     from efficientnet_tf.weights import verify
 
-    models = [
-        pretrained.from_weights(
-            source,
-            FLAGS.model,
-            ema=FLAGS.ema,
-            classifier_activation=None,
-            input_shape=(None, None, 3),
-        )
-        for source in (one, other)
+    first = _open(one, FLAGS.image_size)
+    size = first.preparation.image_size
+    second = _open(other, size)
+    images = _photos(first) if FLAGS.images else _crops(size)
+    return verify.compare(first.model, second.model, images)
+
+
+def _open(source: str, image_size: int | None):
+    from efficientnet_tf.inference.classifier import Classifier
+
+    return Classifier.of_weights(
+        source, FLAGS.model, ema=FLAGS.ema, chosen={"image_size": image_size}
+    )
+
+
+def _photos(classifier):
+    """uint8 [count, size, size, 3], prepared as the classifier's weights want it."""
+    import numpy as np
+
+    paths = [
+        str(path)
+        for path in sorted(pathlib.Path(FLAGS.images).glob("*"))
+        if path.name.lower().endswith(suffixes.IMAGES)
     ]
-    for source, model in zip((one, other), models, strict=True):
-        if model.passport.classes is None:
-            raise ValueError(f"{source}: has no classifier, so there are no logits")
-    return verify.compare(*models, _images(FLAGS.image_size or _size(models[0])))
+    if not paths:
+        raise ValueError(f"--images={FLAGS.images}: holds no image files")
+    return np.stack([classifier.read_image(path) for path in paths[: FLAGS.count]])
 
 
-def _size(model) -> int:
-    passport = model.passport
-    return passport.image_size or passport.variant.resolution
-
-
-def _images(size: int):
-    """uint8 [count, size, size, 3]."""
+def _crops(size: int):
+    """uint8 [count, size, size, 3], of scikit-learn's two photos."""
     import numpy as np
     import tensorflow as tf
-
-    from efficientnet_tf.export import predict
-
-    if FLAGS.images:
-        names = sorted(os.listdir(FLAGS.images)) if os.path.isdir(FLAGS.images) else []
-        paths = [
-            os.path.join(FLAGS.images, name)
-            for name in names
-            if name.lower().endswith((".jpg", ".jpeg", ".png", ".gif", ".bmp"))
-        ]
-        if not paths:
-            raise ValueError(f"--images={FLAGS.images}: holds no image files")
-        return np.stack(
-            [
-                predict.read_image(path, image_size=size, fraction=0.875)
-                for path in paths[: FLAGS.count]
-            ]
-        )
     from sklearn import datasets
 
     rng = np.random.default_rng(0)
@@ -104,4 +88,4 @@ def _images(size: int):
 
 
 if __name__ == "__main__":
-    app.run(main)
+    tool.run(main, errors=(ValueError,))

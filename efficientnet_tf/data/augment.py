@@ -5,12 +5,34 @@ its own AutoAugment and RandAugment draw from a global generator: their images d
 thread timing and cannot be drawn again after a restart.
 """
 
-from collections.abc import Callable
+from typing import Any
 
 import tensorflow as tf
 from official.vision.ops import augment as operators
 
+from efficientnet_tf.data.settings import Augmentation
+
 _FILL = [128, 128, 128]  # where a geometric operator uncovers nothing
+
+
+def augmented(image: tf.Tensor, seed: tf.Tensor, chosen: Augmentation) -> tf.Tensor:
+    """Applies the operations that a run has chosen; crop and flip come before.
+
+    Args:
+        image: uint8 [height, width, 3].
+        seed: integer [2].
+        chosen: the run's augmentation.
+    """
+    if chosen.augment == "autoaugment":
+        return autoaugment(image, seed)
+    if chosen.augment == "randaugment":
+        return randaugment(
+            image,
+            seed,
+            num_layers=chosen.randaugment_num_layers,
+            magnitude=chosen.randaugment_magnitude,
+        )
+    return image
 
 
 def autoaugment(image: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
@@ -23,12 +45,12 @@ def autoaugment(image: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
     policy = operators.AutoAugment.policy_v0()
     choice_seed, *step_seeds = tf.unstack(tf.random.split(seed, 3))
 
-    def apply(sub_policy):
+    def apply(sub_policy: Any) -> tf.Tensor:
         result = image
         for (name, probability, level), step_seed in zip(
             sub_policy, step_seeds, strict=True
         ):
-            result = _maybe(name, probability, level, result, step_seed)
+            result = apply_with_probability(name, probability, level, result, step_seed)
         return result
 
     choice = tf.random.stateless_uniform(
@@ -56,7 +78,7 @@ def randaugment(
             [], choice_seed, maxval=len(names), dtype=tf.int32
         )
         branches = [
-            lambda name=n, image=image, seed=operator_seed: _apply(
+            lambda name=n, image=image, seed=operator_seed: apply_operator(
                 name, magnitude, image, seed, cutout=40, translate=100
             )
             for n in names
@@ -93,20 +115,53 @@ def mixup(
     )
 
 
-def _maybe(name, probability, level, image, seed):
-    """Applies an operator with a probability."""
+def apply_with_probability(
+    name: str,
+    probability: tf.Tensor,
+    level: tf.Tensor,
+    image: tf.Tensor,
+    seed: tf.Tensor,
+) -> tf.Tensor:
+    """Applies an operator with a probability.
+
+    Args:
+        name: the operator's name in tf-models-official.
+        probability: float from 0 to 1.
+        level: float from 0 to 10, the strength.
+        image: uint8 [height, width, 3].
+        seed: integer [2].
+    """
     coin_seed, operator_seed = tf.unstack(tf.random.split(seed, 2))
     return tf.cond(
         tf.random.stateless_uniform([], coin_seed) < probability,
-        lambda: _apply(name, level, image, operator_seed, cutout=100, translate=250),
+        lambda: apply_operator(
+            name, level, image, operator_seed, cutout=100, translate=250
+        ),
         lambda: image,
     )
 
 
-def _apply(name, level, image, seed, *, cutout, translate):
-    """Runs one operator at a level of 0 to 10; the seed decides its sign or place."""
+def apply_operator(
+    name: str,
+    level: tf.Tensor,
+    image: tf.Tensor,
+    seed: tf.Tensor,
+    *,
+    cutout: int,
+    translate: int,
+) -> tf.Tensor:
+    """Runs one operator; the seed decides its sign or place.
+
+    Args:
+        name: the operator's name in tf-models-official.
+        level: float from 0 to 10, the strength.
+        image: uint8 [height, width, 3].
+        seed: integer [2].
+        cutout: half the side of Cutout's square at level 10, in pixels.
+        translate: the shift at level 10, in pixels.
+    """
     if name == "Cutout":
-        return _cutout(image, int(level / 10 * cutout), seed)
+        return cutout_square(image, int(level / 10 * cutout), seed)
     operator = operators.NAME_TO_FUNC[name]
     if name in ("AutoContrast", "Equalize", "Invert"):
         return operator(image)
@@ -118,27 +173,32 @@ def _apply(name, level, image, seed, *, cutout, translate):
 
 
 def _magnitude(name: str, level: float, translate: float) -> float:
-    """An operator's argument at a level; the ranges of AutoAugment table 6."""
+    """Returns an operator's argument at a level; ranges of AutoAugment table 6."""
     share = level / 10
-    ranges: dict[str, Callable[[], float]] = {
-        "Rotate": lambda: share * 30.0,  # degrees
-        "ShearX": lambda: share * 0.3,
-        "ShearY": lambda: share * 0.3,
-        "TranslateX": lambda: share * translate,  # pixels
-        "TranslateY": lambda: share * translate,
-        "Posterize": lambda: int(share * 4),  # bits
-        "Solarize": lambda: int(share * 256),  # threshold
-        "SolarizeAdd": lambda: int(share * 110),
-        "Color": lambda: share * 1.8 + 0.1,  # 1 leaves the image as it is
-        "Contrast": lambda: share * 1.8 + 0.1,
-        "Brightness": lambda: share * 1.8 + 0.1,
-        "Sharpness": lambda: share * 1.8 + 0.1,
-    }
-    return ranges[name]()
+    return {
+        "Rotate": share * 30.0,  # degrees
+        "ShearX": share * 0.3,
+        "ShearY": share * 0.3,
+        "TranslateX": share * translate,  # pixels
+        "TranslateY": share * translate,
+        "Posterize": int(share * 4),  # bits
+        "Solarize": int(share * 256),  # threshold
+        "SolarizeAdd": int(share * 110),
+        "Color": share * 1.8 + 0.1,  # 1 leaves the image as it is
+        "Contrast": share * 1.8 + 0.1,
+        "Brightness": share * 1.8 + 0.1,
+        "Sharpness": share * 1.8 + 0.1,
+    }[name]
 
 
-def _cutout(image: tf.Tensor, half_side: int, seed: tf.Tensor) -> tf.Tensor:
-    """Greys a square around a random pixel; tf-models' operator draws its own place."""
+def cutout_square(image: tf.Tensor, half_side: int, seed: tf.Tensor) -> tf.Tensor:
+    """Greys a square around a random pixel; tf-models' operator draws its own place.
+
+    Args:
+        image: uint8 [height, width, 3].
+        half_side: half the square's side in pixels.
+        seed: integer [2].
+    """
     height, width = tf.shape(image)[0], tf.shape(image)[1]
     center = tf.random.stateless_uniform([2], seed)
     y = tf.cast(center[0] * tf.cast(height, tf.float32), tf.int32)

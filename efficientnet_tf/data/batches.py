@@ -7,11 +7,13 @@ a restarted run continues anywhere without iterator checkpoints.
 
 import dataclasses
 import os
-from collections.abc import Iterable
+from typing import Any
 
 import tensorflow as tf
 
-from efficientnet_tf.data import augment, preprocess, tfrecord
+from efficientnet_tf.data import augment, tfrecord
+from efficientnet_tf.data.preparation import Preparation, decode_and_distort
+from efficientnet_tf.data.settings import Augmentation, Labels
 
 _ENDLESS = tf.data.experimental.INFINITE_CARDINALITY
 
@@ -26,19 +28,17 @@ class Shard:
 
 @dataclasses.dataclass(frozen=True)
 class TrainTransform:
-    """How a record becomes a training example; see `Config` for the fields."""
+    """Turns a record into a training example.
 
-    image_size: int
-    num_classes: int
-    label_offset: int = 0
-    resize: str = "bicubic"
-    crop_area_min: float = 0.08
-    eval_fraction: float = 0.875
-    flip: bool = True
-    augment: str = "none"
-    randaugment_num_layers: int = 2
-    randaugment_magnitude: float = 10
-    mixup_alpha: float = 0.0
+    Args:
+        preparation: size and resampling, and the crop where no random one fits.
+        augmentation: random crops, flips and operations.
+        labels: numbering of the labels and of the network's outputs.
+    """
+
+    preparation: Preparation
+    augmentation: Augmentation
+    labels: Labels
 
 
 def train_batches(
@@ -51,47 +51,61 @@ def train_batches(
     shuffle_buffer: int = 16384,
     shard: Shard = Shard(),
 ) -> tf.data.Dataset:
-    """An endless stream of shuffled, augmented batches.
+    """Reads an endless stream of shuffled, augmented batches.
 
     Args:
         split: the files to read; every image once an epoch.
-        transform: what happens to each record.
+        transform: turns each record into an example.
         batch_size: images a batch.
-        seed: with `start`, decides every bit of what follows.
+        seed: int; with `start` it decides every bit of the batches.
         start: images this host has already consumed.
         shuffle_buffer: records shuffled at a time.
         shard: this host's share of the files.
 
     Returns:
-        A dataset of (uint8 [batch, size, size, 3], float32 [batch, classes]).
+        A dataset of {"image": uint8 [batch, size, size, 3], "label": float32 [batch,
+        classes], the probability of each class}.
 
     Raises:
         ValueError: if there are fewer files than hosts.
     """
-    files = _shard_files(split, shard)
-    records = _shuffled_records(
+    if len(split.files) < shard.count:
+        raise ValueError(
+            f"split {split.name} has {len(split.files)} files for {shard.count} hosts; "
+            "each host needs at least one: write more shards"
+        )
+    alpha = transform.augmentation.mixup_alpha
+    records = shuffled_records(
         split,
-        _paths(files),
+        _paths(split, shard),
         images=split.images // shard.count,
         seed=seed,
         start=start,
         shuffle_buffer=shuffle_buffer,
     )
 
-    def example(number, record):
+    def example(number: tf.Tensor, record: Any) -> Any:
         # Numbers are unique over hosts and epochs, and so are seeds.
         unique = number * shard.count + shard.index
         image_seed = tf.stack([tf.cast(seed, tf.int64), unique])
         image, label = _train_example(*split.example(record), transform, image_seed)
-        return image, label, image_seed
+        return {"image": image, "label": label}, image_seed
+
+    def mix(batch: dict[str, tf.Tensor], seeds: tf.Tensor) -> dict[str, tf.Tensor]:
+        if alpha == 0:
+            return batch
+        images, labels = augment.mixup(
+            batch["image"], batch["label"], alpha=alpha, seed=seeds[0]
+        )
+        return {"image": images, "label": labels}
 
     batches = (
         records.map(example, num_parallel_calls=tf.data.AUTOTUNE)
         .batch(batch_size, drop_remainder=True)
-        .map(_mixer(transform.mixup_alpha), num_parallel_calls=tf.data.AUTOTUNE)
+        .map(mix, num_parallel_calls=tf.data.AUTOTUNE)
         .prefetch(tf.data.AUTOTUNE)
-        # Else several hosts ask each other before each step whether all have data left,
-        # and the batch's shape is not static.
+        # Otherwise hosts ask each other before each step whether data is left, and the
+        # batch's shape is not static.
         .apply(tf.data.experimental.assert_cardinality(_ENDLESS))
     )
     return batches.with_options(_options())
@@ -99,42 +113,44 @@ def train_batches(
 
 def eval_batches(
     split: tfrecord.Split,
+    preparation: Preparation,
     *,
-    image_size: int,
-    num_classes: int,
-    crop_fraction: float,
+    labels: Labels,
     batch_size: int,
-    resize: str = "bicubic",
-    label_offset: int = 0,
     shard: Shard = Shard(),
 ) -> tf.data.Dataset:
-    """Every image once, then batches whose mask is zero, without end.
+    """Reads every image once, then batches whose mask is zero, without end.
 
     The padding gives static shapes and lets hosts with fewer images keep step with the
     others, or with no file of their own; whoever reads stops when no host's mask has a
     one left.
 
+    Args:
+        split: the images to read.
+        preparation: how each image is cropped and resized.
+        labels: numbering of the labels and of the network's outputs.
+        batch_size: int, images a batch.
+        shard: this host's share of the files.
+
     Returns:
         A dataset of {"image": uint8 [batch, size, size, 3], "label": int32 [batch]
         from 0, "mask": float32 [batch]}.
     """
-    files = split.files[shard.index :: shard.count]
 
-    def example(record):
+    def example(record: Any) -> Any:
         encoded, label = split.example(record)
-        image = preprocess.decode_and_center_crop(
-            encoded, image_size=image_size, fraction=crop_fraction, resize=resize
-        )
-        label = tf.cast(_class_of(label, num_classes, label_offset), tf.int32)
+        image = preparation.decode(encoded)
+        label = tf.cast(_class_of(label, labels), tf.int32)
         return {"image": image, "label": label, "mask": tf.constant(1.0)}
 
+    size = preparation.image_size
     padding = {
-        "image": tf.zeros([image_size, image_size, 3], tf.uint8),
+        "image": tf.zeros([size, size, 3], tf.uint8),
         "label": tf.zeros([], tf.int32),
         "mask": tf.zeros([]),
     }
     batches = (
-        split.records(tf.data.Dataset.from_tensor_slices(_paths(files)))
+        split.records(tf.data.Dataset.from_tensor_slices(_paths(split, shard)))
         .map(example, num_parallel_calls=tf.data.AUTOTUNE)
         .concatenate(tf.data.Dataset.from_tensors(padding).repeat())
         .batch(batch_size, drop_remainder=True)
@@ -143,31 +159,39 @@ def eval_batches(
     return batches.with_options(_options())
 
 
-def _shard_files(split: tfrecord.Split, shard: Shard) -> tuple[str, ...]:
-    if len(split.files) < shard.count:
-        raise ValueError(
-            f"split {split.name} has {len(split.files)} files for {shard.count} hosts; "
-            "each host needs at least one: write more shards"
-        )
-    return split.files[shard.index :: shard.count]
-
-
-def _paths(files: Iterable[str]) -> tf.Tensor:
-    """String [files]; the names are any bytes, as the system holds them."""
+def _paths(split: tfrecord.Split, shard: Shard) -> tf.Tensor:
+    """String [a host's files]; the names are any bytes, as the system holds them."""
+    files = split.files[shard.index :: shard.count]
     return tf.constant([os.fsencode(file) for file in files], tf.string)
 
 
-def _shuffled_records(split, paths, *, images, seed, start, shuffle_buffer):
-    """(running number, record), from the number `start` on.
+def shuffled_records(
+    split: tfrecord.Split,
+    paths: tf.Tensor,
+    *,
+    images: int,
+    seed: int,
+    start: int,
+    shuffle_buffer: int,
+) -> tf.data.Dataset:
+    """Reads pairs (running number, record), from the number `start` on.
 
     An epoch is `images` records in an order of its own. Skipping to the middle of one
     may read records but decodes none.
+
+    Args:
+        split: the files' split, which reads records.
+        paths: string [files], this host's.
+        images: int, records of an epoch.
+        seed: int, decides the order together with the epoch.
+        start: int, running number of the first record.
+        shuffle_buffer: int, records to draw from.
     """
     first_epoch, offset = divmod(start, images)
 
-    def epoch(number):
-        # Of this function's graph only: else the program's own global seed, where it
-        # has set one, would join the two below.
+    def epoch(number: tf.Tensor) -> tf.data.Dataset:
+        # Sets the seed of this function's graph alone. Otherwise a global seed that the
+        # program has set would be mixed into the two below.
         tf.random.set_seed(1)
         seeds = tf.random.stateless_uniform(
             [2], [seed, number], minval=None, maxval=None, dtype=tf.int64
@@ -185,58 +209,38 @@ def _shuffled_records(split, paths, *, images, seed, start, shuffle_buffer):
     return epochs.flat_map(epoch).skip(offset).enumerate(start)
 
 
-def _train_example(encoded, label, transform: TrainTransform, seed):
-    """uint8 [size, size, 3] and a one-hot float32 [classes]."""
+def _train_example(
+    encoded: tf.Tensor, label: tf.Tensor, transform: TrainTransform, seed: tf.Tensor
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Returns a uint8 [size, size, 3] image and a one-hot float32 [classes] label."""
     crop_seed, augment_seed = tf.unstack(tf.random.split(seed, 2))
-    image = preprocess.decode_and_distort(
+    image = decode_and_distort(
         encoded,
-        image_size=transform.image_size,
+        transform.preparation,
         seed=crop_seed,
-        crop_area_min=transform.crop_area_min,
-        eval_fraction=transform.eval_fraction,
-        flip=transform.flip,
-        resize=transform.resize,
+        crop_area_min=transform.augmentation.crop_area_min,
+        flip=transform.augmentation.flip,
     )
-    if transform.augment == "autoaugment":
-        image = augment.autoaugment(image, augment_seed)
-    elif transform.augment == "randaugment":
-        image = augment.randaugment(
-            image,
-            augment_seed,
-            num_layers=transform.randaugment_num_layers,
-            magnitude=transform.randaugment_magnitude,
-        )
-    image = tf.ensure_shape(image, [transform.image_size, transform.image_size, 3])
-    label = _class_of(label, transform.num_classes, transform.label_offset)
-    return image, tf.one_hot(label, transform.num_classes)
+    image = augment.augmented(image, augment_seed, transform.augmentation)
+    size = transform.preparation.image_size
+    image = tf.ensure_shape(image, [size, size, 3])
+    label = _class_of(label, transform.labels)
+    return image, tf.one_hot(label, transform.labels.num_classes)
 
 
-def _class_of(label, num_classes, label_offset):
-    """The class of a label, which counts from 1, once it is known to have one."""
-    labels = num_classes - label_offset
-    message = f"a record's label is not within 1 ... num_classes={num_classes}"
-    if label_offset:
-        message += f" - label_offset={label_offset}"
+def _class_of(label: tf.Tensor, labels: Labels) -> tf.Tensor:
+    """Returns the network's output for a label from 0, after checking its range."""
+    message = f"a record's label is none of num_classes={labels.num_classes}"
+    if labels.label_offset:
+        message += f" - label_offset={labels.label_offset}"
+    count = tf.constant(labels.num_classes - labels.label_offset, tf.int64)
     with tf.control_dependencies(
         [
-            tf.debugging.assert_positive(label, message),
-            tf.debugging.assert_less_equal(
-                label, tf.constant(labels, tf.int64), message
-            ),
+            tf.debugging.assert_non_negative(label, message),
+            tf.debugging.assert_less(label, count, message),
         ]
     ):
-        return label - 1 + label_offset
-
-
-def _mixer(alpha: float):
-    """A function of (images, labels, seeds) that drops the seeds, and mixes."""
-
-    def mix(images, labels, seeds):
-        if alpha == 0:
-            return images, labels
-        return augment.mixup(images, labels, alpha=alpha, seed=seeds[0])
-
-    return mix
+        return label + labels.label_offset
 
 
 def _options() -> tf.data.Options:

@@ -1,4 +1,4 @@
-"""Which data set a folder holds, told from the names in it; without TensorFlow."""
+"""Tells from the names in a folder which data set it holds; without TensorFlow."""
 
 import os
 import re
@@ -10,7 +10,7 @@ _DIGITS = "DIGITS"  # the file that marks the digits' records, see data/digits.p
 
 
 def detect_dataset(data_dir: str) -> str:
-    """The value of `Config.dataset` that a folder's contents mean.
+    """Returns the value of the setting `dataset` that a folder's contents mean.
 
     Args:
         data_dir: local folder or URL of a bucket; of a bucket nothing is read, because
@@ -55,7 +55,7 @@ def _is_shard(entry: os.DirEntry) -> bool:
 
 
 def _holds_images(entry: os.DirEntry, *, depth: int) -> bool:
-    """Whether a folder has an image in it, or in a folder in it up to `depth`."""
+    """Whether a folder holds an image, or a folder in it up to `depth` does."""
     if depth == 0 or entry.name.startswith(".") or not entry.is_dir():
         return False
     try:

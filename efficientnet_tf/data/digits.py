@@ -5,7 +5,7 @@ pixels), so that the default run goes through the very pipeline ImageNet does.
 """
 
 import io
-import os
+from collections.abc import Iterator
 
 import numpy as np
 import tensorflow as tf
@@ -22,9 +22,8 @@ _COMPLETE = "complete\n"
 
 
 def default_dir() -> str:
-    """The cache folder the records are written to once."""
-    cache = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
-    return os.path.join(cache, "efficientnet_tf", "digits-v1")
+    """Returns the cache folder that the records are written to once."""
+    return files.cache_dir("digits-v1")
 
 
 def prepare(data_dir: str) -> None:
@@ -35,10 +34,10 @@ def prepare(data_dir: str) -> None:
     """
     data_dir = data_dir.rstrip("/")
     marker = f"{data_dir}/{_MARKER}"
-    if _read(marker) == _COMPLETE:
+    if files.read_text(marker) == _COMPLETE:
         return
     others = tf.io.gfile.glob([f"{data_dir}/train-*", f"{data_dir}/validation-*"])
-    if others and _read(marker) is None:
+    if others and files.read_text(marker) is None:
         raise ValueError(
             f"data_dir={data_dir} holds records that are not the digits; to train on "
             "them give --dataset=imagenet (any TFRecords in its schema)"
@@ -52,10 +51,7 @@ def prepare(data_dir: str) -> None:
     )
     train_images, validation_images, train_labels, validation_labels = split
     tfrecord.write_shards(
-        data_dir,
-        "train",
-        _examples(train_images, train_labels),
-        shards=_TRAIN_SHARDS,
+        data_dir, "train", _examples(train_images, train_labels), shards=_TRAIN_SHARDS
     )
     tfrecord.write_shards(
         data_dir,
@@ -66,13 +62,13 @@ def prepare(data_dir: str) -> None:
     files.write_whole(marker, _COMPLETE)
 
 
-def _examples(images, labels):
+def _examples(images: np.ndarray, labels: np.ndarray) -> Iterator[tuple[bytes, int]]:
     for image, label in zip(images, labels, strict=True):
         yield encode_jpeg(image.reshape(8, 8)), int(label) + 1
 
 
 def encode_jpeg(digit: np.ndarray) -> bytes:
-    """An 8x8 array of 0 to 16 as a 32x32 grey JPEG."""
+    """Encodes an 8x8 array of values from 0 to 16 as a 32x32 grey JPEG."""
     from PIL import Image
 
     pixels = np.rint(digit * (255 / 16)).astype(np.uint8)
@@ -80,10 +76,3 @@ def encode_jpeg(digit: np.ndarray) -> bytes:
     buffer = io.BytesIO()
     image.save(buffer, "JPEG", quality=95)
     return buffer.getvalue()
-
-
-def _read(path: str) -> str | None:
-    if not tf.io.gfile.exists(path):
-        return None
-    with tf.io.gfile.GFile(path) as file:
-        return file.read()

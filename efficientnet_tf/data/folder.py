@@ -8,15 +8,10 @@ import dataclasses
 import os
 from collections.abc import Iterable
 
+from efficientnet_tf import suffixes
+
 TRAINING_LAYOUT = "training wants DIR/train/CLASS/* and DIR/val/CLASS/*"
 _VALIDATION = ("val", "validation", "test")  # the first that is there
-_SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png")  # what TensorFlow decodes
-# Fewer images than a user believes to train on would be worse than an error.
-_OTHER_SUFFIXES = (
-    *(".avif", ".dng", ".heic", ".heif", ".ico", ".jfif", ".jp2", ".jpe", ".jxl"),
-    *(".pbm", ".pgm", ".pnm", ".ppm", ".psd", ".svg", ".tga", ".tif", ".tiff"),
-    ".webp",
-)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,9 +24,9 @@ class Layout:
 
 
 def is_image(name: str) -> bool:
-    """Whether a file's name ends as those of images do, readable here or not."""
+    """Whether a file's name ends like an image's, be it readable here or not."""
     suffix = os.path.splitext(name)[1].lower()
-    return suffix in _SUFFIXES or suffix in _OTHER_SUFFIXES
+    return suffix in suffixes.IMAGES + suffixes.OTHER_IMAGES
 
 
 def find_layout(data_dir: str, *, num_classes: int | None = None) -> Layout:
@@ -39,7 +34,7 @@ def find_layout(data_dir: str, *, num_classes: int | None = None) -> Layout:
 
     Args:
         data_dir: local folder.
-        num_classes: how many classes there have to be; None takes any number.
+        num_classes: int, number of classes there have to be; None takes any number.
 
     Raises:
         ValueError: naming what is missing, or what does not agree.
@@ -72,8 +67,8 @@ def _check_classes(data_dir: str, layout: Layout, num_classes: int | None) -> No
     classes = set(layout.classes)
     if not classes:
         raise ValueError(f"data_dir={data_dir}: no class folders; {TRAINING_LAYOUT}")
-    in_train = classes if layout.train is None else set(_folders(layout.train))
-    if classes != in_train:
+    in_train = set(_folders(layout.train)) if layout.train else classes
+    if layout.train and classes != in_train:
         name = min(classes ^ in_train)
         there, missing = layout.train, layout.validation
         if name in classes:
@@ -90,7 +85,11 @@ def _check_classes(data_dir: str, layout: Layout, num_classes: int | None) -> No
 
 
 def list_images(split_dir: str, classes: Iterable[str]) -> tuple[str, ...]:
-    """The paths of a split's images, sorted within each class.
+    """Lists the paths of a split's images, sorted within each class.
+
+    Args:
+        split_dir: folder with one folder a class.
+        classes: names of these folders.
 
     Raises:
         ValueError: naming a class without images or an image that cannot be decoded.
@@ -102,16 +101,17 @@ def _images(class_dir: str) -> list[str]:
     names = []
     for name in _entries(class_dir, folders=False):
         suffix = os.path.splitext(name)[1].lower()
-        if suffix in _OTHER_SUFFIXES:
+        if suffix in suffixes.OTHER_IMAGES:
             raise ValueError(
-                f"{class_dir}/{name} cannot be read; allowed is {', '.join(_SUFFIXES)}"
+                f"{class_dir}/{name} cannot be read; allowed is "
+                f"{', '.join(suffixes.IMAGES)}"
             )
-        if suffix in _SUFFIXES:
+        if suffix in suffixes.IMAGES:
             names.append(name)
     if not names:
         raise ValueError(
-            f"{class_dir} holds no images ({', '.join(_SUFFIXES)}); each folder beside "
-            f"it is a class, and {TRAINING_LAYOUT}"
+            f"{class_dir} holds no images ({', '.join(suffixes.IMAGES)}); each folder "
+            f"beside it is a class, and {TRAINING_LAYOUT}"
         )
     return [f"{class_dir}/{name}" for name in names]
 
@@ -120,6 +120,10 @@ def hold_out(
     files: tuple[str, ...], count: int
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Takes `count` files at even distances, so that each class gives its share.
+
+    Args:
+        files: paths, sorted by class.
+        count: int, files to take.
 
     Returns:
         The files taken and the others, both in order.
@@ -137,7 +141,7 @@ def _folders(path: str) -> tuple[str, ...]:
 
 
 def _entries(path: str, *, folders: bool) -> tuple[str, ...]:
-    """The sorted names of a folder's folders, or of all else; none that is hidden."""
+    """Sorts the names of a folder's folders, or of all else, without hidden ones."""
     try:
         with os.scandir(path) as entries:
             return tuple(

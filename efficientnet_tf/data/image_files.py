@@ -13,12 +13,12 @@ _MAGIC = (b"\xff\xd8", b"\x89P", b"GI", b"BM")
 
 @dataclasses.dataclass(frozen=True)
 class ImageFiles(tfrecord.Split):
-    """Images, a file each; a label is the place of its folder in `classes`, from 1."""
+    """Images in a file each; a label is its folder's place in `classes`, from 0."""
 
     classes: tuple[str, ...]
 
     def records(self, files: tf.data.Dataset) -> tf.data.Dataset:
-        """The paths themselves: skipping one reads nothing."""
+        """Returns the paths themselves: skipping one reads nothing."""
         return files
 
     @tf.autograph.experimental.do_not_convert  # it would warn of os.fsencode
@@ -31,7 +31,7 @@ class ImageFiles(tfrecord.Split):
             encoded = tf.identity(encoded)
         classes = tf.constant([os.fsencode(name) for name in self.classes])
         is_class = tf.equal(classes, tf.strings.split(record, "/")[-2])
-        return encoded, tf.where(is_class)[0, 0] + 1
+        return encoded, tf.where(is_class)[0, 0]
 
 
 def open_splits(
@@ -41,7 +41,7 @@ def open_splits(
 
     Args:
         data_dir: local folder, see `folder.find_layout`.
-        num_classes: how many classes there have to be.
+        num_classes: int, number of classes there have to be.
         minival_images: a number of images, or below 1 a fraction of them (rounded, at
             least one image); 0 holds nothing out.
 
@@ -71,12 +71,8 @@ def open_splits(
     )
 
 
-def check_first_images(split: ImageFiles) -> None:
-    """Decodes one image of each class, to fail before any compute is spent.
-
-    Raises:
-        ValueError: naming the first file that cannot be read.
-    """
+def check_first_images(split: tfrecord.Split) -> None:
+    """Decodes an image of each class; raises ValueError for one that cannot be read."""
     first = {os.path.dirname(path): path for path in reversed(split.files)}
     for path in first.values():
         try:

@@ -1,6 +1,7 @@
-"""Where images come from: one object per dataset, all with the same two methods."""
+"""Sources of images: one object a data set, all with the same two methods."""
 
 import dataclasses
+from typing import Any, Protocol
 
 import tensorflow as tf
 
@@ -12,6 +13,32 @@ from efficientnet_tf.data import (
     tfds_table,
     tfrecord,
 )
+from efficientnet_tf.data.preparation import Preparation
+from efficientnet_tf.data.settings import Labels
+
+
+class Source(Protocol):
+    """Images of one data set, divided into splits."""
+
+    @property
+    def splits(self) -> tfrecord.Splits:
+        """The splits, each with its number of images."""
+
+    def train(
+        self, transform: batches.TrainTransform, *, batch_size: int, **position: Any
+    ) -> tf.data.Dataset:
+        """Reads endless training batches, see `batches.train_batches`."""
+
+    def evaluate(
+        self,
+        split: tfrecord.Split,
+        preparation: Preparation,
+        *,
+        labels: Labels,
+        batch_size: int,
+        shard: batches.Shard,
+    ) -> tf.data.Dataset:
+        """Reads every image of a split once, see `batches.eval_batches`."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -20,38 +47,54 @@ class Files:
 
     splits: tfrecord.Splits
 
-    def train(self, transform: batches.TrainTransform, **position) -> tf.data.Dataset:
+    def train(
+        self, transform: batches.TrainTransform, **position: Any
+    ) -> tf.data.Dataset:
         """See `batches.train_batches`."""
+        if self.splits.train is None:
+            raise ValueError("the dataset holds no images to train on")
         return batches.train_batches(self.splits.train, transform, **position)
 
-    def evaluate(self, split: tfrecord.Split, **kwargs) -> tf.data.Dataset:
+    def evaluate(
+        self, split: tfrecord.Split, preparation: Preparation, **kwargs: Any
+    ) -> tf.data.Dataset:
         """See `batches.eval_batches`."""
-        return batches.eval_batches(split, **kwargs)
+        return batches.eval_batches(split, preparation, **kwargs)
 
 
 @dataclasses.dataclass(frozen=True)
 class Fake:
-    """One random batch over and over: what is left to time is the device."""
+    """One random batch again and again, so that only the device takes time."""
 
     splits: tfrecord.Splits
 
-    def train(self, transform: batches.TrainTransform, *, batch_size: int, **_):
+    def train(
+        self, transform: batches.TrainTransform, *, batch_size: int, **_: Any
+    ) -> tf.data.Dataset:
         """As `Files.train`; position and seed play no part."""
-        images = _random_images(batch_size, transform.image_size)
-        classes = tf.range(batch_size) % transform.num_classes
-        labels = tf.one_hot(classes, transform.num_classes)
-        return tf.data.Dataset.from_tensors((images, labels)).repeat()
+        images = _random_images(batch_size, transform.preparation.image_size)
+        num_classes = transform.labels.num_classes
+        labels = tf.one_hot(tf.range(batch_size) % num_classes, num_classes)
+        return tf.data.Dataset.from_tensors({"image": images, "label": labels}).repeat()
 
-    def evaluate(self, split, *, image_size, batch_size, shard, num_classes, **_):
+    def evaluate(
+        self,
+        split: tfrecord.Split,
+        preparation: Preparation,
+        *,
+        labels: Labels,
+        batch_size: int,
+        shard: batches.Shard,
+    ) -> tf.data.Dataset:
         """As `Files.evaluate`, over `split.images` images of class 0 on."""
-        images = _random_images(batch_size, image_size)
-        labels = tf.range(batch_size) % num_classes
+        images = _random_images(batch_size, preparation.image_size)
+        classes = tf.range(batch_size) % labels.num_classes
         mine = split.images // shard.count + (shard.index < split.images % shard.count)
 
-        def batch(first):
+        def batch(first: tf.Tensor) -> dict[str, tf.Tensor]:
             numbers = first + tf.range(batch_size, dtype=tf.int64)
             mask = tf.cast(numbers < mine, tf.float32)
-            return {"image": images, "label": labels, "mask": mask}
+            return {"image": images, "label": classes, "mask": mask}
 
         return tf.data.Dataset.range(0, tf.int64.max, batch_size).map(batch).repeat()
 
@@ -63,7 +106,7 @@ def open_source(
     num_classes: int,
     minival_shards: float,
     num_train_images: int | None,
-) -> Files | Fake:
+) -> Source:
     """Finds a dataset, writing the digits first if need be, and tries some images.
 
     Args:
@@ -71,9 +114,9 @@ def open_source(
             images by class), "tfds:NAME" or "fake".
         data_dir: folder of the records or images; None takes the digits' cache, or
             that of tfds.
-        num_classes: labels run from 1 to this.
-        minival_shards: see each module's `open_splits`.
-        num_train_images: see `tfrecord.open_splits`.
+        num_classes: int, number of labels.
+        minival_shards: the setting of that name, see `data.settings.Data`.
+        num_train_images: int, the training images; None counts them.
 
     Raises:
         ValueError: if something is missing or damaged.
@@ -81,32 +124,30 @@ def open_source(
     if dataset == "fake":
         images = num_train_images or tfrecord.IMAGENET_TRAIN_IMAGES
         train = tfrecord.Split("train", (), images)
-        return Fake(
-            tfrecord.Splits(train, None, tfrecord.Split("validation", (), 1024))
-        )
+        validation = tfrecord.Split("validation", (), 1024)
+        return Fake(tfrecord.Splits(train, None, validation))
     if dataset == "folder":
         splits = image_files.open_splits(
-            data_dir, num_classes=num_classes, minival_images=minival_shards
+            data_dir or "", num_classes=num_classes, minival_images=minival_shards
         )
-        for split in filter(None, (splits.train, splits.validation)):
+        for split in splits.read():
             image_files.check_first_images(split)
         return Files(splits)
     tfds_name = tfds_table.name_of(dataset)
     if tfds_name:
         splits = tfds_records.open_splits(
-            tfds_name,
-            data_dir,
-            num_classes=num_classes,
-            minival_images=minival_shards,
+            tfds_name, data_dir, num_classes=num_classes, minival_images=minival_shards
         )
     else:
         if dataset == "digits":
             data_dir = data_dir or digits.default_dir()
             digits.prepare(data_dir)
         splits = tfrecord.open_splits(
-            data_dir, minival_shards=minival_shards, num_train_images=num_train_images
+            data_dir or "",
+            minival_shards=minival_shards,
+            num_train_images=num_train_images,
         )
-    for split in (splits.train, splits.validation):
+    for split in splits.read():
         tfrecord.check_first_record(split, num_classes=num_classes)
     return Files(splits)
 

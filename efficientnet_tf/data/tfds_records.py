@@ -8,22 +8,23 @@ function of the step.
 
 import contextlib
 import dataclasses
-import difflib
 import io
 import itertools
 import os
 import sys
+from typing import Any
 
 import tensorflow as tf
 
 from efficientnet_tf.data import tfds_table, tfrecord
+from efficientnet_tf.spelling import did_you_mean
 
 _VALIDATION = ("validation", "test")  # the first that is there: tests may lack labels
 
 
 @dataclasses.dataclass(frozen=True)
 class Records(tfrecord.Split):
-    """Record files without the records that are held out of them, or those alone.
+    """Record files without the records that are held out, or the latter alone.
 
     `held_out` of the `sum(lengths)` records are, at even distances, so that files in
     the order of their classes give of each its share.
@@ -48,7 +49,7 @@ class Records(tfrecord.Split):
         is_file = tf.equal([os.fsencode(file) for file in self.files], path)
         start = tf.constant(starts, tf.int64)[tf.where(is_file)[0, 0]]
 
-        def is_mine(number, _):
+        def is_mine(number: tf.Tensor, _: tf.Tensor) -> tf.Tensor:
             before, after = number * self.held_out, (number + 1) * self.held_out
             return (after // total > before // total) == self.is_minival
 
@@ -64,9 +65,9 @@ def open_splits(
     "validation", or else "test".
 
     Args:
-        name: as `tfds.builder` takes it.
+        name: the name that `tfds.builder` takes.
         data_dir: tfds' folder of datasets; None takes its default.
-        num_classes: how many classes there have to be.
+        num_classes: int, number of classes there have to be.
         minival_images: train images to hold out: a number, or below 1 a fraction of
             them (rounded, at least one image); 0 holds nothing out.
 
@@ -98,16 +99,14 @@ def open_splits(
     )
 
 
-def _builder(name: str, data_dir: str | None):
+def _builder(name: str, data_dir: str | None) -> Any:
     import tensorflow_datasets as tfds  # 2 s
 
     try:
         return tfds.builder(name, data_dir=data_dir)
     except tfds.core.DatasetNotFoundError:
-        near = difflib.get_close_matches(
-            name, tfds.list_builders(with_community_datasets=False), n=1
-        )
-        hint = f"; did you mean {near[0]}?" if near else ""
+        known = tfds.list_builders(with_community_datasets=False)
+        hint = did_you_mean(name, known)
         raise ValueError(
             f"dataset=tfds:{name}: not in tensorflow_datasets {tfds.__version__} and "
             f"not in data_dir={data_dir}; dataset=folder takes images by class{hint}"
@@ -116,11 +115,11 @@ def _builder(name: str, data_dir: str | None):
         raise ValueError(f"dataset=tfds:{name}: {_first_line(error)}") from None
 
 
-def _prepare(name: str, builder) -> None:
+def _prepare(name: str, builder: Any) -> None:
     """Downloads and writes the record files, and says so."""
     try:
         _announce(name, builder)
-        with contextlib.redirect_stdout(io.StringIO()):  # for results
+        with contextlib.redirect_stdout(io.StringIO()):  # stdout is for results
             builder.download_and_prepare(file_format="tfrecord")
     except Exception as error:  # whatever a dataset's own code and the network raise
         raise ValueError(
@@ -130,7 +129,7 @@ def _prepare(name: str, builder) -> None:
         ) from error
 
 
-def _announce(name: str, builder) -> None:
+def _announce(name: str, builder: Any) -> None:
     import requests  # tfds downloads with it
 
     urls = builder.url_infos or {}
@@ -149,7 +148,7 @@ def _first_line(error: Exception) -> str:
     return lines[0][:200]
 
 
-def _check_features(name: str, info, num_classes: int) -> None:
+def _check_features(name: str, info: Any, num_classes: int) -> None:
     import tensorflow_datasets as tfds
 
     features = dict(info.features or {})
@@ -172,21 +171,23 @@ def _check_features(name: str, info, num_classes: int) -> None:
         )
 
 
-def _split_names(name: str, info) -> tuple[str, str]:
+def _split_names(name: str, info: Any) -> tuple[str, str]:
     row = tfds_table.find(name)
     there = [split for split in _VALIDATION if split in info.splits]
     if row is None and there:
         row = tfds_table.Row("train", there[0], 0, 0, 0)
-    wanted = () if row is None else (*row.train.split("+"), row.test)
-    if not wanted or not set(wanted) <= set(info.splits):
+    wanted = (
+        (*row.train.split("+"), row.test) if row else ("train", "validation or test")
+    )
+    if not row or not set(wanted) <= set(info.splits):
         raise ValueError(
             f"dataset=tfds:{name}: its splits are {', '.join(sorted(info.splits))}; it "
-            f"must have {', '.join(wanted or ('train', 'validation or test'))}"
+            f"must have {', '.join(wanted)}"
         )
     return row.train, row.test
 
 
-def _records(split: str, info, names: str) -> Records:
+def _records(split: str, info: Any, names: str) -> Records:
     parts = [info.splits[name] for name in names.split("+")]
     return Records(
         split,
@@ -205,7 +206,7 @@ def _check_sizes(name: str, train_images: int, test_images: int) -> None:
         )
 
 
-def _check_files(name: str, info, files: tuple[str, ...]) -> None:
+def _check_files(name: str, info: Any, files: tuple[str, ...]) -> None:
     there = set(tf.io.gfile.listdir(info.data_dir))
     missing = [file for file in files if os.path.basename(file) not in there]
     if missing:

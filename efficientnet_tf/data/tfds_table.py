@@ -6,7 +6,7 @@ import re
 
 @dataclasses.dataclass(frozen=True)
 class Row:
-    """What the paper trains and tests on: splits as tfds names them, their sizes."""
+    """The paper's splits of a data set, as tfds names them, and their sizes."""
 
     train: str
     test: str
@@ -31,11 +31,11 @@ ROWS = {
 
 
 def name_of(dataset: str) -> str | None:
-    """What follows "tfds:" in a dataset's name, as `tfds.builder` takes it."""
+    """Returns the part behind "tfds:" of a dataset's name; None if there is none."""
     found = re.fullmatch(r"tfds:(\w[\w/:.*-]*)", dataset)
     return found and found[1]
 
 
 def find(name: str) -> Row | None:
-    """The row of a tfds name, which may go on with "/config" or ":version"."""
+    """Finds the row of a tfds name, which may end in "/config" or ":version"."""
     return ROWS.get(re.split("[/:]", name)[0])

@@ -15,7 +15,7 @@ import tensorflow as tf
 
 from efficientnet_tf import files as whole_files
 
-# Known, because counting them in a bucket takes minutes.
+# Written here because counting the images in a bucket takes minutes.
 IMAGENET_TRAIN_SHARDS, IMAGENET_TRAIN_IMAGES = 1024, 1_281_167
 IMAGENET_VALIDATION_SHARDS, IMAGENET_VALIDATION_IMAGES = 128, 50_000
 
@@ -25,7 +25,7 @@ _COUNTERS = 8  # files counted at once; a bucket's client takes 64 MB for each
 
 @dataclasses.dataclass(frozen=True)
 class Split:
-    """A set of files and the number of images in them; here, of record files."""
+    """A set of files and the number of images in them; here, record files."""
 
     name: str
     files: tuple[str, ...]
@@ -33,14 +33,14 @@ class Split:
 
     image_key: ClassVar[str] = "image/encoded"
     label_key: ClassVar[str] = "image/class/label"
-    first_label: ClassVar[int] = 1  # of those in the files
+    first_label: ClassVar[int] = 1  # the smallest label in the files
 
     def read(self, path: tf.Tensor) -> tf.data.Dataset:
-        """The records of one of the files, string scalars."""
+        """Reads the records of one of the files, string scalars."""
         return tf.data.TFRecordDataset(path)
 
     def records(self, files: tf.data.Dataset) -> tf.data.Dataset:
-        """A string scalar for each image in some of the files; cheap to skip."""
+        """Reads a string scalar for each image in some of the files; cheap to skip."""
         return files.interleave(
             self.read,
             cycle_length=_READERS,
@@ -49,9 +49,9 @@ class Split:
         )
 
     def example(self, record: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """One of `records`' image bytes (string scalar) and label (int64, from 1)."""
+        """Returns image bytes (string scalar) and label (int64, from 0) of a record."""
         encoded, label = parse(record, self.image_key, self.label_key)
-        return encoded, label + (1 - self.first_label)
+        return encoded, label - self.first_label
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,6 +64,15 @@ class Splits:
     train: Split | None
     minival: Split | None
     validation: Split
+
+    @property
+    def train_images(self) -> int:
+        """Number of images to train on."""
+        return self.train.images if self.train else 0
+
+    def read(self) -> list[Split]:
+        """Lists the splits that have files of their own."""
+        return [split for split in (self.train, self.validation) if split]
 
 
 def open_splits(
@@ -121,7 +130,12 @@ def _files(data_dir: str, split: str) -> tuple[str, ...]:
 
 
 def number_held_out(minival_shards: float, total: int, *, unit: str) -> int:
-    """How many of `total` shards or images, the `unit`, the setting holds out.
+    """Returns how many of `total` shards or images, the `unit`, are held out.
+
+    Args:
+        minival_shards: a count, or a fraction below 1.
+        total: int, shards or images that there are.
+        unit: "shards" or "images", for errors.
 
     Raises:
         ValueError: if that leaves none.
@@ -171,7 +185,13 @@ def parse(
     image_key: str = Split.image_key,
     label_key: str = Split.label_key,
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """A serialized record's image bytes (string scalar) and label (int64)."""
+    """Returns a serialized record's image bytes (string scalar) and label (int64).
+
+    Args:
+        serialized: string scalar, a `tf.train.Example`.
+        image_key: name of the feature with the encoded image.
+        label_key: name of the feature with the label.
+    """
     wanted = {
         image_key: tf.io.FixedLenFeature([], tf.string),
         label_key: tf.io.FixedLenFeature([], tf.int64),
@@ -182,6 +202,10 @@ def parse(
 
 def check_first_record(split: Split, *, num_classes: int) -> None:
     """Reads one record and decodes its image, to fail before any compute is spent.
+
+    Args:
+        split: the files; the first is read.
+        num_classes: int, number of labels.
 
     Raises:
         ValueError: naming the file and what is wrong with its first record.
@@ -211,15 +235,17 @@ def check_first_record(split: Split, *, num_classes: int) -> None:
 
 
 def write_shards(
-    data_dir: str,
-    split: str,
-    examples: Iterable[tuple[bytes, int]],
-    *,
-    shards: int,
+    data_dir: str, split: str, examples: Iterable[tuple[bytes, int]], *, shards: int
 ) -> None:
     """Writes (image bytes, label from 1) pairs in turn to `shards` files.
 
     Each file appears under its name only once it is complete.
+
+    Args:
+        data_dir: folder to write to.
+        split: "train" or "validation", the beginning of the names.
+        examples: pairs of encoded image and label, from 1.
+        shards: int, files to write.
     """
     folder = data_dir.rstrip("/")
     with contextlib.ExitStack() as stack:
@@ -234,13 +260,7 @@ def write_shards(
 
 def _serialize(encoded: bytes, label: int) -> bytes:
     feature = {
-        "image/encoded": tf.train.Feature(
-            bytes_list=tf.train.BytesList(value=[encoded])
-        ),
-        "image/class/label": tf.train.Feature(
-            int64_list=tf.train.Int64List(value=[label])
-        ),
+        "image/encoded": tf.train.Feature(bytes_list={"value": [encoded]}),
+        "image/class/label": tf.train.Feature(int64_list={"value": [label]}),
     }
-    return tf.train.Example(
-        features=tf.train.Features(feature=feature)
-    ).SerializeToString()
+    return tf.train.Example(features={"feature": feature}).SerializeToString()

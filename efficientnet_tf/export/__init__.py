@@ -1,1 +1,1 @@
-"""Trained models on their way to where they serve."""
+"""Formats that trained models are exported to, and their latency."""

@@ -1,4 +1,4 @@
-"""A SavedModel that takes what evaluation took: encoded images, or pixels."""
+"""Writes a SavedModel that takes encoded images or pixels, as evaluation does."""
 
 import os
 import tempfile
@@ -7,41 +7,29 @@ import keras
 import tensorflow as tf
 
 from efficientnet_tf import files
-from efficientnet_tf.data import preprocess
+from efficientnet_tf.inference.classifier import Classifier, classify
 
-# What TensorFlow writes beside the graph, and nobody else.
+# A file that only TensorFlow writes beside a graph.
 _FINGERPRINT, _GRAPH = "fingerprint.pb", "saved_model.pb"
 
 
-def save(
-    model: keras.Model,
-    export_dir: str,
-    *,
-    image_size: int,
-    crop_fraction: float,
-    resize: str = "bicubic",
-    top_k: int = 5,
-) -> str:
+def save(classifier: Classifier, export_dir: str) -> str:
     """Writes a SavedModel that needs no Python to load.
 
     Its signatures:
         serving_default: `encoded` string [batch], JPEG or PNG -> `probabilities`
             float32 [batch, classes], `classes` int64 [batch], `top_k_classes` int32
-            and `top_k_probabilities` float32 [batch, top_k]. Decoding, cropping and
-            resizing are evaluation's own.
+            and `top_k_probabilities` float32 [batch, 5], or all classes if fewer.
+            Decoding, cropping and resizing are evaluation's own.
         tensor: `images` float32 [batch, image_size, image_size, 3], RGB in [0, 255] ->
             `probabilities` and `logits`, float32 [batch, classes].
         tensor_uint8: the same for uint8.
 
     Args:
-        model: from pixels to logits.
+        classifier: the model and its preparation.
         export_dir: local folder or gs:// URL; replaced whole, and only once the new
             one is complete. A bucket takes one file after the other: in between it
             holds no graph, which no reader takes for a SavedModel.
-        image_size: height and width the model takes.
-        crop_fraction: see `preprocess.decode_and_center_crop`.
-        resize: see `preprocess.decode_and_center_crop`.
-        top_k: how many classes to rank; at most all.
 
     Returns:
         `export_dir`.
@@ -51,18 +39,15 @@ def save(
     """
     check_target(export_dir)
     export_dir = export_dir.rstrip("/")
-    top_k = min(top_k, model.output_shape[-1])
-
-    def decode(encoded: tf.Tensor) -> tf.Tensor:
-        return preprocess.decode_and_center_crop(
-            encoded, image_size=image_size, fraction=crop_fraction, resize=resize
-        )
+    model, image_size = classifier.model, classifier.preparation.image_size
 
     def serve(encoded: tf.Tensor) -> dict[str, tf.Tensor]:
         signature = tf.TensorSpec([image_size, image_size, 3], tf.uint8)
-        images = tf.map_fn(decode, encoded, fn_output_signature=signature)
+        images = tf.map_fn(
+            classifier.preparation.decode, encoded, fn_output_signature=signature
+        )
         probabilities = classify(model, images)["probabilities"]
-        ranked = tf.math.top_k(probabilities, k=top_k)
+        ranked = tf.math.top_k(probabilities, k=min(5, classifier.classes))
         return {
             "probabilities": probabilities,
             "classes": tf.argmax(probabilities, -1),
@@ -73,7 +58,7 @@ def save(
     def tensor(images: tf.Tensor) -> dict[str, tf.Tensor]:
         return classify(model, images)
 
-    def pixels(dtype) -> list[tf.TensorSpec]:
+    def pixels(dtype: tf.DType) -> list[tf.TensorSpec]:
         shape = [None, image_size, image_size, 3]
         return [tf.TensorSpec(shape, dtype, name="images")]
 
@@ -88,18 +73,8 @@ def save(
     return export_dir
 
 
-def classify(model: keras.Model, images: tf.Tensor) -> dict[str, tf.Tensor]:
-    """What is served for images of the model's size: "probabilities" and "logits"."""
-    logits = tf.cast(model(images, training=False), tf.float32)
-    return {"probabilities": tf.nn.softmax(logits), "logits": logits}
-
-
 def check_target(export_dir: str) -> None:
-    """Refuses a folder with anything in it that is not a SavedModel to replace.
-
-    Raises:
-        ValueError: naming the folder, also if it cannot be written.
-    """
+    """Raises ValueError for a folder that cannot be written or holds other files."""
     files.check_writable(export_dir, label="export_dir=")
     holds = tf.io.gfile.listdir(export_dir) if tf.io.gfile.exists(export_dir) else []
     if holds and not {_GRAPH, _FINGERPRINT} & set(holds):
@@ -122,7 +97,7 @@ def _write(archive: keras.export.ExportArchive, target: str) -> None:
 
 
 def _upload(source: str, target: str) -> None:
-    """Puts a SavedModel where there may be another; its graph goes first, comes last.
+    """Replaces a SavedModel: its graph is deleted first, and the new one comes last.
 
     The fingerprint is there all the while: it says that the folder may be replaced.
     """
@@ -144,7 +119,7 @@ def _upload(source: str, target: str) -> None:
 
 
 def _replace(source: str, target: str) -> None:
-    """Puts one folder in another's place; the old one goes last."""
+    """Puts one folder in another's place, and deletes the old one last."""
     previous = f"{target}.previous"
     if tf.io.gfile.exists(target):
         _remove(previous)

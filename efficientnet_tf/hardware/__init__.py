@@ -1,1 +1,1 @@
-"""What a run computes on: TPU, GPU or CPU, found, checked and made a strategy of."""
+"""The hardware of a run: finds and checks TPU, GPU or CPU, and makes the strategy."""

@@ -1,4 +1,4 @@
-"""How the processes of a run, one to a host, come to the same decisions.
+"""Lets the processes of a run, one a host, come to the same decisions.
 
 A step takes all hosts, so whatever decides what comes next must be the same on all.
 """
@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from efficientnet_tf.hardware import hosts
 
-# What collectives end with when another process is gone, hangs or was started anew.
+# Errors of a collective whose other process is gone, hangs or was started anew.
 _LOST = (
     tf.errors.UnavailableError,
     tf.errors.AbortedError,
@@ -30,7 +30,7 @@ class Hosts:
     any strategy but MultiWorkerMirroredStrategy, nothing is sent.
 
     Args:
-        strategy: from `devices.make_strategy`.
+        strategy: the strategy that `devices.make_strategy` made.
     """
 
     def __init__(self, strategy: tf.distribute.Strategy):
@@ -45,30 +45,27 @@ class Hosts:
 
     @property
     def count(self) -> int:
-        """How many there are."""
+        """The number of hosts."""
         return len(self._names)
 
     @property
     def is_chief(self) -> bool:
-        """Whether this is the one that writes the run's files and speaks."""
+        """Whether this host writes the run's files and prints."""
         return self._number == 0
 
     def any(self, is_so: bool) -> bool:
-        """Whether it is so on any host."""
+        """Whether a condition holds on any host."""
         return bool(self._gather(float(is_so)).any())
 
     def wait(self) -> None:
-        """Returns once all hosts have come here."""
+        """Waits until all hosts have come here."""
         self._gather(0.0)
 
     def require_same(self, facts: Mapping[str, str]) -> None:
-        """Checks that all hosts go by the same facts.
+        """Raises ValueError on every host, naming the first fact that differs.
 
         Args:
-            facts: what is the case on this host, by what it is about.
-
-        Raises:
-            ValueError: on every host, naming the first fact that differs.
+            facts: facts of this host by the words that name them.
         """
         if self._differing(str(facts)) is None:
             return
@@ -82,13 +79,15 @@ class Hosts:
                 )
 
     def _differing(self, fact: str) -> str | None:
-        """The first host where a fact is not the chief's."""
-        digests = self._gather(_digest(fact))
+        """Returns the first host whose fact differs from the chief's."""
+        # A number that another fact is most unlikely to have; exact in float64.
+        digest = hashlib.sha256(fact.encode()).hexdigest()[:12]
+        digests = self._gather(float(int(digest, 16)))
         (others,) = np.nonzero(digests != digests[0])
         return self._names[others[0]] if others.size else None
 
     def _gather(self, value: float) -> np.ndarray:
-        """What every host gives: a sum where all others give zeros."""
+        """Gathers a number from every host: a sum to which all others add zeros."""
         if self.count == 1:
             return np.array([value])
         row = np.zeros([self.count])
@@ -105,7 +104,7 @@ class Hosts:
 
 @contextlib.contextmanager
 def together(strategy: tf.distribute.Strategy) -> Iterator[Hosts]:
-    """Yields the hosts, and ends when all have come to the end.
+    """Yields the hosts, and waits at the end until all have come to it.
 
     Raises:
         hosts.HostLostError: in one line, if one is lost on the way.
@@ -118,7 +117,7 @@ def together(strategy: tf.distribute.Strategy) -> Iterator[Hosts]:
 
 @contextlib.contextmanager
 def lost_in_one_line(*, alone: bool = False) -> Iterator[None]:
-    """Says in one line which host is lost, instead of TensorFlow's many.
+    """Names the host that is lost in one line, in place of TensorFlow's many.
 
     Args:
         alone: whether there are no other hosts, so that none can be lost.
@@ -141,8 +140,10 @@ def lost_in_one_line(*, alone: bool = False) -> Iterator[None]:
         ) from error
 
 
-def _names(resolver) -> tuple[list[str], int]:
-    """All hosts' names, the chief's first, and this one's place among them."""
+def _names(
+    resolver: tf.distribute.cluster_resolver.ClusterResolver,
+) -> tuple[list[str], int]:
+    """Returns all hosts' names, the chief's first, and this host's place among them."""
     jobs = resolver.cluster_spec().as_dict()
     names = [
         f"{job} {index}"
@@ -150,8 +151,3 @@ def _names(resolver) -> tuple[list[str], int]:
         for index in range(len(jobs.get(job, ())))
     ]
     return names, names.index(f"{resolver.task_type} {resolver.task_id}")
-
-
-def _digest(fact: str) -> float:
-    """A number that another fact is most unlikely to have; exact in float64."""
-    return float(int(hashlib.sha256(fact.encode()).hexdigest()[:12], 16))

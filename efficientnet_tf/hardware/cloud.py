@@ -1,4 +1,4 @@
-"""A Cloud TPU by its name: whether it is there, ready, and of the right version."""
+"""Checks that a Cloud TPU exists, is ready, and runs the right version."""
 
 import json
 import re
@@ -12,26 +12,23 @@ LOG_IN = "gcloud auth application-default login"
 
 
 def check_node(name: str, *, zone: str | None, project: str | None) -> None:
-    """Asks the Cloud TPU API for a TPU and checks that it can be connected to.
+    """Raises ValueError unless the Cloud TPU API knows a TPU that can be connected to.
 
     Args:
-        name: of the TPU.
-        zone: its zone; None takes this machine's, on Google's cloud.
-        project: its project; None takes this machine's, on Google's cloud.
-
-    Raises:
-        ValueError: naming what is wrong, and what to do.
+        name: name of the TPU.
+        zone: the TPU's zone; None takes this machine's, on Google's cloud.
+        project: the TPU's project; None takes this machine's, on Google's cloud.
     """
     _check_place(name, zone, project)
-    # It brings the API's client, which takes a second to import.
+    # Imported here: it brings the API's client, which takes a second.
     from cloud_tpu_client import client
 
     try:
         node = client.Client(tpu=name, zone=zone, project=project)
         state, version = node.state(), node.runtime_version()
         endpoints = node.network_endpoints() if state == "READY" else []
-    except Exception as error:  # of oauth2client, googleapiclient, httplib2, urllib
-        raise ValueError(failure(error, name, zone=zone, project=project)) from error
+    except Exception as error:  # from oauth2client, googleapiclient, httplib2, urllib
+        raise ValueError(_failure(error, name, zone=zone, project=project)) from error
     if not endpoints:
         raise ValueError(f"tpu={name}: {_of_state(state, zone)}")
     _check_version(name, version)
@@ -39,17 +36,10 @@ def check_node(name: str, *, zone: str | None, project: str | None) -> None:
     tpu.check_answers(first["ipAddress"], int(first["port"]), label=f"tpu={name}")
 
 
-def failure(
+def _failure(
     error: BaseException, name: str, *, zone: str | None, project: str | None
 ) -> str:
-    """One line for what a look-up of a TPU's name ended in.
-
-    Args:
-        error: as Google's clients raised it.
-        name: of the TPU.
-        zone: that was asked; None for this machine's.
-        project: that was asked; None for this machine's.
-    """
+    """Says in one line why Google's clients failed to look up a TPU's name."""
     chain = list(_chain(error))
     place = f"zone {zone or 'of this machine'}, project {project or 'of this machine'}"
     status = next(filter(None, map(_status, chain)), None)
@@ -70,7 +60,7 @@ def failure(
 
 
 def _of_answer(status: int, said: str, place: str) -> str:
-    """What an HTTP status of the API, and its message, mean to the user."""
+    """Explains an HTTP status of the API, and its message, to the user."""
     if re.search(r"\blocations?\b.*not found|unknown zone", said, re.IGNORECASE):
         return f"the Cloud TPU API knows no {place}; check --zone ({LIST} --zone=-)"
     if status == 404:
@@ -89,7 +79,7 @@ def _of_answer(status: int, said: str, place: str) -> str:
 
 
 def _check_place(name: str, zone: str | None, project: str | None) -> None:
-    """Off Google's cloud nothing says zone and project, and asking would wait."""
+    """Asks for zone and project off Google's cloud, where nothing else states them."""
     missing = [
         flag for flag, value in (("--zone", zone), ("--project", project)) if not value
     ]
@@ -121,7 +111,7 @@ def _of_state(state: str | None, zone: str | None) -> str:
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:
-    """The error and those that it was raised for, latest first."""
+    """Yields an error and those that caused it, the latest first."""
     current: BaseException | None = error
     while current is not None:
         yield current
@@ -129,13 +119,13 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
 
 
 def _status(error: BaseException) -> int | None:
-    """The HTTP status of a googleapiclient HttpError."""
+    """Returns the HTTP status of a googleapiclient HttpError."""
     status = getattr(getattr(error, "resp", None), "status", None)
     return int(status) if status else None
 
 
 def _words(error: BaseException) -> str:
-    """What the API says in the body of a googleapiclient HttpError."""
+    """Returns the message in the body of a googleapiclient HttpError."""
     try:
         return json.loads(getattr(error, "content", b"{}"))["error"]["message"]
     except (ValueError, KeyError, TypeError):

@@ -1,4 +1,4 @@
-"""From `--device` and `--tpu` to a tf.distribute strategy."""
+"""Makes the tf.distribute strategy, and sets the device's numerics."""
 
 import signal
 
@@ -79,14 +79,14 @@ def _local_kind(num_cpu_devices: int) -> str:
 
 
 def unused_card(strategy: tf.distribute.Strategy) -> str | None:
-    """Why a run on the CPU does not use this machine's NVIDIA card, if it has one."""
+    """Says why a run on the CPU does not use this machine's NVIDIA card, if any."""
     if not machine.nvidia_cards() or kind(strategy) != "cpu":
         return None
     return f"this run is on the CPU: {gpu.reason()}"
 
 
 def kind(strategy: tf.distribute.Strategy) -> str:
-    """What a strategy runs on: "tpu", "gpu" or "cpu"."""
+    """Returns the kind of device a strategy runs on: "tpu", "gpu" or "cpu"."""
     if isinstance(strategy, tf.distribute.TPUStrategy):
         return "tpu"
     device = strategy.extended.worker_devices[0]
@@ -100,8 +100,8 @@ def configure_numerics(strategy: tf.distribute.Strategy, precision: str) -> str:
     measured), is always on on TPU and clusters operations on GPU.
 
     Args:
-        strategy: as made above.
-        precision: as `Config.precision`.
+        strategy: the strategy that `make_strategy` made.
+        precision: the setting of that name.
 
     Returns:
         The name of the Keras dtype policy to build the model under.
@@ -118,11 +118,11 @@ def configure_numerics(strategy: tf.distribute.Strategy, precision: str) -> str:
 
 
 def precision_note(strategy: tf.distribute.Strategy, precision: str) -> str | None:
-    """What a GPU makes of float32, if it is not all of it; None elsewhere.
+    """Says that a GPU computes float32 in TF32; None where it does not.
 
     Args:
-        strategy: as made above.
-        precision: as `Config.precision`.
+        strategy: the strategy that `make_strategy` made.
+        precision: the setting of that name.
     """
     if kind(strategy) != "gpu" or precision not in ("auto", "float32"):
         return None
@@ -137,7 +137,12 @@ def precision_note(strategy: tf.distribute.Strategy, precision: str) -> str | No
 
 
 def dtype_policy(precision: str, device: str) -> str:
-    """The Keras dtype policy of `Config.precision` on a kind of device."""
+    """Returns the Keras dtype policy of the setting `precision` on a kind of device.
+
+    Args:
+        precision: the setting of that name.
+        device: "tpu", "gpu" or "cpu".
+    """
     if precision == "auto":
         precision = "bfloat16" if device == "tpu" else "float32"
     return "mixed_bfloat16" if precision == "bfloat16" else "float32"
@@ -153,7 +158,7 @@ def _tpu_strategy(
         if tpu_lib.is_remote(tpu):
             tf.config.experimental_connect_to_cluster(resolver)
         tf.tpu.experimental.initialize_tpu_system(resolver)
-    except Exception as error:  # of TensorFlow, urllib, google.auth, googleapiclient
+    except Exception as error:  # from TensorFlow, urllib, google.auth, googleapiclient
         raise ValueError(failures.of_tpu(error, tpu)) from error
     return tf.distribute.TPUStrategy(resolver)
 

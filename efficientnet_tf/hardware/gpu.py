@@ -1,18 +1,18 @@
-"""Why TensorFlow finds no GPU: no card, no driver, an old one, or missing libraries."""
+"""Finds out why TensorFlow finds no GPU: card, driver, its age, or libraries."""
 
 import ctypes.util
 import glob
 import os
 import sysconfig
 
-from efficientnet_tf.hardware import machine
+from efficientnet_tf.hardware import machine, packages
 
 INSTALL = "pip install -e '.[gpu]'"
 
 # TensorFlow 2.20 is built with CUDA 12.5 (tf.sysconfig.get_build_info), and CUDA 12
 # runs on drivers from this one on. Source: CUDA 12.5 release notes, table 2.
 OLDEST_DRIVER = "525.60.13"
-# What TensorFlow opens: the libraries that its extra "and-cuda" installs, by the names
+# Libraries that TensorFlow opens and its extra "and-cuda" installs, by the names
 # that CUDA 12 and cuDNN 9 give them.
 _LIBRARIES = {
     "cudart": "12",
@@ -24,18 +24,8 @@ _LIBRARIES = {
 }
 
 
-def check_card() -> None:
-    """Checks what needs no TensorFlow to be known: whether there is a card at all.
-
-    Raises:
-        ValueError: if there is none.
-    """
-    if not machine.nvidia_cards():
-        raise ValueError(f"device=gpu: {reason()}; allowed are cpu and auto")
-
-
 def reason() -> str:
-    """Why TensorFlow finds no GPU on this machine, and what to do about it."""
+    """Says why TensorFlow finds no GPU on this machine, and what to do about it."""
     if not machine.nvidia_cards():
         return (
             "this machine has no NVIDIA card (none on the PCI bus, no /dev/nvidia* "
@@ -60,14 +50,14 @@ def reason() -> str:
 
 
 def driver_fault() -> str | None:
-    """What is wrong with the driver of a card that is there; None if nothing is."""
+    """Says what is wrong with the driver of a card; None if nothing is."""
     driver = machine.nvidia_driver()
     if driver is None and not os.path.exists(os.path.join(machine.ROOT, "dev/dxg")):
         return (
             "this machine has an NVIDIA card and no NVIDIA driver is loaded; install "
             f"driver {OLDEST_DRIVER} or a newer one, until nvidia-smi shows the card"
         )
-    if driver and _numbers(driver) < _numbers(OLDEST_DRIVER):
+    if driver and packages.numbers(driver) < packages.numbers(OLDEST_DRIVER):
         return (
             f"the NVIDIA driver {driver} is too old for CUDA 12; install driver "
             f"{OLDEST_DRIVER} or a newer one"
@@ -76,7 +66,7 @@ def driver_fault() -> str | None:
 
 
 def missing_libraries() -> list[str]:
-    """Names of the CUDA libraries that are neither in a wheel nor on this system."""
+    """Lists the CUDA libraries that are neither in a wheel nor on this system."""
     return [
         f"lib{name}.so.{version}"
         for name, version in _LIBRARIES.items()
@@ -91,7 +81,3 @@ def _is_there(name: str, version: str) -> bool:
     on_path = any(os.path.exists(os.path.join(f, file)) for f in folders if f)
     on_system = (ctypes.util.find_library(name) or "").endswith(f".so.{version}")
     return bool(glob.glob(os.path.join(wheels, file))) or on_path or on_system
-
-
-def _numbers(version: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in version.split("."))

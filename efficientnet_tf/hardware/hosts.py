@@ -8,15 +8,13 @@ import dataclasses
 import json
 import socket
 from collections.abc import Mapping
+from typing import Any
 
 _EXAMPLE = (
     '{"cluster": {"worker": ["HOST:PORT", "HOST:PORT"]}, '
     '"task": {"type": "worker", "index": 0}}'
 )
-_JOBS = (
-    "chief",
-    "worker",
-)  # the order counts: the first task of the first is in charge
+_JOBS = ("chief", "worker")  # in this order: the first task of all is in charge
 
 
 class HostLostError(Exception):
@@ -25,7 +23,7 @@ class HostLostError(Exception):
 
 @dataclasses.dataclass(frozen=True)
 class Cluster:
-    """The hosts of a run, the one in charge first.
+    """The hosts of a run, the chief first.
 
     Attributes:
         addresses: "HOST:PORT" by name, such as "worker 0".
@@ -37,11 +35,11 @@ class Cluster:
 
     @property
     def port(self) -> int:
-        """The one that this host listens on."""
+        """The address that this host listens on."""
         return int(self.addresses[self.name].rpartition(":")[2])
 
     def waiting(self) -> str:
-        """What to tell the user before all are there."""
+        """Returns the words for the user before all hosts are there."""
         others = [
             f"{name} at {address}"
             for name, address in self.addresses.items()
@@ -51,7 +49,7 @@ class Cluster:
 
 
 def of_environment(environ: Mapping[str, str]) -> Cluster | None:
-    """The cluster that TF_CONFIG names; None where it names no other host.
+    """Reads the cluster of TF_CONFIG; None where it names no other host.
 
     Raises:
         ValueError: if TF_CONFIG is damaged, or asks for what a run does not do.
@@ -68,7 +66,7 @@ def of_environment(environ: Mapping[str, str]) -> Cluster | None:
 def check_port(cluster: Cluster) -> None:
     """Raises ValueError if another process listens on this host's port."""
     with socket.socket() as ours:
-        # Else connections of a process that has ended would count as well.
+        # Without this, connections of a process that has ended would count too.
         ours.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             ours.bind(("", cluster.port))
@@ -90,8 +88,8 @@ def _object(text: str) -> dict:
     return stated
 
 
-def _addresses(jobs) -> dict[str, str]:
-    """Each host's address by name."""
+def _addresses(jobs: Any) -> dict[str, str]:
+    """Maps each host's name to its address."""
     if not isinstance(jobs, dict) or not jobs:
         raise _wrong(f"names no cluster; it must be like {_EXAMPLE}")
     unknown = sorted(set(jobs) - set(_JOBS))
@@ -100,7 +98,7 @@ def _addresses(jobs) -> dict[str, str]:
             f"cluster has the job {unknown[0]}; allowed are worker and one chief, who "
             "train and evaluate together"
         )
-    found = {}
+    found: dict[str, str] = {}
     for job in _JOBS:
         tasks = jobs.get(job, [])
         if not isinstance(tasks, list):
@@ -121,8 +119,8 @@ def _check_addresses(addresses: dict[str, str]) -> None:
         raise _wrong("cluster has the same address twice; allowed is one a host")
 
 
-def _task(task, addresses: dict[str, str]) -> str:
-    """This host's name."""
+def _task(task: Any, addresses: dict[str, str]) -> str:
+    """Returns this host's name."""
     if not isinstance(task, dict) or not {"type", "index"} <= task.keys():
         raise _wrong(f"names no task; it must be like {_EXAMPLE}")
     name = f"{task['type']} {task['index']}"

@@ -1,4 +1,4 @@
-"""What this machine has, read from its own files: TPU chips, NVIDIA cards, its owner.
+"""Reads from this machine's files which TPU chips and NVIDIA cards it has.
 
 Nothing here needs TensorFlow: some of it decides how TensorFlow may be imported.
 """
@@ -7,10 +7,9 @@ import dataclasses
 import glob
 import os
 import re
-import urllib.error
 import urllib.request
 
-# The root of the file system that is read. A test lays out a machine of its own.
+# The root of the file system that is read; a test lays out a machine elsewhere.
 ROOT = "/"
 
 _GOOGLE, _NVIDIA = "0x1ae0", "0x10de"  # PCI vendors
@@ -37,7 +36,7 @@ class Process:
 
 
 def tpu_chips() -> list[str]:
-    """The generation of each TPU chip on the PCI bus, such as "v4".
+    """Lists the generation of each TPU chip on the PCI bus, such as "v4".
 
     A chip of a generation that is not known here counts as "unknown"; it is seen by its
     device file.
@@ -48,7 +47,7 @@ def tpu_chips() -> list[str]:
 
 
 def tpu_users() -> list[Process]:
-    """Other processes that hold a TPU chip open, as far as this user may see."""
+    """Lists other processes that hold a TPU chip open, as far as this user sees."""
     found = {}
     for link in _matching("proc/[0-9]*/fd/*"):
         pid = int(link.split("/")[-3])
@@ -59,7 +58,7 @@ def tpu_users() -> list[Process]:
 
 
 def accelerator_type() -> str | None:
-    """The accelerator type that a TPU VM states, such as "v5litepod-4".
+    """Returns the accelerator type that a TPU VM states, such as "v5litepod-4".
 
     It comes from the environment or, on Google's machines, from the metadata server,
     which gets two seconds at most.
@@ -78,7 +77,7 @@ def is_google_vm() -> bool:
 
 
 def nvidia_cards() -> int:
-    """How many NVIDIA cards this machine has; a Windows machine's count as one."""
+    """Counts this machine's NVIDIA cards; those under WSL count as one."""
     on_bus = [
         device
         for vendor, device, kind in _pci_devices()
@@ -89,16 +88,17 @@ def nvidia_cards() -> int:
 
 
 def nvidia_driver() -> str | None:
-    """The version of the NVIDIA driver that is loaded, such as "550.54.14"."""
+    """Returns the version of the loaded NVIDIA driver, such as "550.54.14"."""
     text = _read("proc/driver/nvidia/version")
     match = re.search(r"NVIDIA.*?\s(\d+\.\d+(?:\.\d+)?)\s", text)
     return match[1] if match else None
 
 
-def _pci_devices() -> list[tuple[str, str, str]]:
-    """Vendor, device and class of each PCI device, as Linux writes them: "0x1ae0"."""
+def _pci_devices() -> list[tuple[str, ...]]:
+    """Lists vendor, device and class of each PCI device, such as "0x1ae0"."""
+    names = ("vendor", "device", "class")
     return [
-        tuple(_read(f"{path}/{name}").strip() for name in ("vendor", "device", "class"))
+        tuple(_read(f"{path}/{name}").strip() for name in names)
         for path in _matching("sys/bus/pci/devices/*")
     ]
 
@@ -119,17 +119,17 @@ def _metadata(key: str) -> str | None:
     try:
         with opener.open(request, timeout=_METADATA_SECONDS) as response:
             return response.read().decode().strip() or None
-    except (OSError, urllib.error.URLError, UnicodeDecodeError):
+    except (OSError, UnicodeDecodeError):
         return None
 
 
 def _matching(pattern: str) -> list[str]:
-    """Paths below the root that match, sorted; absolute."""
+    """Lists the absolute paths below the root that match, sorted."""
     return sorted(glob.glob(os.path.join(ROOT, pattern)))
 
 
 def _read(path: str) -> str:
-    """A file's text; empty where it is missing or may not be read."""
+    """Returns a file's text; empty where it is missing or may not be read."""
     try:
         with open(os.path.join(ROOT, path), errors="replace") as file:
             return file.read()

@@ -1,4 +1,4 @@
-"""Which TensorFlow build and which libtpu are installed; TensorFlow is not imported.
+"""Finds the installed TensorFlow build and libtpu, without importing TensorFlow.
 
 The distributions `tensorflow` (CPU and NVIDIA cards) and `tensorflow-tpu` write into
 the same folder, so the one that was installed last is the one that works.
@@ -31,27 +31,24 @@ def is_tpu_build() -> bool:
     # The size of a library tells whose files lie in the folder.
     record = build.read_text("RECORD") or ""
     size = re.search(rf"^{re.escape(LIBRARY)},[^,]*,(\d+)$", record, re.MULTILINE)
-    path = build.locate_file(LIBRARY)
+    path = str(build.locate_file(LIBRARY))
     return bool(size and os.path.exists(path) and os.path.getsize(path) == int(size[1]))
 
 
 def check_import() -> None:
-    """Checks that importing TensorFlow does not abort this process.
+    """Raises ValueError if the TPU build meets a libtpu that makes its import abort.
 
     A libtpu of the user's own (TPU_LIBRARY_PATH) has no version that could be told.
-
-    Raises:
-        ValueError: if the TPU build meets a libtpu that it cannot load.
     """
     if not is_tpu_build() or os.environ.get(_PATH):
         return
-    found = _version("libtpu")
-    if found is None:
+    try:
+        found = importlib.metadata.version("libtpu")
+    except importlib.metadata.PackageNotFoundError:
         raise ValueError(
             f"TensorFlow's TPU build needs libtpu, which is missing; {INSTALL}"
-        )
-    known = _numbers(OLDEST_LIBTPU) <= _numbers(found) <= _numbers(NEWEST_LIBTPU)
-    if not known:
+        ) from None
+    if not numbers(OLDEST_LIBTPU) <= numbers(found) <= numbers(NEWEST_LIBTPU):
         raise ValueError(
             f"libtpu {found} makes TensorFlow's TPU build abort; allowed are "
             f"{OLDEST_LIBTPU} to {NEWEST_LIBTPU}: {INSTALL}"
@@ -59,30 +56,19 @@ def check_import() -> None:
 
 
 def check_tpu_build(tpu: str) -> None:
-    """Checks that the installed TensorFlow can drive a TPU.
-
-    Args:
-        tpu: `--tpu`, which the error begins with.
-
-    Raises:
-        ValueError: if it cannot, with the command that installs one.
-    """
-    if is_tpu_build():
-        return
-    raise ValueError(
-        f"tpu={tpu}: the installed TensorFlow has no TPU support; install the build "
-        f"that has: {INSTALL}"
-    )
+    """Raises ValueError, naming `--tpu`, if the installed build cannot drive a TPU."""
+    if not is_tpu_build():
+        raise ValueError(
+            f"tpu={tpu}: the installed TensorFlow has no TPU support; install the "
+            f"build that has: {INSTALL}"
+        )
 
 
 def check_compiles_here() -> None:
-    """Checks that the installed TensorFlow can lower a step without a TPU.
+    """Raises ValueError if the installed build cannot lower a step without a TPU.
 
     The TPU build cannot, for it has no XLA for the CPU; and the planner's libtpu would
     make its import abort.
-
-    Raises:
-        ValueError: if it is the TPU build.
     """
     if is_tpu_build():
         raise ValueError(
@@ -93,19 +79,13 @@ def check_compiles_here() -> None:
 
 
 def libtpu_path() -> str:
-    """The path of libtpu's library: the user's own, or the installed package's."""
+    """Returns the path of libtpu's library: the user's, or the installed package's."""
     if os.environ.get(_PATH):
         return os.environ[_PATH]
     libtpu = importlib.metadata.distribution("libtpu")
-    return os.fspath(libtpu.locate_file("libtpu/libtpu.so"))
+    return str(libtpu.locate_file("libtpu/libtpu.so"))
 
 
-def _version(distribution: str) -> str | None:
-    try:
-        return importlib.metadata.version(distribution)
-    except importlib.metadata.PackageNotFoundError:
-        return None
-
-
-def _numbers(version: str) -> tuple[int, ...]:
+def numbers(version: str) -> tuple[int, ...]:
+    """Returns a version as numbers, to compare it."""
     return tuple(int(number) for number in re.findall(r"\d+", version))

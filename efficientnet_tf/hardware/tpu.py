@@ -1,4 +1,4 @@
-"""What must hold for TensorFlow to reach a TPU, checked before TensorFlow is imported.
+"""Checks and sets what TensorFlow needs to reach a TPU, before it is imported.
 
 TensorFlow drives a TPU by one of two runtimes. v5e, v5p, v6e and later ones run through
 PJRT, which environment variables switch on; v2 to v4 run through the older stream
@@ -38,15 +38,11 @@ def is_remote(tpu: str | None) -> bool:
 
 def is_name(tpu: str | None) -> bool:
     """Whether `--tpu` is a name that the Cloud TPU API knows, not an address."""
-    return is_remote(tpu) and not tpu.startswith("grpc://")
+    return tpu not in (None, LOCAL) and not str(tpu).startswith("grpc://")
 
 
 def check_spelling(tpu: str) -> None:
-    """Checks that `--tpu` is "local", a name, or addresses.
-
-    Raises:
-        ValueError: if it is none of them.
-    """
+    """Raises ValueError unless `--tpu` is "local", a name, or addresses."""
     if tpu == LOCAL or _NAME.fullmatch(tpu):
         return
     if not all(_is_address(address) for address in tpu.split(",")):
@@ -59,14 +55,14 @@ def check_spelling(tpu: str) -> None:
 
 def _is_address(text: str) -> bool:
     match = _ADDRESS.fullmatch(text)
-    return bool(match) and 0 < int(match[2]) < 65536
+    return match is not None and 0 < int(match[2]) < 65536
 
 
 def generation(accelerator: str) -> str | None:
-    """The generation of an accelerator type: "v5e" of "v5litepod-16".
+    """Returns the generation of an accelerator type: "v5e" of "v5litepod-16".
 
     Args:
-        accelerator: as the cloud's tools name it, or a generation itself.
+        accelerator: the cloud's name of an accelerator type, or a generation.
 
     Returns:
         The generation; None if the text names none.
@@ -79,7 +75,7 @@ def generation(accelerator: str) -> str | None:
 
 
 def choose_runtime(runtime: str = "auto") -> tuple[str, str]:
-    """The runtime for this machine's chips, and what decided it.
+    """Chooses the runtime for this machine's chips; says what decided it.
 
     Args:
         runtime: one of RUNTIMES; "auto" goes by the accelerator type that the machine
@@ -104,7 +100,7 @@ def choose_runtime(runtime: str = "auto") -> tuple[str, str]:
 
 
 def variables(runtime: str) -> dict[str, str]:
-    """The environment variables of a runtime, to be set before TensorFlow comes."""
+    """Returns a runtime's environment variables, to be set before the import."""
     if runtime != "pjrt":
         return {}
     return {
@@ -141,11 +137,7 @@ def prepare(tpu: str | None, *, runtime: str = "auto") -> list[str]:
 
 
 def check_local_chips() -> None:
-    """Checks that this machine has TPU chips which no other process holds.
-
-    Raises:
-        ValueError: naming what is wrong.
-    """
+    """Raises ValueError unless this machine has TPU chips that no other process has."""
     if not machine.tpu_chips():
         raise ValueError(
             "tpu=local: this machine has no TPU chip (none on the PCI bus, no "
@@ -168,26 +160,19 @@ def check_local_chips() -> None:
 
 
 def check_address(tpu: str) -> None:
-    """Checks that a TPU's host answers at grpc://HOST:PORT.
-
-    Raises:
-        ValueError: if the address is none, or nothing answers there.
-    """
+    """Raises ValueError unless a TPU's host answers at grpc://HOST:PORT."""
     check_spelling(tpu)
-    host, port = _ADDRESS.fullmatch(tpu).groups()
+    host, _, port = tpu.removeprefix("grpc://").rpartition(":")
     check_answers(host.strip("[]"), int(port), label=f"tpu={tpu}")
 
 
 def check_answers(host: str, port: int, *, label: str) -> None:
-    """Checks that something listens at an address.
+    """Raises ValueError unless something answers at an address within 5 seconds.
 
     Args:
         host: name or number of the host.
         port: TCP port.
-        label: what the error begins with, such as "tpu=NAME".
-
-    Raises:
-        ValueError: if nothing answers within 5 seconds.
+        label: the words that the error begins with, such as "tpu=NAME".
     """
     try:
         socket.create_connection((host, port), timeout=_CONNECT_SECONDS).close()
@@ -199,7 +184,7 @@ def check_answers(host: str, port: int, *, label: str) -> None:
 
 
 def _set(wanted: dict[str, str], why: str) -> list[str]:
-    """Sets variables that are not set, and says which and why."""
+    """Sets the variables that are not set, and returns lines that say so."""
     lines = [f"TPU runtime   {why}"]
     for name, value in wanted.items():
         theirs = "" if name not in os.environ else " (set by you)"

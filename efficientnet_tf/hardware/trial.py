@@ -10,9 +10,6 @@ _SIDE = 128  # of the matrices; their product's sum is exact in every precision
 def compute(strategy: tf.distribute.Strategy) -> dict:
     """Multiplies two matrices on each replica and adds the results over all of them.
 
-    Args:
-        strategy: from `devices.make_strategy`.
-
     Returns:
         "device" ("tpu", "gpu" or "cpu"), "replicas", and "tensorflow", its version.
 
@@ -20,7 +17,7 @@ def compute(strategy: tf.distribute.Strategy) -> dict:
         ValueError: if the sum is wrong.
     """
     replicas = strategy.num_replicas_in_sync
-    total = float(_total(strategy))
+    total = float(sum_of_products(strategy))
     expected = float(replicas * _SIDE**3)
     device = devices.kind(strategy)
     if total != expected:
@@ -32,8 +29,8 @@ def compute(strategy: tf.distribute.Strategy) -> dict:
 
 
 @tf.function
-def _total(strategy: tf.distribute.Strategy) -> tf.Tensor:
-    """The sum of all elements of the replicas' products, float32 scalar."""
+def sum_of_products(strategy: tf.distribute.Strategy) -> tf.Tensor:
+    """Sums all elements of the replicas' products; a float32 scalar."""
 
     def on_replica() -> tf.Tensor:
         ones = tf.ones([_SIDE, _SIDE])

@@ -13,14 +13,15 @@ have a quarter and half of it.
 """
 
 import numbers
+from typing import Any
 
 import keras
 
 from efficientnet_tf.models.layers import Layers, full_precision
 
-# Each pair of steps is a state: (which state, what is done to it), added up. States 0
-# and 1 are the outputs of the last cell and the one before it, 1x1 convolutions behind.
-# The states listed last are the cell's output, side by side.
+# A state is the sum of a pair of steps (index of a state, operation on it). States 0
+# and 1 are the outputs of the previous cell and of the one before it, each after a 1x1
+# convolution. The cell's output joins the states that are listed last.
 NORMAL = (
     ((1, "conv_1x1"), (1, "max_3x3")),
     ((1, "none"), (0, "separable_3x3")),
@@ -50,7 +51,7 @@ def AmoebaNetB(
     input_shape: tuple[int, int, int] = (480, 480, 3),
     name: str = "amoebanet_b",
 ) -> keras.Model:
-    """Builds the network as it predicts.
+    """Builds the network, for inference only.
 
     What acts in training alone is left out: the auxiliary head, drop path and dropout.
 
@@ -60,7 +61,7 @@ def AmoebaNetB(
         filters: width of the first third, a multiple of 16; doubled by each reduction.
         classes: number of classes.
         input_shape: (height, width, channels).
-        name: of the model.
+        name: name of the model.
 
     Returns:
         A model from pixels in [0, 255], float or uint8 [batch, height, width,
@@ -93,7 +94,9 @@ def AmoebaNetB(
     return keras.Model(inputs, outputs, name=name)
 
 
-def _check_arguments(layers, filters, classes, input_shape):
+def _check_arguments(
+    layers: int, filters: int, classes: int, input_shape: tuple[int, int, int]
+) -> None:
     for argument, value, step in [
         ("layers", layers, 3),
         ("filters", filters, 16),
@@ -113,8 +116,8 @@ def _check_arguments(layers, filters, classes, input_shape):
         )
 
 
-def _cells(layers: int, filters: int):
-    """Yields name, width and whether it reduces, of each cell in turn."""
+def _cells(layers: int, filters: int) -> Any:
+    """Yields each cell's name, its width, and whether it reduces."""
     yield "stem_cell1", filters // 4, True
     yield "stem_cell2", filters // 2, True
     for third in range(3):
@@ -125,8 +128,8 @@ def _cells(layers: int, filters: int):
             yield f"cell{third * layers // 3 + repeat + 1}", width, False
 
 
-def _stem(builder: Layers, x):
-    """The one convolution that does not pad."""
+def _stem(builder: Layers, x: keras.KerasTensor) -> keras.KerasTensor:
+    """Adds the stem, the one convolution that does not pad."""
     x = keras.layers.Conv2D(
         STEM_FILTERS,
         3,
@@ -149,8 +152,10 @@ class _Cell:
         self._steps = REDUCTION if is_reduction else NORMAL
         self._outputs = REDUCTION_OUTPUTS if is_reduction else NORMAL_OUTPUTS
 
-    def __call__(self, x, before):
-        """Both are feature maps; `before` is None where there is no such cell."""
+    def __call__(
+        self, x: keras.KerasTensor, before: keras.KerasTensor
+    ) -> keras.KerasTensor:
+        """Adds the cell behind `x`; `before` is None where no cell is before it."""
         states = [self._conv(x, "input"), self._fitted(before, x)]
         for number, pair in enumerate(self._steps):
             sides = [
@@ -162,8 +167,10 @@ class _Cell:
         outputs = [states[index] for index in self._outputs]
         return keras.layers.Concatenate(name=f"{self._name}_output")(outputs)
 
-    def _fitted(self, before, x):
-        """The cell before last in the shape of this one's input."""
+    def _fitted(
+        self, before: keras.KerasTensor, x: keras.KerasTensor
+    ) -> keras.KerasTensor:
+        """Brings the cell before last into the shape of this cell's input."""
         if before is None:
             return x
         if before.shape[1:3] != x.shape[1:3]:
@@ -172,30 +179,25 @@ class _Cell:
             return self._conv(before, "before")
         return before
 
-    def _halved(self, x):
-        """Every second pixel to one half of the channels, the others to the rest."""
+    def _halved(self, x: keras.KerasTensor) -> keras.KerasTensor:
+        """Halves the map: every second pixel goes to half of the channels."""
+        name = f"{self._name}_before"
         x = self._relu(x, "before")
-        shifted = keras.layers.ZeroPadding2D(
-            ((0, 1), (0, 1)), name=f"{self._name}_before_pad"
-        )(x)
-        shifted = keras.layers.Cropping2D(
-            ((1, 0), (1, 0)), name=f"{self._name}_before_shift"
-        )(shifted)
+        pad = keras.layers.ZeroPadding2D(((0, 1), (0, 1)), name=f"{name}_pad")
+        shift = keras.layers.Cropping2D(((1, 0), (1, 0)), name=f"{name}_shift")
+        conv = self._builder.conv
+        filters = self._filters // 2
         halves = [
-            self._builder.conv(
-                half,
-                self._filters // 2,
-                1,
-                strides=2,
-                name=f"{self._name}_before_conv{number}",
-            )
-            for number, half in ((1, x), (2, shifted))
+            conv(half, filters, 1, strides=(2, 2), name=f"{name}_conv{number}")
+            for number, half in ((1, x), (2, shift(pad(x))))
         ]
-        x = keras.layers.Concatenate(name=f"{self._name}_before_halves")(halves)
-        return self._builder.norm(x, f"{self._name}_before_bn")
+        x = keras.layers.Concatenate(name=f"{name}_halves")(halves)
+        return self._builder.norm(x, f"{name}_bn")
 
-    def _apply(self, step: str, x, index: int, role: str):
-        """One step; only those on the cell's inputs stride."""
+    def _apply(
+        self, step: str, x: keras.KerasTensor, index: int, role: str
+    ) -> keras.KerasTensor:
+        """Applies one step; only steps on the cell's inputs stride."""
         strides = self._strides if index < 2 else 1
         kind, _, kernel = step.partition("_")
         size = int(kernel[:1] or 1)
@@ -216,28 +218,43 @@ class _Cell:
             return self._conv(x, role, size, strides=strides)
         return x
 
-    def _relu(self, x, role):
+    def _relu(self, x: keras.KerasTensor, role: str) -> keras.KerasTensor:
         return self._builder.activation(x, "relu", f"{self._name}_{role}_activation")
 
-    def _conv(self, x, role, size=1, *, strides=1, filters=None, relu=True):
-        """Rectified, convolved, normalised."""
+    def _conv(
+        self,
+        x: keras.KerasTensor,
+        role: str,
+        size: int = 1,
+        *,
+        strides: int = 1,
+        filters: int | None = None,
+        relu: bool = True,
+    ) -> keras.KerasTensor:
+        """Rectifies, convolves and normalises."""
         x = self._relu(x, role) if relu else x
         filters = filters or self._filters
         name = f"{self._name}_{role}"
-        x = self._builder.conv(x, filters, size, strides=strides, name=f"{name}_conv")
+        x = self._builder.conv(
+            x, filters, size, strides=(strides, strides), name=f"{name}_conv"
+        )
         return self._builder.norm(x, f"{name}_bn")
 
-    def _separable(self, x, size, strides, role):
+    def _separable(
+        self, x: keras.KerasTensor, size: int, strides: int, role: str
+    ) -> keras.KerasTensor:
         x = self._relu(x, role)
         name = f"{self._name}_{role}"
-        x = self._builder.depthwise(x, size, strides=strides, name=f"{name}_dwconv")
+        x = self._builder.depthwise(
+            x, size, strides=(strides, strides), name=f"{name}_dwconv"
+        )
         x = self._builder.conv(x, self._filters, 1, name=f"{name}_conv")
         return self._builder.norm(x, f"{name}_bn")
 
-    def _pool(self, x, kind, size, strides, role):
-        layer = {
-            "max": keras.layers.MaxPooling2D,
-            "avg": keras.layers.AveragePooling2D,
-        }[kind]
+    def _pool(
+        self, x: keras.KerasTensor, kind: str, size: int, strides: int, role: str
+    ) -> keras.KerasTensor:
         name = f"{self._name}_{role}_pool"
+        layers = keras.layers
+        layer = layers.MaxPooling2D if kind == "max" else layers.AveragePooling2D
         return layer(size, strides=strides, padding="same", name=name)(x)

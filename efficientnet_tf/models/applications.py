@@ -1,23 +1,30 @@
 """The builders of keras.applications by their names and with their signatures."""
 
+from collections.abc import Callable
+from typing import Any
+
+import keras
+
 from efficientnet_tf.models import efficientnet
 
+Builder = Callable[..., keras.Model]
 
-def _v2(letter_and_number: str):
+
+def _v2(letter_and_number: str) -> Builder:
     """Makes the builder of one EfficientNetV2, `_v2("s")` that of S."""
     variant = f"efficientnetv2-{letter_and_number}"
 
     def build(
-        include_top=True,
-        weights="imagenet",
-        input_tensor=None,
-        input_shape=None,
-        pooling=None,
-        classes=1000,
-        classifier_activation="softmax",
-        include_preprocessing=True,
-        name=variant,
-    ):
+        include_top: bool = True,
+        weights: str | None = "imagenet",
+        input_tensor: Any = None,
+        input_shape: tuple[int | None, int | None, int] | None = None,
+        pooling: str | None = None,
+        classes: int = 1000,
+        classifier_activation: Any = "softmax",
+        include_preprocessing: bool = True,
+        name: str = variant,
+    ) -> keras.Model:
         return efficientnet.EfficientNet(
             variant,
             include_top=include_top,
@@ -34,7 +41,7 @@ def _v2(letter_and_number: str):
     return _named(build, f"EfficientNetV2{letter_and_number.upper()}")
 
 
-def _v1(letter_and_number: str):
+def _v1(letter_and_number: str) -> Builder:
     """Makes the builder of one EfficientNet, `_v1("b0")` that of B0.
 
     Its signature is V2's without include_preprocessing.
@@ -42,15 +49,15 @@ def _v1(letter_and_number: str):
     default_name = f"efficientnet{letter_and_number}"
 
     def build(
-        include_top=True,
-        weights="imagenet",
-        input_tensor=None,
-        input_shape=None,
-        pooling=None,
-        classes=1000,
-        classifier_activation="softmax",
-        name=default_name,
-    ):
+        include_top: bool = True,
+        weights: str | None = "imagenet",
+        input_tensor: Any = None,
+        input_shape: tuple[int | None, int | None, int] | None = None,
+        pooling: str | None = None,
+        classes: int = 1000,
+        classifier_activation: Any = "softmax",
+        name: str = default_name,
+    ) -> keras.Model:
         return efficientnet.EfficientNet(
             f"efficientnet-{letter_and_number}",
             include_top=include_top,
@@ -66,7 +73,7 @@ def _v1(letter_and_number: str):
     return _named(build, f"EfficientNet{letter_and_number.upper()}")
 
 
-def _named(build, name: str):
+def _named(build: Builder, name: str) -> Builder:
     build.__name__ = build.__qualname__ = name
     build.__doc__ = f"""Takes what `keras.applications.{name}` takes.
 

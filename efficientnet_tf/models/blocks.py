@@ -1,96 +1,81 @@
-"""How a block of each kind is built; see `expansion.KINDS`.
+"""Builders of the blocks of each kind; see `expansion.KINDS`.
 
 Layer names are those of keras.applications where it has the block.
 """
 
 from efficientnet_tf import expansion
-from efficientnet_tf.models.layers import Layers
+from efficientnet_tf.models.layer_builder import LayerBuilder, Strides, Value
 
 
-def build(layers: Layers, x, block: expansion.Block):
-    """Adds a block to the graph behind `x`."""
+def build(layers: LayerBuilder, x: Value, block: expansion.Block) -> Value:
+    """Puts a block behind `x`.
+
+    Args:
+        layers: builds or applies the block's layers.
+        x: [batch, height, width, block.input_filters].
+        block: description of the block.
+
+    Returns:
+        [batch, height / strides, width / strides, block.output_filters], rounded up.
+    """
     return _BUILDERS[block.kind](layers, x, block)
 
 
-def _mbconv(layers, inputs, block):
-    """Expand, depthwise, squeeze-excite, project, and add the input."""
-    name, x, routing = block.name, inputs, None
+def _mbconv(layers: LayerBuilder, inputs: Value, block: expansion.Block) -> Value:
+    """Expands, convolves by channel, squeezes, projects, and adds the input."""
+    x, routing = inputs, None
     if block.experts:
-        routing = layers.routing(x, block.experts, name=f"{name}_routing")
+        routing = layers.routing(x, block.experts, name=f"{block.name}_routing")
     if block.expand_ratio != 1:
-        x = _pointwise(layers, x, routing, block, block.expanded_filters, "expand")
-        x = layers.activation(x, block.activation, f"{name}_expand_activation")
+        x = _conv(layers, x, block, "expand_", routing=routing)
     x = _depthwise(layers, x, routing, block)
     x = _squeeze_excite(layers, x, block)
-    x = _pointwise(layers, x, routing, block, block.output_filters, "project")
+    x = _conv(layers, x, block, "project_", routing=routing)
     return _skip(layers, x, inputs, block)
 
 
-def _edge(layers, x, block):
-    """As the original's MBConvBlockWithoutDepthwise: the projection strides."""
-    name, inputs = block.name, x
+def _edge(layers: LayerBuilder, inputs: Value, block: expansion.Block) -> Value:
+    """Builds the original's MBConvBlockWithoutDepthwise: the projection strides."""
+    x = inputs
     if block.expand_ratio != 1:
-        x = _expand(layers, x, block, strides=(1, 1))
-    x = layers.conv(
-        x, block.output_filters, 1, strides=block.strides, name=f"{name}_project_conv"
-    )
-    x = layers.norm(x, f"{name}_project_bn")
+        x = _conv(layers, x, block, "expand_", size=block.kernel_size)
+    x = _conv(layers, x, block, "project_", strides=block.strides)
     return _skip(layers, x, inputs, block)
 
 
-def _fused(layers, x, block):
-    """Expansion and depthwise in one; without an expansion, one convolution alone."""
-    name, inputs = block.name, x
-    kernel_size, strides = block.kernel_size, block.strides
-    if block.expand_ratio != 1:
-        x = _expand(layers, x, block, strides=strides)
-        kernel_size, strides = 1, (1, 1)
+def _fused(layers: LayerBuilder, inputs: Value, block: expansion.Block) -> Value:
+    """Expands with a full convolution; without an expansion it is the only one."""
+    x, size, strides = inputs, block.kernel_size, block.strides
+    is_only = block.expand_ratio == 1
+    if not is_only:
+        x = _conv(layers, x, block, "expand_", size=size, strides=strides)
+        size, strides = 1, (1, 1)
     x = _squeeze_excite(layers, x, block)
-    x = layers.conv(
-        x,
-        block.output_filters,
-        kernel_size,
-        strides=strides,
-        name=f"{name}_project_conv",
+    x = _conv(
+        layers, x, block, "project_", size=size, strides=strides, activated=is_only
     )
-    x = layers.norm(x, f"{name}_project_bn")
-    if block.expand_ratio == 1:
-        x = layers.activation(x, block.activation, f"{name}_project_activation")
     return _skip(layers, x, inputs, block)
 
 
-def _separable(layers, x, block):
-    """Depthwise, then an activated 1x1 convolution."""
+def _separable(layers: LayerBuilder, x: Value, block: expansion.Block) -> Value:
+    """Convolves by channel, then with an activated 1x1 kernel."""
     x = _depthwise(layers, x, None, block)
-    x = _pointwise(layers, x, None, block, block.output_filters, "project")
-    return layers.activation(x, block.activation, f"{block.name}_project_activation")
+    return _conv(layers, x, block, "project_", activated=True)
 
 
-def _bottleneck(layers, inputs, block):
-    """1x1, full convolution, 1x1, and add the input or its projection."""
-    name, filters = block.name, block.expanded_filters
-    first = block.strides if block.kind == "bottleneck_v1" else (1, 1)
-    second = (1, 1) if block.kind == "bottleneck_v1" else block.strides
-    x = layers.conv(inputs, filters, 1, strides=first, name=f"{name}_reduce_conv")
-    x = layers.norm(x, f"{name}_reduce_bn")
-    x = layers.activation(x, block.activation, f"{name}_reduce_activation")
-    x = layers.conv(x, filters, block.kernel_size, strides=second, name=f"{name}_conv")
-    x = layers.norm(x, f"{name}_bn")
-    x = layers.activation(x, block.activation, f"{name}_activation")
-    x = layers.conv(x, block.output_filters, 1, name=f"{name}_project_conv")
-    x = layers.norm(x, f"{name}_project_bn")
+def _bottleneck(layers: LayerBuilder, inputs: Value, block: expansion.Block) -> Value:
+    """Reduces, convolves, projects, and adds the input or its projection."""
+    first, second = (1, 1), block.strides
+    if block.kind == "bottleneck_v1":
+        first, second = second, first
+    x = _conv(layers, inputs, block, "reduce_", strides=first)
+    x = _conv(layers, x, block, "", size=block.kernel_size, strides=second)
+    x = _conv(layers, x, block, "project_")
     shortcut = inputs
     if block.projects_shortcut:
-        shortcut = layers.conv(
-            inputs,
-            block.output_filters,
-            1,
-            strides=block.strides,
-            name=f"{name}_shortcut_conv",
-        )
-        shortcut = layers.norm(shortcut, f"{name}_shortcut_bn")
-    x = layers.add(x, shortcut, drop_rate=block.drop_rate, name=name)
-    return layers.activation(x, block.activation, f"{name}_output_activation")
+        shortcut = _conv(layers, inputs, block, "shortcut_", strides=block.strides)
+    x = layers.add(x, shortcut, drop_rate=block.drop_rate, name=block.name)
+    return layers.activation(x, block.activation, f"{block.name}_output_activation")
 
 
 _BUILDERS = {
@@ -103,50 +88,51 @@ _BUILDERS = {
 }
 
 
-def _expand(layers, x, block, *, strides):
-    name = block.name
-    x = layers.conv(
-        x,
-        block.expanded_filters,
-        block.kernel_size,
-        strides=strides,
-        name=f"{name}_expand_conv",
-    )
-    x = layers.norm(x, f"{name}_expand_bn")
-    return layers.activation(x, block.activation, f"{name}_expand_activation")
+def _conv(
+    layers: LayerBuilder,
+    x: Value,
+    block: expansion.Block,
+    role: str,
+    *,
+    size: int = 1,
+    strides: Strides = (1, 1),
+    routing: Value | None = None,
+    activated: bool = False,
+) -> Value:
+    """Adds a normalised convolution, whose layers are named by its role in the block.
 
-
-def _pointwise(layers, x, routing, block, filters, role):
-    """A normalised 1x1 convolution."""
-    name = f"{block.name}_{role}_conv"
+    One to the block's output filters is activated if asked to be, all others are.
+    `routing` mixes the kernels of a 1x1 convolution.
+    """
+    name = f"{block.name}_{role}"
+    to_output = role in ("project_", "shortcut_")
+    filters = block.output_filters if to_output else block.expanded_filters
     if routing is None:
-        x = layers.conv(x, filters, 1, name=name)
+        x = layers.conv(x, filters, size, strides=strides, name=f"{name}conv")
     else:
-        x = layers.conditional_conv(
-            x, routing, filters, experts=block.experts, name=name
-        )
-    return layers.norm(x, f"{block.name}_{role}_bn")
+        x = layers.conditional_conv(x, routing, filters, name=f"{name}conv")
+    x = layers.norm(x, f"{name}bn")
+    if activated or not to_output:
+        x = layers.activation(x, block.activation, f"{name}activation")
+    return x
 
 
-def _depthwise(layers, x, routing, block):
-    """A normalised and activated depthwise convolution."""
+def _depthwise(
+    layers: LayerBuilder, x: Value, routing: Value | None, block: expansion.Block
+) -> Value:
+    """Adds a normalised and activated depthwise convolution."""
     name = f"{block.name}_dwconv"
     if routing is None:
         x = layers.depthwise(x, block.kernel_size, strides=block.strides, name=name)
     else:
         x = layers.conditional_depthwise(
-            x,
-            routing,
-            block.kernel_size,
-            experts=block.experts,
-            strides=block.strides,
-            name=name,
+            x, routing, block.kernel_size, strides=block.strides, name=name
         )
     x = layers.norm(x, f"{block.name}_bn")
     return layers.activation(x, block.activation, f"{block.name}_activation")
 
 
-def _squeeze_excite(layers, x, block):
+def _squeeze_excite(layers: LayerBuilder, x: Value, block: expansion.Block) -> Value:
     if not block.se_filters:
         return x
     return layers.squeeze_excite(
@@ -158,7 +144,9 @@ def _squeeze_excite(layers, x, block):
     )
 
 
-def _skip(layers, x, inputs, block):
+def _skip(
+    layers: LayerBuilder, x: Value, inputs: Value, block: expansion.Block
+) -> Value:
     if not block.skip:
         return x
     return layers.add(x, inputs, drop_rate=block.drop_rate, name=block.name)

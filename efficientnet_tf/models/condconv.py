@@ -1,25 +1,27 @@
-"""Convolutions whose kernel is a mixture of experts of each image's own.
+"""Convolutions whose kernel mixes experts, for each image by itself.
 
 CondConv, arXiv 1904.04971. The original convolves image by image, which fixes the batch
 size; here it stays free.
 """
+
+from typing import Any
 
 import keras
 from keras import ops
 
 
 class _Conditional(keras.layers.Layer):
-    """What both layers share: experts and their initial weights."""
+    """The experts of both layers, and their initial weights."""
 
-    def __init__(self, *, experts: int, kernel_initializer, **kwargs):
+    def __init__(self, *, experts: int, kernel_initializer: Any, **kwargs: Any):
         super().__init__(**kwargs)
         self.experts = experts
         self.kernel_initializer = keras.initializers.get(kernel_initializer)
 
-    def _add_kernel(self, shape: tuple[int, ...]):
-        """`kernel`, [experts, *shape], each expert initialised as by itself."""
+    def _add_kernel(self, shape: tuple[int, ...]) -> None:
+        """Adds `kernel`, [experts, *shape]; each expert is initialised by itself."""
 
-        def initialize(full_shape, dtype=None):
+        def initialize(full_shape: Any, dtype: Any = None) -> Any:
             del full_shape
             config = keras.initializers.serialize(self.kernel_initializer)
             initializers = [
@@ -31,11 +33,11 @@ class _Conditional(keras.layers.Layer):
             shape=(self.experts, *shape), initializer=initialize, name="kernel"
         )
 
-    def _mixed(self, routing):
-        """[batch, experts] to kernels [batch, *shape]."""
+    def _mixed(self, routing: Any) -> Any:
+        """Mixes the experts by [batch, experts] into kernels [batch, *shape]."""
         return ops.tensordot(routing, self.kernel, axes=1)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         """See `keras.layers.Layer`."""
         return super().get_config() | {
             "experts": self.experts,
@@ -50,31 +52,33 @@ class CondConv2D(_Conditional):
     Args:
         filters: outputs.
         experts: kernels to mix; `kernel` is [experts, 1, 1, inputs, filters].
-        kernel_initializer: of one expert.
-        **kwargs: see `keras.layers.Layer`.
+        kernel_initializer: initializer of one expert's kernel.
+        **kwargs: keyword arguments of `keras.layers.Layer`.
     """
 
-    def __init__(self, filters: int, *, experts: int, kernel_initializer, **kwargs):
+    def __init__(
+        self, filters: int, *, experts: int, kernel_initializer: Any, **kwargs: Any
+    ):
         super().__init__(
             experts=experts, kernel_initializer=kernel_initializer, **kwargs
         )
         self.filters = filters
 
-    def build(self, input_shape):
+    def build(self, input_shape: Any) -> None:
         """See `keras.layers.Layer`."""
         self._add_kernel((1, 1, input_shape[0][-1], self.filters))
 
-    def call(self, inputs):
-        """A matrix product for each image."""
+    def call(self, inputs: Any) -> Any:
+        """Multiplies each image's pixels by its own matrix."""
         x, routing = inputs
         kernels = self._mixed(routing)[:, 0]
         return ops.matmul(x, kernels)
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Any) -> tuple[int | None, ...]:
         """See `keras.layers.Layer`."""
         return (*input_shape[0][:-1], self.filters)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         """See `keras.layers.Layer`."""
         return super().get_config() | {"filters": self.filters}
 
@@ -86,10 +90,10 @@ class DepthwiseCondConv2D(_Conditional):
     Args:
         kernel_size: rows and columns.
         experts: kernels to mix; `kernel` is [experts, size, size, inputs, 1].
-        strides: of rows and columns.
+        strides: (int, int), strides of rows and columns.
         padding: "same" or "valid".
-        kernel_initializer: of one expert.
-        **kwargs: see `keras.layers.Layer`.
+        kernel_initializer: initializer of one expert's kernel.
+        **kwargs: keyword arguments of `keras.layers.Layer`.
     """
 
     def __init__(
@@ -99,8 +103,8 @@ class DepthwiseCondConv2D(_Conditional):
         experts: int,
         strides: tuple[int, int],
         padding: str,
-        kernel_initializer,
-        **kwargs,
+        kernel_initializer: Any,
+        **kwargs: Any,
     ):
         super().__init__(
             experts=experts, kernel_initializer=kernel_initializer, **kwargs
@@ -109,12 +113,12 @@ class DepthwiseCondConv2D(_Conditional):
         self.strides = tuple(strides)
         self.padding = padding
 
-    def build(self, input_shape):
+    def build(self, input_shape: Any) -> None:
         """See `keras.layers.Layer`."""
         self._add_kernel((self.kernel_size, self.kernel_size, input_shape[0][-1], 1))
 
-    def call(self, inputs):
-        """One depthwise convolution, the images laid side by side as channels.
+    def call(self, inputs: Any) -> Any:
+        """Convolves once, with the images laid side by side as channels.
 
         Mixing the outputs of all experts instead takes 7 times as long on a CPU.
         """
@@ -134,7 +138,7 @@ class DepthwiseCondConv2D(_Conditional):
         outputs = ops.reshape(outputs, (rows, columns, batch, channels))
         return ops.transpose(outputs, (2, 0, 1, 3))
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Any) -> tuple[int | None, ...]:
         """See `keras.layers.Layer`."""
         x_shape = input_shape[0]
         lost = self.kernel_size - 1 if self.padding == "valid" else 0
@@ -144,7 +148,7 @@ class DepthwiseCondConv2D(_Conditional):
         ]
         return (x_shape[0], *sizes, x_shape[-1])
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         """See `keras.layers.Layer`."""
         return super().get_config() | {
             "kernel_size": self.kernel_size,

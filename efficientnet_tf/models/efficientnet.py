@@ -10,12 +10,14 @@ import contextlib
 import dataclasses
 import numbers
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import keras
 
 from efficientnet_tf import expansion, variants
 from efficientnet_tf.models import blocks as block_builders
+from efficientnet_tf.models.layer_builder import LayerBuilder
 from efficientnet_tf.models.layers import BATCH_NORMS, Layers, full_precision
 from efficientnet_tf.weights import passport, reading
 
@@ -29,11 +31,11 @@ def EfficientNet(
     weights: str | None = None,
     include_top: bool = True,
     include_preprocessing: bool = True,
-    input_tensor=None,
+    input_tensor: Any = None,
     input_shape: tuple[int | None, int | None, int] | None = None,
     pooling: str | None = None,
     classes: int = 1000,
-    classifier_activation="softmax",
+    classifier_activation: Any = "softmax",
     endpoints: Sequence[str] | None = None,
     activation: str | None = None,
     survival_prob: float | None = None,
@@ -67,15 +69,15 @@ def EfficientNet(
         endpoints: feature maps to return by name in place of all else: "stem",
             "reduction_1" ... "reduction_5" (the last map before each stride, and the
             last block's), "features" (what is pooled), "pooled_features".
-        activation: in place of the variant's, except where a block string names one.
-        survival_prob: of the last block; None takes the variant's 0.8, 1 turns
+        activation: name of the activation, except where a block string names one.
+        survival_prob: float, that of the last block; None takes the variant's, 1 turns
             stochastic depth off. Acts in training only.
-        dropout_rate: before the classifier; None takes the variant's.
+        dropout_rate: float, dropout before the classifier; None takes the variant's.
         batch_norm: in training, statistics over each replica of a `tf.distribute`
             strategy ("local"), over all ("sync"), over groups as the original on large
             TPU slices ("grouped"), or the moving ones, never updated, scale and shift
             neither ("frozen").
-        name: of the model; None makes "efficientnetb0" of "efficientnet-b0".
+        name: name of the model; None makes "efficientnetb0" of "efficientnet-b0".
 
     Returns:
         A model from float or uint8 [batch, height, width, channels] to float32
@@ -93,9 +95,9 @@ def EfficientNet(
     if endpoints is not None:
         _check_endpoints(endpoints, expansion.expand(variant))
     # Last, because a release may have to be fetched.
-    checkpoint = None if weights is None else reading.open_source(weights, variant)
-    if checkpoint:
-        variant = checkpoint.adapt(variant)
+    found = None if weights is None else reading.read_weights(weights, variant)
+    if found:
+        variant = found.adapt(variant)
     network = expansion.expand(variant, survival_prob=survival_prob)
     has_classifier = include_top and endpoints is None
     inputs = _inputs(input_tensor, input_shape, variant.resolution, has_classifier)
@@ -107,7 +109,7 @@ def EfficientNet(
         distribution=variant.distribution,
     )
     x = _preprocess(inputs, variant.pixels) if include_preprocessing else inputs
-    maps = feature_maps(layers, x, _as_far_as(endpoints, network))
+    maps = feature_maps(layers, x, cut_behind(endpoints, network))
     if endpoints is not None:
         outputs = _choose(maps, network, endpoints)
     elif has_classifier:
@@ -124,32 +126,32 @@ def EfficientNet(
     with deep_graphs():
         model = keras.Model(inputs, outputs, name=name)
     passport.describe(model, variant)
-    if checkpoint:
+    if found:
         skip = () if has_classifier else ("predictions",)
-        checkpoint.assign(model, skip=skip, part=endpoints is not None)
+        found.assign(model, skip=skip, part=endpoints is not None)
     return model
 
 
 def feature_maps(
-    layers: Layers, x, network: expansion.Expansion, *, build=block_builders.build
+    layers: LayerBuilder,
+    x: Any,
+    network: expansion.Expansion,
+    *,
+    build: Callable[..., Any] = block_builders.build,
 ) -> dict:
     """Adds stem, blocks and head to a graph.
 
     Args:
-        layers: what adds a layer, or applies it: the training step has its own.
+        layers: adds or applies each layer, see `LayerBuilder`.
         x: normalised images.
-        network: what to build.
+        network: the blocks to build.
         build: adds a block; takes layers, the block's input and its description.
 
     Returns:
         Each block's output by its name, "stem" and "features".
     """
     x = layers.conv(
-        x,
-        network.stem_filters,
-        network.stem_kernel,
-        strides=(2, 2),
-        name="stem_conv",
+        x, network.stem_filters, network.stem_kernel, strides=(2, 2), name="stem_conv"
     )
     x = layers.norm(x, "stem_bn")
     x = layers.activation(x, network.activation, "stem_activation")
@@ -177,10 +179,16 @@ def _check_endpoints(endpoints: Sequence[str], network: expansion.Expansion) -> 
             )
 
 
-def _as_far_as(
+def cut_behind(
     endpoints: Sequence[str] | None, network: expansion.Expansion
 ) -> expansion.Expansion:
-    """The network without what comes after the last endpoint; None takes all of it."""
+    """Cuts the network behind the last endpoint.
+
+    Args:
+        endpoints: names of blocks or reductions, "stem" or "features"; None cuts
+            nothing.
+        network: the whole network.
+    """
     if endpoints is None or {"features", "pooled_features"} & set(endpoints):
         return network
     reductions = network.reductions()
@@ -190,18 +198,14 @@ def _as_far_as(
 
 
 def _choose(maps: dict, network: expansion.Expansion, endpoints: Sequence[str]) -> dict:
-    """The endpoints asked for."""
-    reductions = network.reductions()
-    chosen = {}
-    for name in endpoints:
-        if name == "pooled_features":
-            chosen[name] = _pool(maps["features"], "avg")
-        else:
-            chosen[name] = maps[reductions.get(name, name)]
-    return chosen
+    """Picks the endpoints that are asked for."""
+    chosen = {name: network.reductions().get(name, name) for name in endpoints}
+    if "pooled_features" in chosen:
+        maps = maps | {"pooled_features": _pool(maps["features"], "avg")}
+    return {name: maps[of] for name, of in chosen.items()}
 
 
-def _pool(x, pooling: str | None):
+def _pool(x: Any, pooling: str | None) -> Any:
     if pooling is None:
         return x
     if pooling == "avg":
@@ -209,7 +213,7 @@ def _pool(x, pooling: str | None):
     return keras.layers.GlobalMaxPooling2D(name="max_pool")(x)
 
 
-def _classifier(x, classes, activation, dropout_rate):
+def _classifier(x: Any, classes: int, activation: Any, dropout_rate: float) -> Any:
     x = _pool(x, "avg")
     if dropout_rate > 0:
         x = keras.layers.Dropout(dropout_rate, name="top_dropout")(x)
@@ -226,7 +230,7 @@ def _classifier(x, classes, activation, dropout_rate):
 
 
 @contextlib.contextmanager
-def deep_graphs():
+def deep_graphs() -> Iterator[None]:
     """Lets Keras walk a graph layer by layer: EfficientNetV2-XL has over 1,000."""
     limit = sys.getrecursionlimit()
     sys.setrecursionlimit(max(limit, 20_000))
@@ -236,7 +240,13 @@ def deep_graphs():
         sys.setrecursionlimit(limit)
 
 
-def _check_arguments(pooling, classes, dropout_rate, batch_norm, activation):
+def _check_arguments(
+    pooling: str | None,
+    classes: int,
+    dropout_rate: float,
+    batch_norm: str,
+    activation: Any,
+) -> None:
     if pooling not in (None, "avg", "max"):
         raise ValueError(f'pooling={pooling!r}: allowed are None, "avg" and "max"')
     if not isinstance(classes, numbers.Integral) or classes < 1:
@@ -255,7 +265,9 @@ def _check_arguments(pooling, classes, dropout_rate, batch_norm, activation):
         )
 
 
-def _inputs(input_tensor, input_shape, resolution, has_classifier):
+def _inputs(
+    input_tensor: Any, input_shape: Any, resolution: int, has_classifier: bool
+) -> Any:
     if input_tensor is not None:
         return input_tensor
     channels_first = keras.config.image_data_format() == "channels_first"
@@ -269,11 +281,12 @@ def _inputs(input_tensor, input_shape, resolution, has_classifier):
     return keras.Input(input_shape, name="image")
 
 
-def _preprocess(x, pixels: variants.Pixels):
-    """[0, 255] to zero mean and unit variance, in full precision."""
+def _preprocess(x: Any, pixels: variants.Pixels) -> Any:
+    """Normalises pixels in [0, 255] to zero mean and unit variance, in float32."""
     channels_first = keras.config.image_data_format() == "channels_first"
     channels = x.shape[1 if channels_first else -1]
-    mean, stddev = pixels.mean, pixels.stddev
+    mean: Sequence[float] = pixels.mean
+    stddev: Sequence[float] = pixels.stddev
     if channels != 3:
         mean, stddev = ([sum(values) / 3] * channels for values in (mean, stddev))
     return keras.layers.Rescaling(

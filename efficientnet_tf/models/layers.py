@@ -1,14 +1,17 @@
 """The layers that every network repeats, with what all of them share."""
 
+from typing import Any
+
 import keras
 
 from efficientnet_tf.models import condconv, normalization
+from efficientnet_tf.models.layer_builder import Strides, Value
 
 BATCH_NORMS = ("local", "sync", "grouped", "frozen")
 
 
 def full_precision() -> str | None:
-    """A dtype for layers that half precision would harm, None to keep the policy's."""
+    """Returns float32 where half precision would harm; None keeps the policy."""
     policy = keras.config.dtype_policy()
     return "float32" if policy.compute_dtype in ("float16", "bfloat16") else None
 
@@ -20,9 +23,9 @@ class Layers:
         padding: "same", or "symmetric" for as many pixels on both sides.
         batch_norm: one of BATCH_NORMS: statistics of each replica, of all, of groups of
             replicas, or none but the moving ones, never updated.
-        momentum: of batch norm's moving statistics.
-        epsilon: of batch norm.
-        distribution: of initial kernels, with variance 2 / (kernel area * output
+        momentum: float in [0, 1), momentum of batch norm's moving statistics.
+        epsilon: float above 0, added to batch norm's variance.
+        distribution: that of initial kernels, with variance 2 / (kernel area * output
             filters). The original's is normal, not truncated (keras.applications
             truncates).
     """
@@ -38,7 +41,7 @@ class Layers:
     ):
         self._padding = padding
         self._batch_norm = batch_norm
-        self._norm = {"momentum": momentum, "epsilon": epsilon}
+        self._norm: dict[str, Any] = {"momentum": momentum, "epsilon": epsilon}
         # A config: each layer makes an initializer of it, with a seed of its own.
         self._initializer = {
             "class_name": "VarianceScaling",
@@ -46,24 +49,26 @@ class Layers:
         }
         self._channels_first = keras.config.image_data_format() == "channels_first"
 
-    def conv(self, x, filters, kernel_size, *, name, strides=(1, 1), **kwargs):
-        """A convolution, without a bias unless asked for one."""
-        x, padding = self._padded(x, kernel_size, strides, name)
+    def conv(
+        self, x: Value, filters: int, size: int, *, name: str, strides: Strides = (1, 1)
+    ) -> Value:
+        """A convolution, without a bias."""
+        x, padding = self._padded(x, size, strides, name)
         return keras.layers.Conv2D(
             filters,
-            kernel_size,
+            size,
             strides=strides,
             padding=padding,
+            use_bias=False,
             kernel_initializer=self._initializer,
             name=name,
-            **{"use_bias": False, **kwargs},
         )(x)
 
-    def depthwise(self, x, kernel_size, *, strides, name):
+    def depthwise(self, x: Value, size: int, *, strides: Strides, name: str) -> Value:
         """A depthwise convolution."""
-        x, padding = self._padded(x, kernel_size, strides, name)
+        x, padding = self._padded(x, size, strides, name)
         return keras.layers.DepthwiseConv2D(
-            kernel_size,
+            size,
             strides=strides,
             padding=padding,
             use_bias=False,
@@ -71,32 +76,39 @@ class Layers:
             name=name,
         )(x)
 
-    def routing(self, x, experts, *, name):
+    def routing(self, x: Value, experts: int, *, name: str) -> Value:
         """How much of each expert an image's kernels get, [batch, experts]."""
         pooled = keras.layers.GlobalAveragePooling2D(name=f"{name}_pool")(x)
         return keras.layers.Dense(experts, activation="sigmoid", name=name)(pooled)
 
-    def conditional_conv(self, x, routing, filters, *, experts, name):
+    def conditional_conv(
+        self, x: Value, routing: Value, filters: int, *, name: str
+    ) -> Value:
         """A 1x1 convolution with kernels of each image's own."""
         self._refuse_channels_first()
         return condconv.CondConv2D(
-            filters, experts=experts, kernel_initializer=self._initializer, name=name
+            filters,
+            experts=routing.shape[-1],
+            kernel_initializer=self._initializer,
+            name=name,
         )([x, routing])
 
-    def conditional_depthwise(self, x, routing, kernel_size, *, experts, strides, name):
+    def conditional_depthwise(
+        self, x: Value, routing: Value, size: int, *, strides: Strides, name: str
+    ) -> Value:
         """A depthwise convolution with kernels of each image's own."""
         self._refuse_channels_first()
-        x, padding = self._padded(x, kernel_size, strides, name)
+        x, padding = self._padded(x, size, strides, name)
         return condconv.DepthwiseCondConv2D(
-            kernel_size,
-            experts=experts,
+            size,
+            experts=routing.shape[-1],
             strides=strides,
             padding=padding,
             kernel_initializer=self._initializer,
             name=name,
         )([x, routing])
 
-    def norm(self, x, name):
+    def norm(self, x: Value, name: str) -> Value:
         """Batch normalisation."""
         axis = 1 if self._channels_first else -1
         if self._batch_norm == "grouped":
@@ -110,11 +122,11 @@ class Layers:
             **self._norm,
         )(x)
 
-    def activation(self, x, activation, name):
+    def activation(self, x: Value, activation: str, name: str) -> Value:
         """The named activation."""
         return keras.layers.Activation(activation, name=name)(x)
 
-    def max_pool(self, x, name, *, activation):
+    def max_pool(self, x: Value, name: str, *, activation: str) -> Value:
         """The largest of 3x3 pixels, at every second one.
 
         Padding is no pixel: zeros are, among an activation's negative values.
@@ -126,30 +138,26 @@ class Layers:
         x, padding = self._padded(x, 3, (2, 2), name)
         return keras.layers.MaxPooling2D(3, strides=2, padding=padding, name=name)(x)
 
-    def squeeze_excite(self, x, filters, reduced, *, activation, name):
+    def squeeze_excite(
+        self, x: Value, filters: int, reduced: int, *, activation: str, name: str
+    ) -> Value:
         """Scales each channel by a gate computed from all channels' means."""
         gate = keras.layers.GlobalAveragePooling2D(name=f"{name}_squeeze")(x)
         shape = (filters, 1, 1) if self._channels_first else (1, 1, filters)
         gate = keras.layers.Reshape(shape, name=f"{name}_reshape")(gate)
-        gate = self.conv(
-            gate,
-            reduced,
-            1,
-            activation=activation,
-            use_bias=True,
-            name=f"{name}_reduce",
-        )
-        gate = self.conv(
-            gate,
-            filters,
-            1,
-            activation="sigmoid",
-            use_bias=True,
-            name=f"{name}_expand",
-        )
+        dense = {"reduce": (reduced, activation), "expand": (filters, "sigmoid")}
+        for role, (outputs, function) in dense.items():
+            gate = keras.layers.Conv2D(
+                outputs,
+                1,
+                padding="same",
+                activation=function,
+                kernel_initializer=self._initializer,
+                name=f"{name}_{role}",
+            )(gate)
         return keras.layers.Multiply(name=f"{name}_excite")([x, gate])
 
-    def add(self, x, shortcut, *, drop_rate, name):
+    def add(self, x: Value, shortcut: Value, *, drop_rate: float, name: str) -> Value:
         """Adds a shortcut; stochastic depth drops whole images' x in training."""
         if drop_rate > 0:
             x = keras.layers.Dropout(
@@ -157,17 +165,19 @@ class Layers:
             )(x)
         return keras.layers.Add(name=f"{name}_add")([x, shortcut])
 
-    def _padded(self, x, kernel_size, strides, name):
-        """The input, padded where the layer itself cannot, and the layer's padding.
+    def _padded(
+        self, x: Value, size: int, strides: Strides, name: str
+    ) -> tuple[Value, str]:
+        """Pads the input where the layer cannot; returns it and the layer's padding.
 
         At stride 1 both paddings are one.
         """
-        if self._padding == "same" or max(strides) == 1 or kernel_size == 1:
+        if self._padding == "same" or max(strides) == 1 or size == 1:
             return x, "same"
-        pixels = (kernel_size - 1) // 2
+        pixels = (size - 1) // 2
         return keras.layers.ZeroPadding2D(pixels, name=f"{name}_pad")(x), "valid"
 
-    def _refuse_channels_first(self):
+    def _refuse_channels_first(self) -> None:
         if self._channels_first:
             raise ValueError(
                 "image_data_format=channels_first: conditional convolutions take "

@@ -3,11 +3,13 @@
 Source: TpuBatchNormalization in tensorflow/tpu efficientnet utils.py.
 """
 
+from typing import Any
+
 import keras
 
 
 def replicas_per_group(replicas: int) -> int:
-    """The original's: each its own up to 8, then eighths of the slice, at least 8."""
+    """Returns the original's group size: 1 up to 8 replicas, then 1/8, at least 8."""
     return 1 if replicas <= 8 else max(8, replicas // 8)
 
 
@@ -21,22 +23,27 @@ class GroupedBatchNormalization(keras.layers.BatchNormalization):
     Args:
         group_size: replicas in a group, a divisor of all; None takes
             `replicas_per_group`.
-        **kwargs: see `keras.layers.BatchNormalization`.
+        **kwargs: keyword arguments of `keras.layers.BatchNormalization`.
     """
 
-    def __init__(self, *, group_size: int | None = None, **kwargs):
+    def __init__(self, *, group_size: int | None = None, **kwargs: Any):
         super().__init__(**kwargs)
         self.group_size = group_size
 
-    def _moments(self, inputs, mask):
+    def _moments(self, inputs: Any, mask: Any) -> tuple[Any, Any]:
         mean, variance = super()._moments(inputs, mask)
         if keras.config.backend() != "tensorflow":
             return mean, variance
         return self.over_group(mean, variance)
 
-    def over_group(self, mean, variance):
-        """Of a replica's moments, those of its group; in replica context."""
-        # Here alone, because replicas are TensorFlow's.
+    def over_group(self, mean: Any, variance: Any) -> tuple[Any, Any]:
+        """Turns a replica's moments into its group's; call in replica context.
+
+        Args:
+            mean: float32 [channels], this replica's.
+            variance: float32 [channels], this replica's.
+        """
+        # Imported here: only replicas need TensorFlow.
         import tensorflow as tf
 
         replica = tf.distribute.get_replica_context()
@@ -58,6 +65,6 @@ class GroupedBatchNormalization(keras.layers.BatchNormalization):
         mean, mean_of_squares = tf.unstack(tf.gather(sums, group))
         return mean, tf.maximum(mean_of_squares - tf.square(mean), 0)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         """See `keras.layers.Layer`."""
         return super().get_config() | {"group_size": self.group_size}

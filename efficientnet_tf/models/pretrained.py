@@ -1,22 +1,19 @@
-"""Weights of files and releases in models: built already, or built for them."""
+"""Loads weights of files and releases into models, or builds models for them."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import keras
 
 from efficientnet_tf import variants
 from efficientnet_tf.models import efficientnet
-from efficientnet_tf.weights import checkpoint as checkpoints
-from efficientnet_tf.weights import conventions, layout, reading
+from efficientnet_tf.weights import conventions, model_layout, reading
 from efficientnet_tf.weights import passport as passports
+from efficientnet_tf.weights.weights_file import WeightsFile
 
 
 def load_weights(
-    model: keras.Model | str,
-    source: str,
-    *,
-    ema: bool = True,
-    skip: Sequence[str] = (),
+    model: keras.Model | str, source: str, *, ema: bool = True, skip: Sequence[str] = ()
 ) -> keras.Model:
     """Loads a file or a release into a model.
 
@@ -29,7 +26,7 @@ def load_weights(
             classes as the weights have.
         source: path of a file or TF1 checkpoint, or the name of a release, such as
             "imagenet" or "autoaugment".
-        ema: of a TF1 checkpoint, whether to take the moving averages.
+        ema: whether to take a TF1 checkpoint's moving averages, not its raw weights.
         skip: layers ("predictions"), blocks ("block7a") or paths ("stem_bn/gamma") to
             leave as they are.
 
@@ -44,10 +41,10 @@ def load_weights(
     if isinstance(model, str):
         return from_weights(source, model, ema=ema, skip=skip)
     variant = passports.of(model).variant
-    checkpoint = reading.open_source(source, variant, ema=ema)
+    found = reading.read_weights(source, variant, ema=ema)
     if variant is not None:
-        _check_conventions(checkpoint, variant)
-    checkpoint.assign(model, skip=skip)
+        _check_conventions(found, variant)
+    found.assign(model, skip=skip)
     return model
 
 
@@ -57,48 +54,45 @@ def from_weights(
     *,
     ema: bool = True,
     skip: Sequence[str] = (),
-    **kwargs,
+    **kwargs: Any,
 ) -> keras.Model:
-    """Builds the network that weights are of, as they want it, and loads them.
+    """Builds the network that a file's weights belong to, and loads them.
 
     Args:
-        source: see `load_weights`.
+        source: as in `load_weights`.
         variant: a name or a `Variant`; None goes by what the file says of itself.
-        ema: see `load_weights`.
-        skip: see `load_weights`.
-        **kwargs: see `EfficientNet`; without `classes`, those of the file.
+        ema: as in `load_weights`.
+        skip: as in `load_weights`.
+        **kwargs: keyword arguments of `EfficientNet`; `classes` defaults to the file's.
 
     Raises:
         ValueError: if the file does not say what it holds, or see `load_weights`.
     """
     given = None if variant is None else variants.get_variant(variant)
-    checkpoint = reading.open_source(source, given, ema=ema)
-    if given is None:
-        given = checkpoint.variant
-    if given is None:
+    found = reading.read_weights(source, given, ema=ema)
+    network = given or found.variant
+    if network is None:
         raise ValueError(
-            f"{source} ({checkpoint.project}): does not say which model it holds; "
-            "name it"
+            f"{source} ({found.project}): does not say which model it holds; name it"
         )
-    kwargs.setdefault("include_top", checkpoint.classes is not None)
+    kwargs.setdefault("include_top", found.classes is not None)
     if kwargs["include_top"]:
-        kwargs.setdefault("classes", checkpoint.classes or 1000)
-    model = efficientnet.EfficientNet(
-        checkpoint.adapt(variants.get_variant(given)), **kwargs
-    )
-    if not layout.layout(model).has("predictions"):
+        kwargs.setdefault("classes", found.classes or 1000)
+    variant = found.adapt(variants.get_variant(network))
+    model = efficientnet.EfficientNet(variant, **kwargs)
+    if not model_layout.layout(model).has("predictions"):
         skip = (*skip, "predictions")
-    checkpoint.assign(model, skip=skip, part=kwargs.get("endpoints") is not None)
+    found.assign(model, skip=skip, part=kwargs.get("endpoints") is not None)
     return model
 
 
-def _check_conventions(checkpoint: checkpoints.Checkpoint, have: variants.Variant):
+def _check_conventions(found: WeightsFile, have: variants.Variant) -> None:
     """Raises ValueError where the weights mean another network than was built."""
-    want = checkpoint.adapt(have)
+    want = found.adapt(have)
     for field in conventions.differences(have, want):
         raise ValueError(
-            f"{checkpoint.source} ({checkpoint.project}): wants {field}="
+            f"{found.source} ({found.project}): wants {field}="
             f"{getattr(want, field)}, the model was built with {getattr(have, field)}; "
-            f"EfficientNet({have.name!r}, weights={checkpoint.source!r}) builds it as "
+            f"EfficientNet({have.name!r}, weights={found.source!r}) builds it as "
             "the weights want it"
         )

@@ -1,9 +1,7 @@
 """A number of the paper beside ours; tables and the ledger are made of these."""
 
-import csv
 import dataclasses
 import decimal
-import io
 import json
 from collections.abc import Iterable, Sequence
 
@@ -17,7 +15,7 @@ PRINTED = "printed"  # another project's network; for comparison alone
 
 @dataclasses.dataclass(frozen=True)
 class Cell:
-    """One number: what the paper prints, and what we get."""
+    """One number: as the paper prints it, and as this package gets it."""
 
     item: str  # "Table 2"
     row: str
@@ -29,7 +27,7 @@ class Cell:
 
     @property
     def agrees(self) -> bool | None:
-        """Whether ours, rounded as the paper rounds, is the paper's.
+        """Whether our number, rounded as the paper rounds, equals the paper's.
 
         None where one of them is missing or what is measured cannot be the same.
         """
@@ -37,25 +35,27 @@ class Cell:
             return None
         if isinstance(self.ours, str):
             return self.ours == self.paper
-        digits = decimal.Decimal(self.paper).as_tuple().exponent
-        step = decimal.Decimal(1).scaleb(digits)
+        step = decimal.Decimal(1).scaleb(-_decimals(self.paper))
         # Half up, as people round; 12.5 is printed 13.
         ours = decimal.Decimal(repr(self.ours))
         return ours.quantize(step, decimal.ROUND_HALF_UP) == decimal.Decimal(self.paper)
 
     @property
     def shown(self) -> str:
-        """Ours as text: one digit more than the paper prints."""
+        """Our number as text, with one digit more than the paper prints."""
         if self.ours is None:
             return ""
         if isinstance(self.ours, str | int):
             return f"{self.ours:,}" if isinstance(self.ours, int) else self.ours
-        printed = decimal.Decimal(self.paper or "0.01")
-        return f"{self.ours:.{max(1, 1 - printed.as_tuple().exponent)}f}"
+        return f"{self.ours:.{max(1, 1 + _decimals(self.paper or '0.01'))}f}"
+
+
+def _decimals(printed: str) -> int:
+    return len(printed.partition(".")[2])
 
 
 def markdown(cells: Sequence[Cell]) -> str:
-    """A table of cells, without their item."""
+    """Formats cells as a Markdown table, without their item."""
     lines = [
         "| row | quantity | paper | ours | how | note |",
         "|---|---|---:|---:|---|---|",
@@ -70,35 +70,27 @@ def markdown(cells: Sequence[Cell]) -> str:
 
 
 def write(directory: str, name: str, cells: Sequence[Cell]) -> None:
-    """Writes NAME.csv, NAME.json and NAME.md, each whole or not at all."""
+    """Writes NAME.csv, NAME.json and NAME.md, each whole or not at all.
+
+    Args:
+        directory: folder to write to.
+        name: the files' name without its end.
+        cells: the numbers.
+    """
     rows = [dataclasses.asdict(cell) | {"agrees": cell.agrees} for cell in cells]
-    write_text(f"{directory}/{name}.csv", _csv(rows))
-    write_text(f"{directory}/{name}.json", json.dumps(rows, indent=1) + "\n")
+    files.write_csv(f"{directory}/{name}.csv", rows)
+    files.write_whole(f"{directory}/{name}.json", json.dumps(rows, indent=1) + "\n")
     title = f"# {cells[0].item}\n\n"
-    write_text(f"{directory}/{name}.md", title + markdown(cells))
-
-
-def write_text(path: str, text: str) -> None:
-    """Writes beside the file, then in its place."""
-    with files.replacing(path) as partial, open(partial, "w") as file:
-        file.write(text)
+    files.write_whole(f"{directory}/{name}.md", title + markdown(cells))
 
 
 def disagreements(cells: Iterable[Cell]) -> list[Cell]:
-    """The exact cells that are not what the paper prints."""
+    """Lists the exact cells that differ from what the paper prints."""
     return [cell for cell in cells if cell.agrees is False]
 
 
-def _csv(rows: list[dict]) -> str:
-    text = io.StringIO()
-    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue()
-
-
 def numeric(value: float | str | None) -> float | None:
-    """A cell's value as a number, if it is one."""
+    """Returns a cell's value as a number, if it is one."""
     try:
         return None if value is None else float(value)
     except ValueError:

@@ -3,9 +3,8 @@
 import math
 from collections.abc import Mapping, Sequence
 
-from efficientnet_tf import counting
-from efficientnet_tf.analysis import plots
-from efficientnet_tf.paper import printed
+from efficientnet_tf import counting, plots
+from efficientnet_tf.paper import printed_numbers
 from efficientnet_tf.paper.cells import Cell, numeric
 
 _PANELS = {  # figure 2: layers, width and height of a layer, all of the picture
@@ -18,19 +17,24 @@ _PANELS = {  # figure 2: layers, width and height of a layer, all of the picture
 
 
 def accuracy_against(path: str, quantity: str, *, title: str) -> None:
-    """Figures 1 and 5: ImageNet top-1 against "params" or "macs".
+    """Draws figures 1 and 5: ImageNet top-1 against "params" or "macs".
 
     EfficientNet's sizes are exact, the other networks' and all accuracies the paper's.
+
+    Args:
+        path: path of the PNG file.
+        quantity: "params" or "macs".
+        title: the figure's title.
     """
     unit, column = {"params": (1e6, 1), "macs": (1e9, 2)}[quantity]
     ours = [
         (getattr(counting.count(name), quantity) / unit, float(row[0]))
-        for name, row in printed.TABLE_2.items()
+        for name, row in printed_numbers.TABLE_2.items()
     ]
     others = {
-        name: (float(row[column]), float(row[0]))
-        for name, row in printed.TABLE_2_OTHERS.items()
-        if row[column]
+        name: (float(value), float(row[0]))
+        for name, row in printed_numbers.TABLE_2_OTHERS.items()
+        if (value := row[column])
     }
     label = {"params": "parameters, millions", "macs": "FLOPS, billions"}[quantity]
     plots.lines(
@@ -45,7 +49,13 @@ def accuracy_against(path: str, quantity: str, *, title: str) -> None:
 
 
 def study(path: str, rows: Sequence[Mapping], *, title: str) -> None:
-    """Figures 3, 4 and 8: top-1 against MACs, a curve each, with a deviation."""
+    """Draws figures 3, 4 and 8: top-1 against MACs, with standard deviations.
+
+    Args:
+        path: path of the PNG file.
+        rows: rows of a scaling study.
+        title: the figure's title.
+    """
     base = [row for row in rows if row["curve"] == "base"]
     curves: dict[str, list] = {}
     for row in rows:
@@ -63,7 +73,13 @@ def study(path: str, rows: Sequence[Mapping], *, title: str) -> None:
 
 
 def transfer(path: str, rows: Sequence[Mapping], *, title: str) -> None:
-    """Figure 6: accuracy after the transfer against parameters."""
+    """Draws figure 6: accuracy after the transfer against parameters.
+
+    Args:
+        path: path of the PNG file.
+        rows: rows of the transfer study.
+        title: the figure's title.
+    """
     curves = {
         label: [(row["params"] / 1e6, row[name]) for row in rows]
         for name, label in (("finetuned", "fine-tuned"), ("scratch", "from scratch"))
@@ -72,7 +88,12 @@ def transfer(path: str, rows: Sequence[Mapping], *, title: str) -> None:
 
 
 def beside(path: str, cells: Sequence[Cell]) -> None:
-    """A table as a plot: the paper's numbers and ours, a panel for each quantity."""
+    """Draws a table: the paper's numbers and ours, a panel for each quantity.
+
+    Args:
+        path: path of the PNG file.
+        cells: the numbers of one table.
+    """
     from matplotlib.figure import Figure
 
     quantities = list(dict.fromkeys(cell.quantity for cell in cells if _shows(cell)))
@@ -100,7 +121,7 @@ def beside(path: str, cells: Sequence[Cell]) -> None:
 
 
 def scaling_methods(path: str) -> None:
-    """Figure 2: what each way of scaling does to a network."""
+    """Draws figure 2: the effect of each way of scaling on a network."""
     from matplotlib.figure import Figure
     from matplotlib.patches import Rectangle
 

@@ -3,7 +3,8 @@
 import os
 from collections import Counter
 
-from efficientnet_tf.paper import cells, items, measured, trained
+from efficientnet_tf import files
+from efficientnet_tf.paper import cells, contents, measurements, trained_cells
 from efficientnet_tf.paper.cells import Cell
 
 _HEAD = """# What of the paper is reproduced, and how
@@ -25,25 +26,24 @@ def write(path: str, directory: str) -> None:
     """Writes the ledger.
 
     Args:
-        path: of the page.
-        directory: of the items' files and measurements.
+        path: path of the page.
+        directory: folder of the items' files and measurements.
     """
-    found = {name: item.cells(directory) for name, item in items.ITEMS.items()}
+    found = {name: item.cells(directory) for name, item in contents.ITEMS.items()}
     everything = [cell for each in found.values() for cell in each]
     folder = os.path.relpath(directory, os.path.dirname(path) or ".")
     parts = [_HEAD, _summary(everything), _discrepancies(everything)]
     parts += [_section(name, each, folder, directory) for name, each in found.items()]
-    cells.write_text(path, "\n".join(parts))
+    files.write_whole(path, "\n".join(parts))
 
 
 def _summary(everything: list[Cell]) -> str:
     how = Counter(cell.how for cell in everything)
-    exact = [cell for cell in everything if cell.agrees is not None]
-    agreeing = sum(cell.agrees for cell in exact)
+    exact = [cell.agrees for cell in everything if cell.agrees is not None]
     counts = ", ".join(f"{number} {name}" for name, number in how.items())
     return (
         f"{len(everything)} numbers: {counts}. Of the {len(exact)} exact ones that the "
-        f"paper prints, {agreeing} agree.\n"
+        f"paper prints, {sum(exact)} agree.\n"
     )
 
 
@@ -58,21 +58,21 @@ def _discrepancies(everything: list[Cell]) -> str:
 
 
 def _section(name: str, found: list[Cell], folder: str, directory: str) -> str:
-    parts = [f"## {items.ITEMS[name].title}\n"]
-    for plot in items.plots(name, directory):
+    parts = [f"## {contents.ITEMS[name].title}\n"]
+    for plot in contents.plots(name, directory):
         parts.append(f"![{plot}]({folder}/{plot}.png)\n")
     if name in _VERDICTS:
         study, key, verdict = _VERDICTS[name]
-        rows = measured.load(directory, study).get(key)
+        rows = measurements.load(directory, study).get(key)
         parts += [verdict(rows) + "\n"] if rows else []
     if found:
         parts.append(cells.markdown(found))
     return "\n".join(parts)
 
 
-# By item: the measurement, its part, and what says in words what came out.
+# By item: the measurement, its part, and the function that words the outcome.
 _VERDICTS = {
-    "figure4": ("scaling_study", "figure4", trained.width_verdict),
-    "figure6": ("transfer", "rows", trained.transfer_verdict),
-    "figure8": ("scaling_study", "figure8", trained.verdict),
+    "figure4": ("scaling_study", "figure4", trained_cells.width_verdict),
+    "figure6": ("transfer", "rows", trained_cells.transfer_verdict),
+    "figure8": ("scaling_study", "figure8", trained_cells.verdict),
 }

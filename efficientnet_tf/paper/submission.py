@@ -6,12 +6,9 @@ one first, as numbers from 1 (ILSVRC 2012 development kit, readme.txt, section 3
 
 from collections.abc import Sequence
 
-from efficientnet_tf import config as config_lib
-from efficientnet_tf import variants
-from efficientnet_tf.export import predict
-from efficientnet_tf.paper import cells
-from efficientnet_tf.training import build
-from efficientnet_tf.weights import reading
+from efficientnet_tf import files
+from efficientnet_tf.inference import predict
+from efficientnet_tf.inference.classifier import Classifier
 
 _BATCH = 64
 
@@ -27,7 +24,7 @@ def write(
     """Writes the predictions file.
 
     Args:
-        path: of the file.
+        path: path of the file.
         photos: image files.
         model: name of the variant.
         weights: a file or the name of a release, see `en.load_weights`.
@@ -42,23 +39,15 @@ def write(
         raise ValueError("test_dir: no images there; name ImageNet's test folder")
     if weights is None:
         raise ValueError("weights is missing: name a file or a release")
-    checkpoint = reading.open_source(weights, variants.get_variant(model))
-    stated = build.stated(checkpoint)
-    config = config_lib.create(stated, model=model, dataset="fake")
-    numbers = _numbers(class_ids, config.num_classes - config.label_offset)
-    network = build.finished_model(config, checkpoint)
+    classifier = Classifier.of_weights(weights, model)
+    numbers = _numbers(class_ids, classifier.classes - classifier.label_offset)
     lines = []
     for start in range(0, len(photos), _BATCH):
-        for found in predict.predict_files(
-            network,
-            photos[start : start + _BATCH],
-            label_offset=config.label_offset,
-            **build.preparation(config),
-        ):
+        for found in predict.predict_files(classifier, photos[start : start + _BATCH]):
             best = (each["class"] for each in found["predictions"])
             # A background class has no number; the server's first one stands for it.
             lines.append(" ".join(str(numbers[max(0, label)]) for label in best))
-    cells.write_text(path, "\n".join(lines) + "\n")
+    files.write_whole(path, "\n".join(lines) + "\n")
 
 
 def _numbers(path: str | None, classes: int) -> list[int]:

@@ -1,1 +1,1 @@
-"""What a step will take on a TPU, asked of the TPU's own compiler, without a TPU."""
+"""Plans a step's memory and time on a TPU with its own compiler, without a TPU."""

@@ -1,15 +1,15 @@
-"""TPU chips: what the compiler calls them, what they hold and how fast they can be."""
+"""TPU chips: the compiler's names for them, their memory and their peak rates."""
 
 import dataclasses
 import math
 
-HERE = ("cpu", "gpu")  # what is planned for this machine, and is no TPU
+LOCAL_DEVICES = ("cpu", "gpu")  # what is planned for this machine, and is no TPU
 _GIB = 2**30
 
 
 @dataclasses.dataclass(frozen=True)
 class Chip:
-    """One TPU generation. A device is what one replica runs on."""
+    """One TPU generation. One replica runs on one device."""
 
     name: str
     topology: str  # the smallest slice, as libtpu names it
@@ -19,11 +19,24 @@ class Chip:
     bytes_per_s: float  # of a device, to and from its memory, at its peak
 
     def seconds(self, *, flops: float, bytes_accessed: float) -> float:
-        """The least time for so much arithmetic and traffic, whichever takes longer."""
+        """Returns the least seconds for so much arithmetic and traffic.
+
+        Args:
+            flops: floating-point operations.
+            bytes_accessed: bytes to and from the memory.
+        """
         return max(flops / self.flops, bytes_accessed / self.bytes_per_s)
 
 
-def _chip(name, topology, *, per_chip, hbm_gib, tflops, gb_per_s) -> Chip:
+def _chip(
+    name: str,
+    topology: str,
+    *,
+    per_chip: int,
+    hbm_gib: float,
+    tflops: float,
+    gb_per_s: float,
+) -> Chip:
     return Chip(
         name=name,
         topology=topology,
@@ -50,10 +63,10 @@ CHIPS = {
 
 
 def slice_of(chip: Chip, shape: str | None) -> tuple[str, int]:
-    """What to compile for: a topology, and how many of its devices run the step.
+    """Returns the topology to compile for, and how many of its devices run the step.
 
     Args:
-        chip: of which it is made.
+        chip: the chip that the slice is made of.
         shape: chips along each axis, such as "4x4", of which all devices run it; None
             for one device of the smallest slice.
 
@@ -75,11 +88,7 @@ def slice_of(chip: Chip, shape: str | None) -> tuple[str, int]:
 
 
 def find(name: str) -> Chip:
-    """A chip by name.
-
-    Raises:
-        ValueError: naming the chips that are known.
-    """
+    """Finds a chip by name; raises ValueError naming those that are known."""
     if name not in CHIPS:
         raise ValueError(f"chip={name}: allowed are {', '.join(CHIPS)}, cpu and gpu")
     return CHIPS[name]

@@ -1,4 +1,4 @@
-"""What an HLO module says of itself: costs by instruction and layer, and defects."""
+"""Reads an HLO module: costs by instruction and by layer, and defects."""
 
 import dataclasses
 import hashlib
@@ -6,34 +6,21 @@ import json
 import math
 import re
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 from tensorflow.compiler.xla import xla_data_pb2
 from tensorflow.compiler.xla.service import hlo_pb2
 
 _BYTES = {
-    "PRED": 1,
-    "S8": 1,
-    "U8": 1,
-    "S16": 2,
-    "U16": 2,
-    "F16": 2,
-    "BF16": 2,
-    "S32": 4,
-    "U32": 4,
-    "F32": 4,
-    "S64": 8,
-    "U64": 8,
-    "F64": 8,
+    **dict.fromkeys(("PRED", "S8", "U8"), 1),
+    **dict.fromkeys(("S16", "U16", "F16", "BF16"), 2),
+    **dict.fromkeys(("S32", "U32", "F32"), 4),
+    **dict.fromkeys(("S64", "U64", "F64"), 8),
 }
-# Name values or take part of them, and move nothing.
+# Operations that name a value, or a part of one, and move no bytes.
 _FREE = {
-    "after-all",
-    "bitcast",
-    "constant",
-    "get-tuple-element",
-    "opt-barrier",
-    "parameter",
-    "tuple",
+    *("constant", "parameter", "tuple", "get-tuple-element"),
+    *("after-all", "bitcast", "opt-barrier"),
 }
 _ON_HOST = {"custom-call", "infeed", "outfeed", "recv", "send"}
 _VECTOR_MEMORY = 1  # memory space on the chip itself
@@ -67,14 +54,14 @@ class Cost:
 
 
 def parse(serialized: bytes) -> hlo_pb2.HloModuleProto:
-    """A module of its serialised form."""
+    """Reads a module from its serialised form."""
     module = hlo_pb2.HloModuleProto()
     module.ParseFromString(serialized)
     return module
 
 
 def fingerprint(module: hlo_pb2.HloModuleProto) -> str:
-    """A hash of what a module computes, whatever its parts are named."""
+    """Hashes what a module computes, whatever the names of its parts."""
     nameless = hlo_pb2.HloModuleProto()
     nameless.CopyFrom(module)
     for part in ("id", "name", "entry_computation_name"):
@@ -88,7 +75,7 @@ def fingerprint(module: hlo_pb2.HloModuleProto) -> str:
 
 
 def costs(module: hlo_pb2.HloModuleProto) -> list[Cost]:
-    """The cost of each instruction of the entry computation, in order.
+    """Lists the cost of each instruction of the entry computation, in order.
 
     FLOPs are those of convolutions and matrix products, a GPU library's too, a
     multiply-add counted as two and products with padding not at all. Bytes include the
@@ -111,12 +98,12 @@ def costs(module: hlo_pb2.HloModuleProto) -> list[Cost]:
     ]
 
 
-def summary(module: hlo_pb2.HloModuleProto, *, largest: int = 10) -> dict:
-    """What of an optimised module a plan reports, as plain data.
+def summary(module: hlo_pb2.HloModuleProto) -> dict:
+    """Returns the parts of an optimised module that a plan reports, as plain data.
 
     Returns:
         "remat_ops" and their "remat_flops", "all_reduce_bytes", "layers" as of
-        `by_layer`, and "largest", the instructions that move most.
+        `by_layer`, and "largest", the ten instructions that move most.
     """
     rows = costs(module)
     again = [row for row in rows if row.rematerialised]
@@ -126,12 +113,12 @@ def summary(module: hlo_pb2.HloModuleProto, *, largest: int = 10) -> dict:
         "remat_flops": sum(row.flops for row in again),
         "all_reduce_bytes": all_reduce_bytes(module),
         "layers": by_layer(rows),
-        "largest": [dataclasses.asdict(row) for row in by_size[:largest]],
+        "largest": [dataclasses.asdict(row) for row in by_size[:10]],
     }
 
 
 def by_layer(rows: list[Cost]) -> dict[str, dict[str, float]]:
-    """FLOPs and bytes of each layer, in the order of their first instruction."""
+    """Sums FLOPs and bytes of each layer, in the order of their first instruction."""
     layers: dict[str, dict[str, float]] = {}
     for row in rows:
         of = layers.setdefault(row.layer or "other", {"flops": 0.0, "bytes": 0})
@@ -141,13 +128,13 @@ def by_layer(rows: list[Cost]) -> dict[str, dict[str, float]]:
 
 
 def layer_of(op_name: str) -> str:
-    """The last of the name's parts that is a layer's: an outer one may be a model's."""
+    """Finds the last part of a name that is a layer's, not a model's."""
     names = [re.sub(r"_\d+$", "", part) for part in op_name.split("/")]
     return next((name for name in reversed(names) if _LAYER.match(name)), "")
 
 
 def all_reduce_bytes(module: hlo_pb2.HloModuleProto) -> int:
-    """What a replica puts into sums over replicas."""
+    """Sums the bytes that a replica adds to sums over replicas."""
     return sum(
         size(i.shape)
         for computation in module.computations
@@ -157,13 +144,13 @@ def all_reduce_bytes(module: hlo_pb2.HloModuleProto) -> int:
 
 
 def defects(module: hlo_pb2.HloModuleProto) -> list[str]:
-    """What keeps a step from running well on a TPU, or at all; one line each."""
+    """Lists what keeps a step from running well, or at all, on a TPU, a line each."""
     found = set()
     for computation in module.computations:
         for i in computation.instructions:
             if i.opcode in _ON_HOST:
                 found.add(f"{i.metadata.op_name or i.name}: {i.opcode} leaves the TPU")
-            for shape in _leaves(i.shape):
+            for shape in leaves(i.shape):
                 if any(shape.is_dynamic_dimension):
                     found.add(f"{i.metadata.op_name or i.name}: its shape is dynamic")
                 if _type(shape) == "F64":
@@ -172,16 +159,16 @@ def defects(module: hlo_pb2.HloModuleProto) -> list[str]:
 
 
 def size(shape: xla_data_pb2.ShapeProto) -> int:
-    """Bytes of a shape, or of all in a tuple, in the chip's main memory."""
+    """Sums the bytes of a shape, or of a tuple's, in the chip's main memory."""
     return sum(
         _BYTES.get(_type(leaf), 0) * math.prod(leaf.dimensions)
-        for leaf in _leaves(shape)
+        for leaf in leaves(shape)
         if leaf.layout.memory_space != _VECTOR_MEMORY
     )
 
 
 def padded_size(shape: xla_data_pb2.ShapeProto) -> int:
-    """Bytes that a shape takes up, its two minor axes rounded up to the layout's tile.
+    """Returns a shape's bytes, its two minor axes rounded up to the layout's tile.
 
     32 channels take the place of 128 where they are the minor axis.
     """
@@ -195,25 +182,26 @@ def padded_size(shape: xla_data_pb2.ShapeProto) -> int:
     return _BYTES.get(_type(shape), 0) * math.prod(dimensions)
 
 
-def _leaves(shape) -> Iterator[xla_data_pb2.ShapeProto]:
+def leaves(shape: Any) -> Iterator[xla_data_pb2.ShapeProto]:
+    """Lists the arrays in a shape, which may be a tuple of tuples."""
     if not shape.tuple_shapes:
         yield shape
     for part in shape.tuple_shapes:
-        yield from _leaves(part)
+        yield from leaves(part)
 
 
-def _type(shape) -> str:
+def _type(shape: Any) -> str:
     return xla_data_pb2.PrimitiveType.Name(shape.element_type)
 
 
-def _traffic(instruction, shapes: Mapping) -> int:
+def _traffic(instruction: Any, shapes: Mapping) -> int:
     if instruction.opcode.endswith(("-start", "-done")):
-        return 0  # of what is fetched ahead, the reader counts
+        return 0  # whatever reads the fetched value counts its bytes
     read = sum(padded_size(shapes[operand]) for operand in instruction.operand_ids)
     return read + padded_size(instruction.shape)
 
 
-def _flops(instruction, shapes: Mapping, computations: Mapping) -> float:
+def _flops(instruction: Any, shapes: Mapping, computations: Mapping) -> float:
     target = instruction.custom_call_target
     if instruction.opcode == "convolution" or target in _CUDNN:
         return _convolution_flops(instruction, shapes)
@@ -227,7 +215,7 @@ def _flops(instruction, shapes: Mapping, computations: Mapping) -> float:
     return total
 
 
-def _dot_flops(instruction, shapes: Mapping) -> float:
+def _dot_flops(instruction: Any, shapes: Mapping) -> float:
     left = shapes[instruction.operand_ids[0]].dimensions
     contracted = instruction.dot_dimension_numbers.lhs_contracting_dimensions
     if instruction.custom_call_target:
@@ -237,7 +225,7 @@ def _dot_flops(instruction, shapes: Mapping) -> float:
     return 2.0 * math.prod(_result(instruction).dimensions) * depth
 
 
-def _convolution_flops(instruction, shapes: Mapping) -> float:
+def _convolution_flops(instruction: Any, shapes: Mapping) -> float:
     numbers = instruction.convolution_dimension_numbers
     parts = [*(shapes[i] for i in instruction.operand_ids), _result(instruction)]
     places = _CUDNN.get(instruction.custom_call_target, (0, 1, _RESULT))
@@ -255,13 +243,13 @@ def _convolution_flops(instruction, shapes: Mapping) -> float:
     return 2.0 * products * batch * features * depth
 
 
-def _result(instruction) -> xla_data_pb2.ShapeProto:
-    """A library's call returns its workspace too."""
+def _result(instruction: Any) -> xla_data_pb2.ShapeProto:
+    """Returns an instruction's result; a library's call returns its workspace too."""
     return next(iter(instruction.shape.tuple_shapes), instruction.shape)
 
 
-def _products(window, *, inputs: int, outputs: int) -> int:
-    """Along one axis, pairs of a window's place and an input it really meets."""
+def _products(window: Any, *, inputs: int, outputs: int) -> int:
+    """Counts, along one axis, the pairs of a window's place and a real input."""
     dilation = window.base_dilation or 1
     reach = (inputs - 1) * dilation
     total = 0

@@ -1,20 +1,22 @@
-"""The run's own steps as HLO, the program that XLA compiles for a device."""
+"""Lowers a run's own steps to HLO, the program that XLA compiles for a device."""
 
 import dataclasses
-import os
 from collections.abc import Callable
+from typing import Any
 
 import keras
 import tensorflow as tf
 
-from efficientnet_tf import config as config_lib
-from efficientnet_tf.export import saved_model
+from efficientnet_tf.config import Config
 from efficientnet_tf.hardware import devices
-from efficientnet_tf.planning import replicas as replicas_lib
+from efficientnet_tf.inference import classifier
+from efficientnet_tf.planning import planned_strategy
+from efficientnet_tf.runs import run_model
 from efficientnet_tf.training import build, state, steps
 
+MakeModel = Callable[[], keras.Model]  # from pixels to float32 logits
 STEPS = ("train", "eval", "serve")
-# Decides the learning rate alone, which costs the same whatever it is.
+# Only the learning rate depends on it; the cost of a step does not.
 _TRAIN_IMAGES = 1_281_167
 
 
@@ -28,42 +30,42 @@ class Step:
 
 
 def prepare(
-    config: config_lib.Config,
+    config: Config,
     *,
     step: str,
     replicas: int = 1,
     device: str = "tpu",
-    make_model: Callable[[], keras.Model] | None = None,
+    make_model: MakeModel | None = None,
 ) -> Step:
     """Builds a run's model, and for training its optimizer and averages.
 
     Args:
-        config: its batch sizes are global.
+        config: the run's; its batch sizes are global.
         step: one of STEPS; "serve" is what a SavedModel does with uint8 pixels.
-        replicas: that take the step together.
+        replicas: int, replicas that take the step together.
         device: "tpu", "gpu" or "cpu", as it decides what a setting of "auto" means.
-        make_model: of pixels to float32 logits, in place of the run's own.
+        make_model: makes a model from pixels to float32 logits, in place of the run's.
 
     Raises:
         ValueError: if the batch does not divide among the replicas.
     """
     strategy = tf.distribute.OneDeviceStrategy("/cpu:0")
     if replicas > 1:
-        strategy = replicas_lib.PlannedStrategy(replicas)
+        strategy = planned_strategy.PlannedStrategy(replicas)
     build.check_batch_sizes(config, strategy)
     # A SavedModel computes in float32, whatever the run was trained in.
     precision = "float32" if step == "serve" else config.precision
     policy = devices.dtype_policy(precision, device)
     with strategy.scope():
-        model = make_model() if make_model else build.model(config, policy=policy)
+        model = make_model() if make_model else run_model.create(config, policy=policy)
         if step == "train":
-            return _train(config, model, strategy, device)
+            return _train(config, model, strategy)
         builder = {"eval": _evaluate, "serve": _serve}[step]
         return builder(config, model, strategy)
 
 
 def lower(step: Step) -> bytes:
-    """A serialised HLO module of a step, before XLA optimises it.
+    """Lowers a step to a serialised HLO module, before XLA optimises it.
 
     It is lowered for the CPU, the one device at hand; what differs between devices
     comes later. Variables are donated: arguments that outputs take the place of.
@@ -74,58 +76,49 @@ def lower(step: Step) -> bytes:
     return text(stage="hlo_serialized")
 
 
-def dump(module: bytes, path: str) -> None:
-    """Writes a serialised module, and makes its folder."""
-    os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
-    with open(path, "wb") as file:
-        file.write(module)
-
-
-def _train(config, model: keras.Model, strategy, device: str) -> Step:
+def _train(
+    config: Config, model: keras.Model, strategy: tf.distribute.Strategy
+) -> Step:
     run_state = build.train_state(
-        config,
-        train_images=_TRAIN_IMAGES,
-        model=model,
-        evaluations=state.Evaluations(),
+        config, train_images=_TRAIN_IMAGES, model=model, evaluations=state.Evaluations()
     )
     trainer = build.trainer_of(
-        config,
-        run_state,
-        None,
-        strategy,
-        train_images=_TRAIN_IMAGES,
-        device=device,
+        config, run_state, None, strategy, train_images=_TRAIN_IMAGES
     )
     batch = config.train_batch_size // strategy.num_replicas_in_sync
     labels = tf.TensorSpec([batch, config.num_classes], tf.float32)
 
-    def step(images, labels):
-        strategy.run(trainer.replica_step, args=(images, labels))
+    def step(images: tf.Tensor, labels: tf.Tensor) -> Any:
+        strategy.run(trainer.replica_step, args=({"image": images, "label": labels},))
 
     return Step(step, (_images(config, batch), labels), batch)
 
 
-def _evaluate(config, model: keras.Model, strategy) -> Step:
+def _evaluate(
+    config: Config, model: keras.Model, strategy: tf.distribute.Strategy
+) -> Step:
     weights = {v.path: v.value for v in model.weights}
     evaluator = steps.Evaluator(model, weights, None, strategy=strategy)
     batch = config.eval_batch_size // strategy.num_replicas_in_sync
     numbers = [tf.TensorSpec([batch], dtype) for dtype in (tf.int32, tf.float32)]
 
-    def step(images, labels, mask):
+    def step(images: tf.Tensor, labels: tf.Tensor, mask: tf.Tensor) -> Any:
         inputs = {"image": images, "label": labels, "mask": mask}
         return strategy.run(evaluator.replica_step, args=(inputs,))
 
     return Step(step, (_images(config, batch), *numbers), batch)
 
 
-def _serve(config, model: keras.Model, strategy) -> Step:
+def _serve(
+    config: Config, model: keras.Model, strategy: tf.distribute.Strategy
+) -> Step:
     batch = config.eval_batch_size // strategy.num_replicas_in_sync
 
-    def step(images):
-        return saved_model.classify(model, images)
+    def step(images: tf.Tensor) -> Any:
+        return classifier.classify(model, images)
 
     return Step(step, (_images(config, batch),), batch)
 
 
-def _images(config, batch: int) -> tf.TensorSpec:
+def _images(config: Config, batch: int) -> tf.TensorSpec:
     return tf.TensorSpec([batch, config.image_size, config.image_size, 3], tf.uint8)

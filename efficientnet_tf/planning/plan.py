@@ -1,4 +1,4 @@
-"""Does a run's step fit a TPU, and how fast can it be at best."""
+"""Plans a run's step: whether it fits a device, and how fast it is at best."""
 
 import dataclasses
 import functools
@@ -6,40 +6,45 @@ import time
 import typing
 from collections.abc import Callable
 
-import keras
-
-from efficientnet_tf import config as config_lib
+from efficientnet_tf import files
+from efficientnet_tf.config import Config
 from efficientnet_tf.hardware import devices, packages
-from efficientnet_tf.planning import apart, chips, compiler, here, lowering
+from efficientnet_tf.planning import (
+    cached_compiler,
+    chips,
+    local_compiler,
+    lowering,
+    own_process,
+)
 
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
-    """What the compiler makes of one replica's step. Sizes of a device's memory."""
+    """The compiler's plan of one replica's step; sizes are in a device's memory."""
 
     model: str
     step: str
     chip: str
     topology: str
     replicas: int
-    batch: int  # of a replica
+    batch: int  # images in one replica's step
     image_size: int
     fits: bool
     hbm_limit_bytes: int
-    hbm_bytes: int | None = None  # all that follows; None where it does not fit
-    argument_bytes: int | None = None  # the batch, and variables only read
+    hbm_bytes: int | None = None  # None, as all that follow, if it does not fit
+    argument_bytes: int | None = None  # the batch, and variables that are only read
     state_bytes: int | None = None  # variables, updated in place
     output_bytes: int | None = None
     temp_bytes: int | None = None
     code_bytes: int | None = None
-    peak_bytes: int | None = None  # alive at once, before they are given places
-    remat_ops: int | None = None  # done twice, to fit
+    peak_bytes: int | None = None  # most that is alive at once, before packing
+    remat_ops: int | None = None  # operations done twice, to fit
     remat_flops: float | None = None
     flops: float | None = None
     bytes_accessed: float | None = None
     all_reduce_bytes: int | None = None
     roofline_s: float | None = None  # a bound: the step takes at least this long
-    roofline_images_per_s: float | None = None  # a chip, at most
+    roofline_images_per_s: float | None = None  # at most, for one chip
     bound: str | None = None  # "memory" or "compute", whichever takes longer
     lower_s: float | None = None
     compile_s: float | None = None
@@ -52,43 +57,43 @@ class Plan:
 
 
 def plan(
-    config: config_lib.Config,
+    config: Config,
     *,
     chip: str,
     step: str = "train",
     shape: str | None = None,
-    effort: float = compiler.EFFORT,
+    effort: float = cached_compiler.EFFORT,
     dump: str | None = None,
-    make_model: Callable[[], keras.Model] | None = None,
+    make_model: lowering.MakeModel | None = None,
 ) -> Plan:
     """Compiles a run's step for a chip that need not be there.
 
     Args:
         config: the run's; its batch is the whole slice's.
-        chip: of `chips.CHIPS`, or of `chips.HERE`.
-        step: of `lowering.STEPS`.
-        shape: of the slice, such as "4x4"; None plans one device by itself.
-        effort: of the compiler, from -1 to 1.
+        chip: a name in `chips.CHIPS` or `chips.LOCAL_DEVICES`.
+        step: one of `lowering.STEPS`.
+        shape: shape of the slice, such as "4x4"; None plans one device by itself.
+        effort: float from -1 to 1, the compiler's.
         dump: folder for the step's HLO before and after; compiles anew.
-        make_model: see `lowering.prepare`.
+        make_model: as in `lowering.prepare`.
 
     Raises:
         ValueError: naming the setting that cannot be, or what is not installed.
     """
     packages.check_compiles_here()
-    if chip in chips.HERE:
+    if chip in chips.LOCAL_DEVICES:
         if shape is not None:
             raise ValueError(f"slice={shape}: allowed is none for {chip}")
-        return apart.call(
+        return own_process.call(
             _plan_here, config, chip, step=step, dump=dump, make_model=make_model
         )
     of = chips.find(chip)
     topology, replicas = chips.slice_of(of, shape)
-    compiler.check_ready()  # before the step is lowered
-    batch, module, lower_s = _lowered(config, step, replicas, make_model)
+    cached_compiler.check_ready()  # before the step is lowered
+    batch, module, lower_s = lowered(config, step, replicas, make_model)
     if dump is not None:
-        lowering.dump(module, f"{dump}/step.hlo.pb")
-    report = compiler.compile_for(
+        files.write_whole(f"{dump}/step.hlo.pb", module)
+    report = cached_compiler.compile_for(
         of, module, topology=topology, replicas=replicas, effort=effort, dump=dump
     )
     described = Plan(
@@ -114,14 +119,25 @@ def plan(
 
 
 @functools.lru_cache(maxsize=8)  # one step for several chips, and it is only lowered
-def _lowered(config, step: str, replicas: int, make_model) -> tuple[int, bytes, float]:
-    """A replica's batch, the step's HLO and the seconds that lowering it took."""
+def lowered(
+    config: Config, step: str, replicas: int, make_model: lowering.MakeModel | None
+) -> tuple[int, bytes, float]:
+    """Returns a replica's batch, the step's HLO and the seconds that lowering took.
+
+    Args:
+        config: the run's.
+        step: "train", "eval" or "serve".
+        replicas: int, devices that share the batch.
+        make_model: builds the model in place of the run's.
+    """
     began = time.monotonic()
-    batch, module = apart.call(_lower, config, step, replicas, make_model)
+    batch, module = own_process.call(_lower, config, step, replicas, make_model)
     return batch, module, time.monotonic() - began
 
 
-def _lower(config, step: str, replicas: int, make_model) -> tuple[int, bytes]:
+def _lower(
+    config: Config, step: str, replicas: int, make_model: lowering.MakeModel | None
+) -> tuple[int, bytes]:
     devices.make_strategy("cpu")  # hides accelerators, which others may be using
     prepared = lowering.prepare(
         config, step=step, replicas=replicas, make_model=make_model
@@ -129,13 +145,20 @@ def _lower(config, step: str, replicas: int, make_model) -> tuple[int, bytes]:
     return prepared.batch, lowering.lower(prepared)
 
 
-def _plan_here(config, device: str, *, step: str, dump, make_model) -> Plan:
-    """As `plan`, for a device of this machine, whose rates are not known."""
+def _plan_here(
+    config: Config,
+    device: str,
+    *,
+    step: str,
+    dump: str | None,
+    make_model: lowering.MakeModel | None,
+) -> Plan:
+    """Plans for a device of this machine, whose rates are not known."""
     if device == "cpu":
         devices.make_strategy("cpu")  # hides accelerators
-    limit = here.memory_bytes(device)
+    limit = local_compiler.memory_bytes(device)
     prepared = lowering.prepare(config, step=step, device=device, make_model=make_model)
-    report = here.compile_here(prepared, device, dump=dump)
+    report = local_compiler.compile_here(prepared, device, dump=dump)
     found = _findings(report)
     return Plan(
         model=config.variant.name,
@@ -155,7 +178,7 @@ def _plan_here(config, device: str, *, step: str, dump, make_model) -> Plan:
 
 
 def _findings(report: dict) -> dict:
-    """Sizes and counts of a compiler's report."""
+    """Picks sizes and counts from a compiler's report."""
     state = report["alias_bytes"]
     memory = {
         "argument_bytes": report["argument_bytes"] - state,
@@ -175,7 +198,7 @@ def _findings(report: dict) -> dict:
 
 
 def _bounds(report: dict, chip: chips.Chip, batch: int) -> dict:
-    """How fast a chip can be at best, in all and by layer."""
+    """Bounds a chip's speed, in all and by layer."""
     flops, moved = report["flops"], report["bytes_accessed"]
     seconds = chip.seconds(flops=flops, bytes_accessed=moved)
     by_memory = chip.seconds(flops=0, bytes_accessed=moved)
@@ -200,7 +223,7 @@ class Batches(typing.NamedTuple):
 
 
 def find_batch(at: Callable[[int], Plan], *, start: int, steps: int = 8) -> Batches:
-    """The largest batches that fit, without anything done twice and with.
+    """Finds the largest batches that fit without recomputation, and with it.
 
     Args:
         at: plans a batch of one device.
@@ -211,36 +234,46 @@ def find_batch(at: Callable[[int], Plan], *, start: int, steps: int = 8) -> Batc
     tried: dict[int, Plan] = {}
 
     def attempt(index: int) -> Plan:
-        batch = _batch_at(index, steps)
+        batch = batch_at(index, steps)
         if batch not in tried:
             tried[batch] = at(batch)
         return tried[batch]
 
-    first = _index_of(start, steps)
+    first = index_of(start, steps)
     while first and not attempt(first).fits:
         first = max(0, first - steps)
     if not attempt(first).fits:
         return Batches(None, None)
-    guess = _index_of(_guess(attempt(first)), steps)
+    guess = index_of(_guess(attempt(first)), steps)
     plain = _largest(lambda index: attempt(index).remat_ops == 0, guess)
     whole = _largest(lambda index: attempt(index).fits, first if plain < 0 else plain)
     return Batches(attempt(plain) if plain >= 0 else None, attempt(whole))
 
 
-def _batch_at(index: int, steps: int) -> int:
-    """Batches in ascending order, `steps` from each power of two, some twice."""
+def batch_at(index: int, steps: int) -> int:
+    """Returns the batch at an index: ascending, `steps` from each power of two.
+
+    Args:
+        index: int, from 0.
+        steps: int, a power of two.
+    """
     power, step = divmod(index, steps)
     return 2**power * (steps + step) // steps
 
 
-def _index_of(batch: int, steps: int) -> int:
-    """The first of the largest that `_batch_at` knows up to a batch."""
+def index_of(batch: int, steps: int) -> int:
+    """Returns the first index whose batch is the largest up to a batch.
+
+    Args:
+        batch: int, from 1.
+        steps: int, a power of two.
+    """
     power = batch.bit_length() - 1
     return power * steps + (batch - 2**power) * steps // 2**power
 
 
 def _guess(fitting: Plan) -> int:
-    """The batch that fills the memory, if what grows with the batch keeps doing so."""
+    """Guesses the batch that fills the memory, if memory grows with the batch."""
     growing = fitting.temp_bytes + fitting.argument_bytes + fitting.output_bytes
     fixed = fitting.state_bytes + fitting.code_bytes
     room = fitting.hbm_limit_bytes - fixed
@@ -248,7 +281,7 @@ def _guess(fitting: Plan) -> int:
 
 
 def _largest(fits: Callable[[int], bool], start: int) -> int:
-    """The largest number that fits, -1 for none, if all below one that fits do."""
+    """Finds the largest number that fits, -1 for none; all below it fit too."""
     low, high = -1, None
     at, stride, before = start, 1, 0
     while low < 0 or high is None:

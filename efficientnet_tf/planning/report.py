@@ -1,9 +1,10 @@
-"""A plan as a person reads it, and as JSON."""
+"""Prints plans for people, and returns them as plain data."""
 
-import csv
 import dataclasses
 import os
+from collections.abc import Iterator
 
+from efficientnet_tf import files
 from efficientnet_tf.planning import plan
 
 _GIB = 2**30
@@ -11,9 +12,13 @@ _PARTS = ("state", "argument", "temp", "output", "code")
 
 
 def single(one: plan.Plan, *, dump: str | None = None) -> dict:
-    """Prints a plan, writes its tables to `dump`, and returns it as plain data."""
-    for line in _lines(one):
-        print(line)
+    """Prints a plan, writes its tables to `dump`, and returns it as plain data.
+
+    Args:
+        one: the plan.
+        dump: folder for the tables; None writes none.
+    """
+    print(*_lines(one), sep="\n")
     if dump is not None and one.fits:
         _write_tables(one, dump)
         print(f"{'tables':<14}{dump}: layers.csv, largest.csv, at_peak.csv, HLO")
@@ -25,8 +30,7 @@ def batches(found: plan.Batches) -> dict:
     if found.with_remat is None:
         print("not even one image fits")
         return found._asdict()
-    for line in _lines(found.with_remat):
-        print(line)
+    print(*_lines(found.with_remat), sep="\n")
     plain = found.without_remat.batch if found.without_remat else 0
     print(f"{'largest batch':<14}{found.with_remat.batch}; {plain} with nothing redone")
     return {
@@ -35,7 +39,7 @@ def batches(found: plan.Batches) -> dict:
     }
 
 
-def _lines(one: plan.Plan):
+def _lines(one: plan.Plan) -> Iterator[str]:
     replicas = f" x {one.replicas} replicas" if one.replicas > 1 else ""
     yield (
         f"{one.model}, {one.step} step, {one.image_size} pixels, batch {one.batch}"
@@ -49,7 +53,7 @@ def _lines(one: plan.Plan):
         f"{part} {getattr(one, f'{part}_bytes') / _GIB:.2f}" for part in _PARTS
     )
     yield f"{'fits':<14}yes: {one.hbm_bytes / _GIB:.2f} of {limit} ({parts})"
-    # Of the FLOPs counted like them: the compiler's own count has more than products.
+    # A share of the FLOPs that are counted the same way: the compiler counts more.
     products = sum(of["flops"] for of in one.layers.values())
     share = one.remat_flops / products if products else 0
     yield f"{'done twice':<14}{one.remat_ops} operations, {share:.1%} of the FLOPs"
@@ -59,7 +63,11 @@ def _lines(one: plan.Plan):
         f"{one.all_reduce_bytes / 1e6:.1f} MB"
     )
     if one.roofline_s is not None:
-        yield from _bound(one)
+        yield (
+            f"{'at best':<14}{1000 * one.roofline_s:.1f} ms a step, "
+            f"{one.roofline_images_per_s:.0f} images/s a chip, bound by {one.bound}: a "
+            "bound from peak rates, not a forecast"
+        )
     recalled = ", recalled" if one.cached else ""
     effort = "" if one.effort is None else f", at effort {one.effort:g}"
     yield (
@@ -68,20 +76,9 @@ def _lines(one: plan.Plan):
     )
 
 
-def _bound(one: plan.Plan):
-    yield (
-        f"{'at best':<14}{1000 * one.roofline_s:.1f} ms a step, "
-        f"{one.roofline_images_per_s:.0f} images/s a chip, bound by {one.bound}: a "
-        "bound from peak rates, not a forecast"
-    )
-
-
 def _write_tables(one: plan.Plan, directory: str) -> None:
     os.makedirs(directory, exist_ok=True)
     layers = [{"layer": name, **of} for name, of in one.layers.items()]
     tables = {"layers": layers, "largest": one.largest, "at_peak": one.at_peak}
     for name, rows in tables.items():
-        with open(f"{directory}/{name}.csv", "w", newline="") as file:
-            writer = csv.DictWriter(file, rows[0])
-            writer.writeheader()
-            writer.writerows(rows)
+        files.write_csv(f"{directory}/{name}.csv", rows)

@@ -15,6 +15,7 @@ import os
 import re
 import sys
 import time
+from typing import Any
 
 # No TPU is here: libtpu must neither ask for one nor lock one.
 _ENVIRONMENT = {
@@ -27,9 +28,9 @@ _ENVIRONMENT = {
     "TPU_MIN_LOG_LEVEL": "3",
     "TF_CPP_MIN_LOG_LEVEL": "3",
 }
-# Of the error that a program larger than the memory ends in.
+# The code of the error for a program larger than the memory.
 _OUT_OF_MEMORY = "RESOURCE_EXHAUSTED"
-# A v3 takes 3,294, and B7's train step has 3,556; as one tuple they are one.
+# A v3 takes 3,294 arguments, B7's train step has 3,556; a tuple counts as one.
 _MOST_ARGUMENTS = 3000
 
 
@@ -44,7 +45,7 @@ def main(path: str) -> None:
 
 
 def answer(request: dict) -> dict:
-    """The compiler's report, or {"error": kind, "message": what it says}."""
+    """Returns the compiler's report, or {"error": kind, "message": its words}."""
     try:
         devices = _devices(request["topology"], request["replicas"])
     except ImportError as error:
@@ -78,8 +79,8 @@ def _devices(topology: str, replicas: int) -> list:
     return list(found.devices)[:replicas]
 
 
-def _module(serialized: bytes):
-    """StableHLO as the compiler takes it, and the context it lives in."""
+def _module(serialized: bytes) -> tuple[Any, Any]:
+    """Turns HLO into the StableHLO that the compiler takes; returns its context too."""
     from jax._src.interpreters import mlir
     from jaxlib import _jax
     from jaxlib.mlir import ir
@@ -93,8 +94,8 @@ def _module(serialized: bytes):
     return module, context
 
 
-def _main(module):
-    """The function that is the step."""
+def _main(module: Any) -> Any:
+    """Finds the function that is the step."""
     (main,) = (
         operation
         for operation in module.body.operations
@@ -104,8 +105,8 @@ def _main(module):
     return main
 
 
-def _drop_copies(main) -> None:
-    """TensorFlow copies what it returns; StableHLO has no such operation."""
+def _drop_copies(main: Any) -> None:
+    """Drops the copies of TensorFlow's results, which StableHLO does not have."""
     for block in main.regions[0]:
         for operation in list(block.operations):
             copy = operation.operation
@@ -114,8 +115,8 @@ def _drop_copies(main) -> None:
                 copy.erase()
 
 
-def _donate(module, main, ir) -> None:
-    """Says of each argument which output takes its place, in StableHLO's words."""
+def _donate(module: Any, main: Any, ir: Any) -> None:
+    """Marks each argument whose place an output takes, in StableHLO's words."""
     attributes = module.operation.attributes
     names = [a if isinstance(a, str) else a.name for a in attributes]
     if "mhlo.input_output_alias" in names:
@@ -141,7 +142,7 @@ def _donate(module, main, ir) -> None:
             del attributes[name]
 
 
-def _compile(module, devices: list, *, effort: float):
+def _compile(module: Any, devices: list, *, effort: float) -> Any:
     import numpy as np
     from jaxlib import _jax
 
@@ -162,7 +163,7 @@ def _compile(module, devices: list, *, effort: float):
     return client.compile(module, _jax.DeviceList(tuple(devices)), options)
 
 
-def _report(executable) -> dict:
+def _report(executable: Any) -> dict:
     memory = executable.get_compiled_memory_stats()
     costs = executable.cost_analysis()
     costs = costs if isinstance(costs, dict) else costs[0]

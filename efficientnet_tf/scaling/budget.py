@@ -1,4 +1,4 @@
-"""The largest network on a compound curve that a budget allows."""
+"""Finds the largest network on a compound curve that a budget allows."""
 
 import dataclasses
 import math
@@ -15,14 +15,15 @@ _UNITS = {
     "latency_ms": "ms",
     "tpu_memory": "bytes",
 }
-_CLOSE = 0.99  # of a budget in MACs or parameters: near enough
+_MEASURED = ("latency_ms", "tpu_memory")
+_CLOSE = 0.99  # of a budget in MACs or parameters; a fit this near ends the search
 _MEASUREMENTS = 6  # two or three suffice on a quiet machine
-_TOLERANCE = 0.05  # of what is measured; repeated runs differ by as much
+_TOLERANCE = 0.05  # of a measured budget; repeated measurements differ by as much
 
 
 @dataclasses.dataclass(frozen=True)
 class Fit:
-    """A network and what it costs of the budget, in the budget's unit."""
+    """A network and its cost, in the budget's unit."""
 
     variant: Variant
     phi: float
@@ -42,7 +43,7 @@ def fit_to_budget(
     resolution_step: int = 2,
     measure: Callable[[Variant], float] | None = None,
 ) -> Fit:
-    """Scales a network up or down to a budget; name one.
+    """Scales a network up or down to one budget.
 
     Rounded filters, repeats and feature maps make the curve a staircase; width and
     image size leave it a little to come near the budget.
@@ -51,21 +52,21 @@ def fit_to_budget(
         base: a name or a `Variant`.
         macs: multiply-accumulates of one image, with 1,000 classes.
         params: parameters, with 1,000 classes.
-        latency_ms: milliseconds an image on one CPU core, measured here. The fit is
-            the one measured within 5% of it, else the nearest of six.
-        tpu_memory: bytes of a v5e for the recipe's train step with 128 images, as its
-            compiler plans it, which takes a minute or more each time. The fit is found
-            as for latency, and is at most the budget if any of the six is.
+        latency_ms: milliseconds an image, as `measure` tells them. The fit is the one
+            measured within 5% of it, else the nearest of six.
+        tpu_memory: bytes of a TPU for a train step, as `measure` tells them. The fit
+            is found as for latency, and is at most the budget if any of the six is.
         coefficients: the curve's.
         resolution_step: the image size becomes a multiple of it.
-        measure: latency or memory otherwise, such as on a phone or for another chip.
+        measure: from a `Variant` to its latency or memory: `measures.latency_ms` or
+            `measures.tpu_memory` of `experiments`, or one of a phone or another chip.
 
     Returns:
         A `Fit`; MACs and parameters are at most the budget.
 
     Raises:
-        ValueError: if not exactly one budget is given, or the smallest network that
-            can be built exceeds it.
+        ValueError: if not exactly one budget is given, if `measure` is missing, or if
+            the smallest network that can be built exceeds the budget.
     """
     budgets = {"macs": macs, "params": params, "latency_ms": latency_ms}
     budgets["tpu_memory"] = tpu_memory
@@ -76,37 +77,41 @@ def fit_to_budget(
     if not (isinstance(budget, numbers.Real) and 0 < budget < math.inf):
         raise ValueError(f"{name}={budget}: allowed is more than 0")
     curve = _Curve(get_variant(base), coefficients, resolution_step)
-    if name in _MEASURES:
-        return _fit_measured(curve, name, budget, measure or _MEASURES[name])
-    return curve.fit(name, budget)
+    if name not in _MEASURED:
+        return curve.fit(name, budget)
+    if measure is None:
+        raise ValueError(
+            f"{name}={budget}: measure is missing; experiments.measures.{name} is one"
+        )
+    return _fit_measured(curve, name, budget, measure)
 
 
 @dataclasses.dataclass(frozen=True)
 class _Curve:
-    """All that a base can be scaled to."""
+    """The networks that a base can be scaled to."""
 
     base: Variant
     coefficients: compound.Coefficients
     resolution_step: int
 
     def fit(self, name: str, budget: float) -> Fit:
-        """The network nearest to the curve that comes within 1% below the budget.
+        """Finds the network nearest to the curve within 1% below the budget.
 
         If there is none, the largest nearby.
         """
-        best = None
+        fits = []
         # The shape just below the budget comes up to it, the one above comes down.
         for phi in self._crossing(name, budget):
             for variant in self._neighbours(self._at(phi), sizes=name != "params"):
                 cost = _cost(variant, name)
-                if cost <= budget and (best is None or cost > best.cost):
-                    best = Fit(variant, round(phi, 3), cost, budget, _UNITS[name])
+                if cost <= budget:
+                    fits.append(Fit(variant, round(phi, 3), cost, budget, _UNITS[name]))
                     if cost >= _CLOSE * budget:
-                        return best
-        return best
+                        return fits[-1]
+        return max(fits, key=lambda fit: fit.cost)
 
     def _crossing(self, name: str, budget: float) -> tuple[float, float]:
-        """The phi of the last network within the budget, and of the first beyond."""
+        """Finds the phi of the last network within the budget and the next one."""
         low, high = -24.0, 24.0  # 1.92**24 is 6 million
         if _cost(self._at(low), name) > budget:
             raise ValueError(
@@ -130,7 +135,7 @@ class _Curve:
         )
 
     def _neighbours(self, variant: Variant, *, sizes: bool) -> Iterator[Variant]:
-        """Widths up to a tenth and image sizes up to an eighth off, nearest first."""
+        """Yields widths up to 10% and image sizes up to 12.5% off, nearest first."""
         step, size = self.resolution_step, variant.resolution
         reach = size // (8 * step) if sizes else 0
         shifts = [
@@ -152,9 +157,8 @@ def _cost(variant: Variant, name: str) -> int:
 def _fit_measured(
     curve: _Curve, name: str, budget: float, measure: Callable[[Variant], float]
 ) -> Fit:
-    """Fits MACs, measures what they take, and corrects the MACs by that."""
-    macs = counting.count(curve.base).macs
-    macs *= budget / measure(curve.base)
+    """Fits MACs, measures their cost, and corrects the MACs by it."""
+    macs = counting.count(curve.base).macs * budget / measure(curve.base)
     fits = []
     for _ in range(_MEASUREMENTS):
         fit = curve.fit("macs", macs)
@@ -168,40 +172,7 @@ def _fit_measured(
 
 
 def _is_near(fit: Fit, name: str) -> bool:
-    """A latency is measured with an error either way; memory is there or is not."""
+    """Whether a fit is near its budget: latency on either side, memory below it."""
     above = fit.cost - fit.budget
     most = _TOLERANCE * fit.budget if name == "latency_ms" else 0
     return -_TOLERANCE * fit.budget <= above <= most
-
-
-def _measure_ms(variant: Variant) -> float:
-    """Milliseconds an image takes on one core, as a SavedModel."""
-    from efficientnet_tf.analysis import latency
-    from efficientnet_tf.models.efficientnet import EfficientNet
-
-    return 1000 * latency.measure(EfficientNet(variant), runtime="saved_model").mean_s
-
-
-def _plan_bytes(variant: Variant) -> float:
-    """Memory of a v5e that training takes; twice all of it where that is too little."""
-    from efficientnet_tf import config as config_lib
-    from efficientnet_tf.planning import plan
-    from efficientnet_tf.training import build
-
-    config = config_lib.create(
-        dataset="fake",
-        train_batch_size=128,
-        image_size=variant.resolution,
-        dropout_rate=variant.dropout,
-    )
-    planned = plan.plan(
-        config,
-        chip="v5e",
-        make_model=lambda: build.model(
-            config, policy="mixed_bfloat16", variant=variant
-        ),
-    )
-    return planned.hbm_bytes if planned.fits else 2 * planned.hbm_limit_bytes
-
-
-_MEASURES = {"latency_ms": _measure_ms, "tpu_memory": _plan_bytes}

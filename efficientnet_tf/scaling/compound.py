@@ -14,7 +14,7 @@ from efficientnet_tf.variants import Variant, get_variant
 
 @dataclasses.dataclass(frozen=True)
 class Coefficients:
-    """How fast each dimension grows; the paper's values.
+    """The growth of each dimension; the paper's values by default.
 
     Raises:
         ValueError: for one below 1, which would shrink what it should scale
@@ -25,18 +25,18 @@ class Coefficients:
     beta: float = 1.1  # width
     gamma: float = 1.15  # resolution
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for name, value in dataclasses.asdict(self).items():
-            if not (isinstance(value, numbers.Real) and 1 <= value < math.inf):
+            if not (isinstance(value, numbers.Real) and 1 <= float(value) < math.inf):
                 raise ValueError(f"{name}={value}: allowed are numbers from 1")
 
     @property
     def flops_factor(self) -> float:
-        """What one more phi multiplies FLOPS by; the paper aims at 2, takes 1.92."""
+        """The factor of FLOPS for each phi; the paper aims at 2 and takes 1.92."""
         return self.alpha * self.beta**2 * self.gamma**2
 
     def at(self, phi: float) -> tuple[float, float, float]:
-        """The multipliers of depth, width and resolution."""
+        """Returns the multipliers of depth, width and resolution."""
         return self.alpha**phi, self.beta**phi, self.gamma**phi
 
 
@@ -50,21 +50,18 @@ def scale(
     coefficients: Coefficients = PAPER,
     resolution_step: int = 8,
 ) -> Variant:
-    """Scales a network in all three dimensions.
+    """Scales a network in all three dimensions; see `multiply` for the errors.
 
     Args:
         base: a name or a `Variant`: any family, or `expansion.customize` with block
             strings of your own.
         phi: 0 gives the base; may be a fraction, or negative to shrink.
-        coefficients: of growth.
+        coefficients: growth of depth, width and resolution.
         resolution_step: pixels, see `multiply`.
 
     Returns:
         A variant to count, build or train, named after the base and phi. Filters are
         rounded to multiples of 8 and repeats up, as for every variant.
-
-    Raises:
-        ValueError: naming what is wrong.
     """
     if not (isinstance(phi, numbers.Real) and math.isfinite(phi)):
         raise ValueError(f"phi={phi}: allowed are finite numbers")
@@ -97,7 +94,7 @@ def multiply(
         resolution: multiplies the base's image size.
         resolution_step: the image size becomes the nearest multiple of it; the size
             of the base itself stays.
-        name: of the result; None makes "efficientnet-b0-d2-w1-r1.3".
+        name: name of the result; None makes "efficientnet-b0-d2-w1-r1.3".
 
     Raises:
         ValueError: naming what is wrong.
@@ -110,7 +107,7 @@ def multiply(
     scaled = expansion.customize(
         base,
         width=base.width * width,
-        # As the decimal it means: a float a little above 1.21 makes one repeat more.
+        # Rounded to the decimal that is meant: just above 1.21 makes one repeat more.
         depth=float(f"{base.depth * depth:.12g}"),
     )
     return dataclasses.replace(
@@ -122,15 +119,14 @@ def multiply(
     )
 
 
-def resized(base: str | Variant, resolution: int, *, name: str) -> Variant:
-    """The same network at another image size, in pixels, by another name."""
-    return dataclasses.replace(get_variant(base), resolution=resolution, name=name)
-
-
 def round_resolution(pixels: float, step: int = 8) -> int:
-    """The nearest multiple of `step`, at least one of it.
+    """Rounds to the nearest multiple of `step`, at least `step` itself.
 
     257.6 becomes 256, as the published walk-throughs of the method have it.
+
+    Args:
+        pixels: float, the size to round.
+        step: int, from 1.
     """
     if not isinstance(step, numbers.Integral) or step < 1:
         raise ValueError(f"resolution_step={step}: allowed are whole numbers from 1")
@@ -139,16 +135,20 @@ def round_resolution(pixels: float, step: int = 8) -> int:
 
 @dataclasses.dataclass(frozen=True)
 class Dimensions:
-    """A plain network by its three numbers, for the arithmetic of the method alone."""
+    """A network as three numbers, for the arithmetic of the method alone."""
 
     layers: int
     filters: int
     resolution: int  # pixels
 
     def scaled(self, phi: float, *, coefficients: Coefficients = PAPER) -> "Dimensions":
-        """Layers and filters to the nearest whole number, pixels as above.
+        """Scales layers and filters to whole numbers, and the resolution.
 
         18 layers, 64 filters, 224 pixels become 22, 70 and 256 at phi = 1.
+
+        Args:
+            phi: float, the compound coefficient.
+            coefficients: the growth of each dimension.
         """
         depth, width, resolution = coefficients.at(phi)
         return Dimensions(
@@ -158,7 +158,7 @@ class Dimensions:
         )
 
     def flops_ratio(self, base: "Dimensions") -> float:
-        """FLOPS against another network's: proportional to d * w**2 * r**2."""
+        """Returns the FLOPS over another network's: proportional to d * w**2 * r**2."""
         return (
             self.layers
             / base.layers

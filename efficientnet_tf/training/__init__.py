@@ -1,1 +1,1 @@
-"""The recipe, its step, the loop around it, and what a run leaves behind."""
+"""Training: the step, the loop around it, and the state of a run."""

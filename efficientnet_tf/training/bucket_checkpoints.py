@@ -16,13 +16,13 @@ from efficientnet_tf import files
 
 def manager(
     checkpoint: tf.train.Checkpoint, directory: str, max_to_keep: int, *, device: str
-):
+) -> "tf.train.CheckpointManager | Manager":
     """A tf.train.CheckpointManager, or a `Manager` where that saves requests.
 
     Args:
-        checkpoint: what to save.
-        directory: where to, local or a URL.
-        max_to_keep: how many.
+        checkpoint: the variables to save.
+        directory: path or URL of the folder to save to.
+        max_to_keep: int, checkpoints to keep.
         device: of the variables. Those of a remote TPU, or of several hosts, are
             written by the process that holds them, so TensorFlow's own manager has to
             say where to.
@@ -36,9 +36,9 @@ class Manager:
     """What a run needs of tf.train.CheckpointManager; either goes on from the other.
 
     Args:
-        checkpoint: what to save.
-        directory: where to, a URL.
-        max_to_keep: how many.
+        checkpoint: the variables to save.
+        directory: URL of the folder to save to.
+        max_to_keep: int, checkpoints to keep.
     """
 
     def __init__(
@@ -72,7 +72,8 @@ class Manager:
         state = tf.compat.v1.train.generate_checkpoint_state_proto(
             self._directory,
             self._paths[-1],
-            all_model_checkpoint_paths=list(self._paths),  # which it changes
+            # A copy: TensorFlow changes it.
+            all_model_checkpoint_paths=list(self._paths),
             all_model_checkpoint_timestamps=[time.time()] * len(self._paths),
         )
         files.write_whole(f"{self._directory}/checkpoint", str(state))

@@ -1,21 +1,23 @@
 """From a Config to the objects a run is made of; the one place that takes it apart."""
 
-import contextlib
-import dataclasses
+from collections.abc import Callable
+from typing import Any
 
 import keras
 import tensorflow as tf
 
-from efficientnet_tf import config as config_lib
-from efficientnet_tf import expansion, variants
-from efficientnet_tf.data import batches, preprocess, sources, tfrecord
-from efficientnet_tf.hardware import devices
-from efficientnet_tf.models import efficientnet
-from efficientnet_tf.training import fused, optimizer, run_dir, state, steps
-from efficientnet_tf.weights import checkpoint as checkpoints
+from efficientnet_tf import expansion
+from efficientnet_tf.config import Config
+from efficientnet_tf.data import batches, sources, tfrecord
+from efficientnet_tf.data.settings import Augmentation, Labels
+from efficientnet_tf.runs import run_model
+from efficientnet_tf.training import fused, optimizer, state, steps
+from efficientnet_tf.training.layer_seeds import LayerSeeds
+from efficientnet_tf.training.objective import PaperObjective
+from efficientnet_tf.training.settings import Optimisation
 
 
-def open_source(config: config_lib.Config) -> sources.Files | sources.Fake:
+def open_source(config: Config) -> sources.Source:
     """The run's data, found and checked."""
     return sources.open_source(
         config.dataset,
@@ -26,117 +28,8 @@ def open_source(config: config_lib.Config) -> sources.Files | sources.Fake:
     )
 
 
-def model(
-    config: config_lib.Config,
-    *,
-    policy: str = "float32",
-    variant: variants.Variant | None = None,
-) -> keras.Model:
-    """The run's model with random weights and with logits for outputs.
-
-    Args:
-        config: the run's.
-        policy: name of a Keras dtype policy.
-        variant: the network as weights want it; None takes the configuration's.
-    """
-    keras.utils.set_random_seed(config.seed)
-    with _dtype_policy(policy):
-        built = efficientnet.EfficientNet(
-            variant or config.variant,
-            input_shape=(config.image_size, config.image_size, 3),
-            classes=config.num_classes,
-            classifier_activation=None,
-            survival_prob=config.survival_prob,
-            dropout_rate=config.dropout_rate,
-            batch_norm=config.batch_norm,
-        )
-    _state(built, config)
-    return built
-
-
-def _state(built: keras.Model, config: config_lib.Config) -> None:
-    """Says in the model's passport how the run prepares its images and labels."""
-    stated = built.passport.variant
-    pixels = dataclasses.replace(stated.pixels, resize=config.resize)
-    label_sets = {"digits": "digits", "imagenet": "imagenet-1k"}
-    labels = config.num_classes - config.label_offset
-    known = config.dataset != "imagenet" or labels == 1000
-    built.passport = dataclasses.replace(
-        built.passport,
-        variant=dataclasses.replace(stated, pixels=pixels),
-        image_size=config.image_size,
-        crop=config.eval_crop,
-        label_offset=config.label_offset,
-        label_set=label_sets.get(config.dataset) if known else None,
-    )
-
-
-def stated(checkpoint: checkpoints.Checkpoint) -> dict:
-    """The fields of Config that a weights file fixes.
-
-    Raises:
-        ValueError: if it has no classifier.
-    """
-    if checkpoint.classes is None:
-        raise ValueError(f"weights={checkpoint.origin}: has no classifier")
-    fields = {
-        "num_classes": checkpoint.classes,
-        "label_offset": checkpoint.label_offset,
-    }
-    variant = checkpoint.variant
-    name = variant if isinstance(variant, str) else getattr(variant, "name", None)
-    if name in variants.list_variants():
-        fields["model"] = name
-    if isinstance(variant, variants.Variant):
-        # Of a network by another name, the recipe is any.
-        fields.setdefault("model", config_lib.Config.model)
-        fields |= {
-            "resize": variant.pixels.resize,
-            "image_size": checkpoint.passport.image_size,
-            "eval_crop": checkpoint.passport.crop or "padded",
-        }
-    return fields
-
-
-def finished_model(
-    config: config_lib.Config,
-    checkpoint: checkpoints.Checkpoint,
-    *,
-    policy: str = "float32",
-) -> keras.Model:
-    """The network that weights are of, to be used as it is, with logits for outputs."""
-    variant = checkpoint.variant
-    if not isinstance(variant, variants.Variant):
-        variant = checkpoint.adapt(config.variant)
-    built = model(config, policy=policy, variant=variant)
-    checkpoint.assign(built)
-    return built
-
-
-def pretrained_model(
-    config: config_lib.Config,
-    checkpoint: checkpoints.Checkpoint,
-    *,
-    policy: str = "float32",
-) -> keras.Model:
-    """The run's model with weights to start from, built as they want it."""
-    built = model(config, policy=policy, variant=checkpoint.adapt(config.variant))
-    checkpoint.assign(built, skip=config.skipped_weights)
-    _state(built, config)
-    return built
-
-
-def preparation(config: config_lib.Config) -> dict:
-    """The keyword arguments that export and predictions prepare images with."""
-    return {
-        "image_size": config.image_size,
-        "crop_fraction": crop_fraction(config),
-        "resize": config.resize,
-    }
-
-
-def schedule(config: config_lib.Config, *, train_images: int) -> optimizer.LearningRate:
-    """The run's learning rate, a function of the step."""
+def _schedule(config: Config, *, train_images: int) -> optimizer.LearningRate:
+    """Makes the run's learning rate, a function of the step."""
     return optimizer.LearningRate(
         batch_size=config.train_batch_size,
         train_images=train_images,
@@ -148,48 +41,51 @@ def schedule(config: config_lib.Config, *, train_images: int) -> optimizer.Learn
 
 
 def train_state(
-    config: config_lib.Config,
+    config: Config,
     *,
     train_images: int,
     model: keras.Model,
     evaluations: state.Evaluations,
 ) -> state.TrainState:
-    """Model, optimizer and averages; call in the strategy's scope."""
+    """Makes the state of a run; call in the strategy's scope.
+
+    Args:
+        config: the run's.
+        train_images: int, images in an epoch.
+        model: the run's model.
+        evaluations: the record of evaluations, made outside the scope.
+    """
     rmsprop = optimizer.RMSprop(
-        schedule(config, train_images=train_images),
+        _schedule(config, train_images=train_images),
         rho=config.rmsprop_decay,
         momentum=config.momentum,
         epsilon=config.rmsprop_epsilon,
         name="rmsprop",
     )
     return state.TrainState(
-        model,
-        rmsprop,
-        evaluations=evaluations,
-        ema_decay=config.moving_average_decay,
+        model, rmsprop, evaluations=evaluations, ema_decay=config.moving_average_decay
     )
 
 
 def trainer(
-    config: config_lib.Config,
+    config: Config,
     state: state.TrainState,
-    source: sources.Files | sources.Fake,
+    source: sources.Source,
     strategy: tf.distribute.Strategy,
 ) -> steps.Trainer:
-    """The step and the data that follows the state's step."""
+    """Makes the step, on data that follows the state's step.
+
+    Args:
+        config: the run's.
+        state: the run's state, whose step decides where the data begins.
+        source: the run's data.
+        strategy: the strategy that the state was made under.
+    """
     consumed = int(state.step.numpy()) * config.train_batch_size
     transform = batches.TrainTransform(
-        image_size=config.image_size,
-        num_classes=config.num_classes,
-        label_offset=config.label_offset,
-        resize=config.resize,
-        crop_area_min=config.crop_area_min,
-        eval_fraction=crop_fraction(config),
-        flip=config.flip,
-        augment=config.augment,
-        randaugment_num_layers=config.randaugment_num_layers,
-        randaugment_magnitude=config.randaugment_magnitude,
-        mixup_alpha=config.mixup_alpha,
+        run_model.preparation(config),
+        config.section(Augmentation),
+        config.section(Labels),
     )
 
     def dataset(context: tf.distribute.InputContext) -> tf.data.Dataset:
@@ -207,38 +103,51 @@ def trainer(
         state,
         strategy.distribute_datasets_from_function(dataset),
         strategy,
-        train_images=source.splits.train.images,
-        device=devices.kind(strategy),
+        train_images=source.splits.train_images,
     )
 
 
 def trainer_of(
-    config: config_lib.Config,
+    config: Config,
     state: state.TrainState,
-    dataset,
+    dataset: Any,
     strategy: tf.distribute.Strategy,
     *,
     train_images: int,
-    device: str,
 ) -> steps.Trainer:
-    """The step, on data of one's own; `device` as `devices.kind` says it."""
+    """Makes the step, on any data.
+
+    Args:
+        config: the run's.
+        state: the run's state.
+        dataset: distributed batches as `Objective` takes them; None for tracing alone.
+        strategy: the strategy that the state was made under.
+        train_images: int, images in an epoch.
+    """
+    replicas = strategy.num_replicas_in_sync
     return steps.Trainer(
         state,
+        PaperObjective(
+            state.model,
+            config.section(Optimisation),
+            batch_size=config.train_batch_size,
+            replicas=replicas,
+            forward=_forward(config, state.model),
+        ),
         dataset,
         strategy=strategy,
         batch_size=config.train_batch_size,
-        weight_decay=config.weight_decay,
-        label_smoothing=config.label_smoothing,
-        learning_rate=schedule(config, train_images=train_images),
-        seed=config.seed,
-        forward=_forward(config, state.model, device=device),
+        learning_rate=_schedule(config, train_images=train_images),
+        seeds=LayerSeeds(state.model, config.seed, replicas=replicas),
     )
 
 
-def _forward(config: config_lib.Config, model: keras.Model, *, device: str):
-    """The fused forward pass, or None where Keras's own is to be used."""
-    by_itself = device == "tpu" or config.recompute is not None
-    if config.fused == "off" or (config.fused == "auto" and not by_itself):
+def _forward(
+    config: Config, model: keras.Model
+) -> Callable[[tf.Tensor], tf.Tensor] | None:
+    """Makes the fused forward pass; None where Keras's own is used."""
+    # No TPU has run the fused pass yet, so it has to be asked for.
+    if not (config.fused == "on" or config.recompute):
         return None
     network = expansion.expand(
         model.passport.variant, survival_prob=config.survival_prob
@@ -247,23 +156,29 @@ def _forward(config: config_lib.Config, model: keras.Model, *, device: str):
 
 
 def evaluator(
-    config: config_lib.Config,
+    config: Config,
     model: keras.Model,
     weights: dict[str, tf.Variable],
-    source: sources.Files | sources.Fake,
+    source: sources.Source,
     split: tfrecord.Split,
     strategy: tf.distribute.Strategy,
 ) -> steps.Evaluator:
-    """The evaluation of `weights`, by variable path, on one split."""
+    """Makes the evaluation of `weights`, keyed by variable path, on one split.
+
+    Args:
+        config: the run's.
+        model: the run's model.
+        weights: variables to evaluate, by path.
+        source: the run's data.
+        split: the split to score.
+        strategy: the strategy that the model was made under.
+    """
 
     def dataset(context: tf.distribute.InputContext) -> tf.data.Dataset:
         return source.evaluate(
             split,
-            image_size=config.image_size,
-            num_classes=config.num_classes,
-            label_offset=config.label_offset,
-            resize=config.resize,
-            crop_fraction=crop_fraction(config),
+            run_model.preparation(config),
+            labels=config.section(Labels),
             batch_size=context.get_per_replica_batch_size(config.eval_batch_size),
             shard=_shard(context),
         )
@@ -276,30 +191,13 @@ def evaluator(
     )
 
 
-def crop_fraction(config: config_lib.Config) -> float:
-    """The share of the image's short side that evaluation and serving keep."""
-    return preprocess.crop_fraction(config.image_size, config.eval_crop)
+def check_batch_sizes(config: Config, strategy: tf.distribute.Strategy) -> None:
+    """Raises ValueError unless both batches divide among the replicas.
 
-
-def trained_model(config: config_lib.Config, *, model_dir: str) -> keras.Model:
-    """A run's model with the weights to serve and with logits for outputs.
-
-    Raises:
-        ValueError: if the folder holds no checkpoint.
+    Args:
+        config: the run's.
+        strategy: the strategy with the replicas.
     """
-    path = run_dir.inference_checkpoint(model_dir)
-    trained = model(config, variant=run_dir.read_variant(model_dir))
-    state.restore_inference(trained, path)
-    trained.passport = dataclasses.replace(
-        trained.passport, averaged=config.moving_average_decay > 0, source=path
-    )
-    return trained
-
-
-def check_batch_sizes(
-    config: config_lib.Config, strategy: tf.distribute.Strategy
-) -> None:
-    """Raises ValueError unless both batches divide among the replicas."""
     replicas = strategy.num_replicas_in_sync
     for name in ("train_batch_size", "eval_batch_size"):
         size = getattr(config, name)
@@ -311,13 +209,3 @@ def check_batch_sizes(
 
 def _shard(context: tf.distribute.InputContext) -> batches.Shard:
     return batches.Shard(context.input_pipeline_id, context.num_input_pipelines)
-
-
-@contextlib.contextmanager
-def _dtype_policy(name: str):
-    previous = keras.config.dtype_policy()
-    keras.config.set_dtype_policy(name)
-    try:
-        yield
-    finally:
-        keras.config.set_dtype_policy(previous)

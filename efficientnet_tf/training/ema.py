@@ -13,7 +13,7 @@ class ExponentialMovingAverage(tf.Module):
 
     Args:
         variables: float Keras variables; every average starts at its variable's value.
-        decay: in [0, 1).
+        decay: float in [0, 1).
     """
 
     def __init__(self, variables: Sequence, *, decay: float = 0.9999):
@@ -33,7 +33,7 @@ class ExponentialMovingAverage(tf.Module):
             for variable in self._variables
         ]
 
-    def update(self, step) -> None:
+    def update(self, step: tf.Tensor) -> None:
         """Moves every average towards its variable; call in replica context.
 
         Args:
@@ -45,7 +45,7 @@ class ExponentialMovingAverage(tf.Module):
             average.assign_sub((1 - decay) * (average - variable.value))
 
     def by_path(self) -> dict[str, tf.Variable]:
-        """The averages, keyed by their variables' paths."""
+        """Returns the averages, keyed by their variables' paths."""
         return {
             variable.path: average
             for variable, average in zip(self._variables, self.averages, strict=True)

@@ -1,33 +1,36 @@
-"""Evaluations: of a finished run, of weights from outside, and on the way."""
+"""Evaluates a finished run, weights from outside, or a run on the way."""
 
 import contextlib
 import io
 import math
 
+import keras
 import orbit
 import tensorflow as tf
 
-from efficientnet_tf import config as config_lib
+from efficientnet_tf.config import Config
 from efficientnet_tf.data import sources, tfrecord
 from efficientnet_tf.hardware import agreement, devices
-from efficientnet_tf.training import agreed, build, outbox, run_dir, state
-from efficientnet_tf.weights.checkpoint import Checkpoint
+from efficientnet_tf.runs import checkpoints, metrics, run_model
+from efficientnet_tf.runs.run_dir import RunDir
+from efficientnet_tf.training import build, host_facts, uploads
+from efficientnet_tf.weights.weights_file import WeightsFile
 
 
 def evaluate(
-    config: config_lib.Config,
+    config: Config,
     *,
     model_dir: str,
     strategy: tf.distribute.Strategy,
-    source: sources.Files | sources.Fake | None = None,
+    source: sources.Source | None = None,
 ) -> dict:
     """Scores a run's best weights, else its latest, on the validation data.
 
     Args:
         config: the run's.
-        model_dir: its folder.
-        strategy: from `devices.make_strategy`.
-        source: its data, if it is open already.
+        model_dir: the run's folder.
+        strategy: the strategy that `devices.make_strategy` made.
+        source: the run's data, if it is open already.
 
     Returns:
         "top_1", "top_5", "loss" (cross-entropy), "examples" (each counted once),
@@ -36,44 +39,37 @@ def evaluate(
     build.check_batch_sizes(config, strategy)
     hosts = agreement.Hosts(strategy)
     hosts.wait()  # for the chief, which may be writing the checkpoint
-    path = run_dir.inference_checkpoint(model_dir)
+    run = RunDir(model_dir)
+    path = run.inference_checkpoint()
     source = source or build.open_source(config)
-    hosts.require_same(agreed.facts(config, source, path))
+    hosts.require_same(host_facts.facts(config, source, path))
     policy = devices.configure_numerics(strategy, config.precision)
     with strategy.scope():
-        variant = run_dir.read_variant(model_dir)
-        model = build.model(config, policy=policy, variant=variant)
-        state.restore_inference(model, path)
+        model = run_model.create(config, policy=policy, variant=run.read_variant())
+        checkpoints.restore_inference(model, path)
     step = int(path.rsplit("-", 1)[1])
-    with outbox.Outbox(model_dir) as out:
-        events = summary_dir(out.folder, source.splits.validation, hosts)
+    with uploads.Uploads(model_dir) as out:
+        name = source.splits.validation.name
+        events = f"{out.folder}/{name}" if hosts.is_chief else None
         scores = _validate(config, model, source, strategy, step, events)
         if hosts.is_chief:
-            out.fetch(run_dir.METRICS)
-            _append_validation(out.folder, config, source, step, scores)
+            out.fetch(metrics.NAME)
+            # A folder may hold validation images alone.
+            train_images = source.splits.train_images or math.nan
+            epoch = step * config.train_batch_size / train_images
+            metrics.append(out.folder, "eval", step=step, epoch=epoch, **scores)
     return scores | {"checkpoint": path}
 
 
-def _append_validation(folder, config, source, step: int, scores: dict) -> None:
-    train_split = source.splits.train
-    # A folder may hold validation images alone.
-    train_images = math.nan if train_split is None else train_split.images
-    epoch = step * config.train_batch_size / train_images
-    run_dir.append_metrics(folder, "eval", step=step, epoch=epoch, **scores)
-
-
 def evaluate_weights(
-    config: config_lib.Config,
-    checkpoint: Checkpoint,
-    *,
-    strategy: tf.distribute.Strategy,
+    config: Config, weights: WeightsFile, *, strategy: tf.distribute.Strategy
 ) -> dict:
     """Scores weights from outside on the validation data; writes nothing.
 
     Args:
         config: says how the images are prepared.
-        checkpoint: from `reading.open_source`.
-        strategy: from `devices.make_strategy`.
+        weights: the weights that `reading.read_weights` read.
+        strategy: the strategy that `devices.make_strategy` made.
 
     Returns:
         As `evaluate`, without "checkpoint"; "weights" is where they come from.
@@ -82,18 +78,25 @@ def evaluate_weights(
     source = build.open_source(config)
     policy = devices.configure_numerics(strategy, config.precision)
     with strategy.scope():
-        model = build.finished_model(config, checkpoint, policy=policy)
+        model = run_model.of_weights(config, weights, policy=policy)
     scores = _validate(config, model, source, strategy, 0, None)
-    return scores | {"weights": checkpoint.origin}
+    return scores | {"weights": weights.origin}
 
 
-def _validate(config, model, source, strategy, step, events) -> dict:
-    """A model's scores on the validation split."""
+def _validate(
+    config: Config,
+    model: keras.Model,
+    source: sources.Source,
+    strategy: tf.distribute.Strategy,
+    step: int,
+    events: str | None,
+) -> dict:
+    """Scores a model on the validation split."""
     split = source.splits.validation
     controller = orbit.Controller(
         global_step=tf.Variable(step, dtype=tf.int64),
         evaluator=build.evaluator(
-            config, model, state.by_path(model.weights), source, split, strategy
+            config, model, checkpoints.by_path(model.weights), source, split, strategy
         ),
         strategy=strategy,
         eval_summary_dir=events,
@@ -101,21 +104,20 @@ def _validate(config, model, source, strategy, step, events) -> dict:
     return score(controller, config, split)
 
 
-def score(
-    controller: orbit.Controller, config: config_lib.Config, split: tfrecord.Split
-) -> dict:
-    """The controller's scores, with what they are of."""
+def score(controller: orbit.Controller, config: Config, split: tfrecord.Split) -> dict:
+    """Returns the controller's scores, with the names of weights and split.
+
+    Args:
+        controller: orbit's, with an evaluator.
+        config: the run's.
+        split: the split that is scored.
+    """
     with quiet_orbit():
         scores = controller.evaluate()
     weights = "ema" if config.moving_average_decay > 0 else "raw"
     return scores | {"weights": weights, "split": split.name}
 
 
-def summary_dir(model_dir, split: tfrecord.Split, hosts) -> str | None:
-    """Where TensorBoard's events go; None writes none."""
-    return f"{model_dir}/{split.name}" if hosts.is_chief else None
-
-
-def quiet_orbit():
-    """Orbit prints every loop to stdout, which is for results."""
+def quiet_orbit() -> contextlib.AbstractContextManager:
+    """Silences orbit, which prints every loop to stdout, where results go."""
     return contextlib.redirect_stdout(io.StringIO())

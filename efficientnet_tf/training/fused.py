@@ -1,4 +1,4 @@
-"""A model's forward pass in training, arranged so that its gradient reads less.
+"""A model's forward pass in training whose gradient reads fewer bytes.
 
 It applies the layers of the model, with the results they have but for rounding. Batch
 norm is not computed where it stands: its scale and shift travel with a convolution's
@@ -9,6 +9,7 @@ import dataclasses
 import functools
 import inspect
 from collections.abc import Callable, Collection
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -16,21 +17,19 @@ import tensorflow as tf
 from efficientnet_tf import expansion
 from efficientnet_tf.models import blocks as block_builders
 from efficientnet_tf.models import efficientnet, normalization
+from efficientnet_tf.models.layer_builder import Strides, Value
 from efficientnet_tf.training import fused_ops
 
 
 def forward(
-    model: keras.Model,
-    network: expansion.Expansion,
-    *,
-    recompute: Collection[str] = (),
+    model: keras.Model, network: expansion.Expansion, *, recompute: Collection[str] = ()
 ) -> Callable[[tf.Tensor], tf.Tensor]:
-    """What does in training what `model(images, training=True)` does.
+    """Returns `model(images, training=True)` with a gradient that reads fewer bytes.
 
     Args:
         model: `network` as `models.EfficientNet` builds it with preprocessing, a
             classifier and channels last.
-        network: its blocks.
+        network: the model's blocks.
         recompute: names of blocks whose largest activations are computed again for the
             gradient rather than kept: of their expansion, or all where there is none.
 
@@ -66,11 +65,13 @@ class Pending:
     source: tuple[tf.Tensor, tf.Tensor] | None = None  # x is their 1x1 convolution
 
     def value(self) -> tf.Tensor:
-        """The tensor, of x's dtype."""
+        """Computes the tensor, of x's dtype."""
         return _normalise(self.x, self.scale, self.shift, self.activation)
 
 
-def _normalise(x, scale, shift, activation):
+def _normalise(
+    x: Value, scale: tf.Tensor, shift: tf.Tensor, activation: Any
+) -> tf.Tensor:
     # Cast before the activation, as Keras does: XLA then stores the gradient as half,
     # and does not compute it again from x for each of its uses (B0: 19.1 GB, not 15.6).
     return activation(tf.cast(tf.cast(x, tf.float32) * scale + shift, x.dtype))
@@ -78,7 +79,7 @@ def _normalise(x, scale, shift, activation):
 
 @dataclasses.dataclass(frozen=True)
 class _Pointwise:
-    """A 1x1 convolution whose moments the next batch norm takes without its output."""
+    """A 1x1 convolution whose moments are computed without its output."""
 
     x: tf.Tensor
     kernel: tf.Tensor
@@ -89,7 +90,7 @@ def _named(method: Callable) -> Callable:
     """Names a method's operations by its argument `name`, as Keras does a layer's."""
 
     @functools.wraps(method)
-    def named(self, *args, **kwargs):
+    def named(self: Any, *args: Any, **kwargs: Any) -> Any:
         name = inspect.signature(method).bind(self, *args, **kwargs).arguments["name"]
         with tf.name_scope(name):
             return method(self, *args, **kwargs)
@@ -98,7 +99,7 @@ def _named(method: Callable) -> Callable:
 
 
 class FusedLayers:
-    """`models.layers.Layers` for tensors: what that adds to a graph, this applies.
+    """Applies the layers of a built model to tensors, see `LayerBuilder`.
 
     Values between layers are tensors or `Pending`. See `forward` for the arguments.
     """
@@ -107,26 +108,39 @@ class FusedLayers:
         self._layers = {layer.name: layer for layer in model.layers}
         self._recompute = frozenset(recompute)
         self.recomputed = fused_ops.Recomputation()
-        self._keep = {}  # stochastic depth's factors, by block
-        self._moments = []  # of each batch norm, to be added to its moving ones
+        self._keep: dict[str, tf.Tensor] = {}  # stochastic depth's factors, by block
+        # Of each batch norm; its moving statistics take them up.
+        self._moments: list[tuple] = []
 
     def __contains__(self, name: str) -> bool:
         return name in self._layers
 
-    def apply(self, x, name: str) -> tf.Tensor:
-        """The model's own layer."""
+    def apply(self, x: Value, name: str) -> tf.Tensor:
+        """Applies the model's own layer.
+
+        Args:
+            x: a tensor or `Pending`.
+            name: name of the layer.
+        """
         return self._layers[name](_value(x), training=True)
 
-    def build(self, x, block: expansion.Block):
-        """A block; one without an expansion as a whole, if it is recomputed."""
+    def build(self, x: Value, block: expansion.Block) -> Value:
+        """Applies a block; if recomputed and without expansion, as one function.
+
+        Args:
+            x: a tensor or `Pending`.
+            block: description of the block.
+        """
         if block.expand_ratio != 1 or block.name not in self._recompute:
             return block_builders.build(self, x, block)
-        # Outside: a second call would draw another mask, and move statistics.
+        # Outside the recomputed function: a second call would draw another mask, and
+        # move statistics.
         if block.skip and block.drop_rate > 0:
             self._kept(block.name, _value(x))
-        outer, layers = self._moments, []
+        outer = self._moments
+        layers: list[keras.Layer] = []
 
-        def whole(x):
+        def whole(x: Value) -> tuple[tf.Tensor, list]:
             self._moments = []
             y = _value(block_builders.build(self, x, block))
             layers[:] = [layer for layer, *_ in self._moments]
@@ -136,25 +150,33 @@ class FusedLayers:
         self._moments = outer + [(n, *m) for n, m in zip(layers, moments, strict=True)]
         return y
 
-    def conv(self, x, filters, kernel_size, *, name, strides=(1, 1), **kwargs):
+    def conv(
+        self, x: Value, filters: int, size: int, *, name: str, strides: Strides = (1, 1)
+    ) -> Value:
         """A convolution; one that widens is left to the batch norm behind it."""
         x = _value(x)
-        plain = kernel_size == 1 and tuple(strides) == (1, 1) and not kwargs
+        plain = size == 1 and tuple(strides) == (1, 1)
         if plain and 2 * x.shape[-1] <= filters:
             kernel = tf.cast(self._layers[name].kernel.value, x.dtype)
             return _Pointwise(x, kernel, name)
         return self.apply(self._padded(x, name), name)
 
     @_named
-    def depthwise(self, x, kernel_size, *, strides, name):
+    def depthwise(self, x: Value, size: int, *, strides: Strides, name: str) -> Value:
         """A depthwise convolution, with the expansion before it if recomputed."""
-        del kernel_size  # the layer knows
+        del size  # the layer knows
         expanded = isinstance(x, Pending) and x.source
         if not (expanded and name.removesuffix("_dwconv") in self._recompute):
             return self.apply(self._padded(_value(x), name), name)
         layer, activation = self._layers[name], x.activation
 
-        def expand(source, weights, scale, shift, kernel):
+        def expand(
+            source: tf.Tensor,
+            weights: tf.Tensor,
+            scale: tf.Tensor,
+            shift: tf.Tensor,
+            kernel: tf.Tensor,
+        ) -> tf.Tensor:
             y = tf.nn.conv2d(source, weights, 1, "VALID")
             y = self._padded(_normalise(y, scale, shift, activation), name)
             padding = layer.padding.upper()
@@ -164,7 +186,7 @@ class FusedLayers:
         return self.recomputed(expand, *x.source, x.scale, x.shift, kernel)
 
     @_named
-    def norm(self, x, name):
+    def norm(self, x: Value, name: str) -> Value:
         """Batch normalisation: its scale and shift, and the moving statistics."""
         layer, source = self._layers[name], None
         if isinstance(x, _Pointwise):
@@ -182,13 +204,13 @@ class FusedLayers:
         scale = layer.gamma.value * tf.math.rsqrt(variance + layer.epsilon)
         return Pending(x, scale, layer.beta.value - mean * scale, source=source)
 
-    def activation(self, x, activation, name):
+    def activation(self, x: Value, activation: Any, name: str) -> Value:
         """The named activation, pending if its batch norm is."""
         if isinstance(x, Pending):
             return dataclasses.replace(x, activation=keras.activations.get(activation))
         return self.apply(x, name)
 
-    def max_pool(self, x, name, *, activation):
+    def max_pool(self, x: Value, name: str, *, activation: Any) -> Value:
         """The largest of 3x3 pixels, at every second one."""
         del activation
         window = f"{name}_window"
@@ -196,15 +218,17 @@ class FusedLayers:
         return self.apply(x, name)
 
     @_named
-    def pool(self, x, name):
-        """Means over each image's pixels, [batch, channels]."""
+    def pool(self, x: Value, name: str) -> Value:
+        """Averages over each image's pixels: [batch, channels]."""
         if not isinstance(x, Pending):
             return self.apply(x, name)
         mean = fused_ops.activated_mean(x.x, x.scale, x.shift, x.activation)
         return tf.cast(mean, x.x.dtype)
 
     @_named
-    def squeeze_excite(self, x, filters, reduced, *, activation, name):
+    def squeeze_excite(
+        self, x: Value, filters: int, reduced: int, *, activation: Any, name: str
+    ) -> Value:
         """Scales each channel by a gate computed from all channels' means."""
         del reduced, activation
         if not isinstance(x, Pending):
@@ -215,26 +239,30 @@ class FusedLayers:
         gate = tf.cast(gate[:, 0, 0, :], tf.float32)
         return fused_ops.gated(x.x, x.scale, x.shift, gate, x.activation)
 
-    def add(self, x, shortcut, *, drop_rate, name):
+    def add(self, x: Value, shortcut: Value, *, drop_rate: float, name: str) -> Value:
         """Adds a shortcut; stochastic depth drops whole images' x."""
         x = _value(x)
         if drop_rate > 0:
             x *= self._kept(name, x)
         return x + _value(shortcut)
 
-    def routing(self, x, experts, *, name):
+    def routing(self, x: Value, experts: int, *, name: str) -> Value:
         """How much of each expert an image's kernels get, [batch, experts]."""
         del experts
         return self.apply(self.pool(x, f"{name}_pool"), name)
 
-    def conditional_conv(self, x, routing, filters, *, experts, name):
+    def conditional_conv(
+        self, x: Value, routing: Value, filters: int, *, name: str
+    ) -> Value:
         """A 1x1 convolution with kernels of each image's own."""
-        del filters, experts
+        del filters
         return self._layers[name]([_value(x), routing])
 
-    def conditional_depthwise(self, x, routing, kernel_size, *, experts, strides, name):
+    def conditional_depthwise(
+        self, x: Value, routing: Value, size: int, *, strides: Strides, name: str
+    ) -> Value:
         """A depthwise convolution with kernels of each image's own."""
-        del kernel_size, experts, strides
+        del size, strides
         return self._layers[name]([self._padded(_value(x), name), routing])
 
     def move_statistics(self) -> None:
@@ -243,24 +271,26 @@ class FusedLayers:
             _move(layer.moving_mean, mean, layer.momentum)
             _move(layer.moving_variance, variance, layer.momentum)
 
-    def _kept(self, name: str, x) -> tf.Tensor:
-        """Stochastic depth's factor for each image, drawn once a block."""
+    def _kept(self, name: str, x: tf.Tensor) -> tf.Tensor:
+        """Draws stochastic depth's factor for each image, once a block."""
         if name not in self._keep:
             ones = tf.ones([x.shape[0], 1, 1, 1], x.dtype)
             self._keep[name] = self.apply(ones, f"{name}_drop")
         return self._keep[name]
 
-    def _padded(self, x, name):
+    def _padded(self, x: Value, name: str) -> Value:
         pad = f"{name}_pad"
         return self.apply(x, pad) if pad in self else x
 
 
-def _value(x) -> tf.Tensor:
+def _value(x: Value) -> tf.Tensor:
     return x.value() if isinstance(x, Pending) else x
 
 
-def _across_replicas(layer, mean, variance):
-    """The moments that a batch norm layer goes by, of one replica's."""
+def _across_replicas(
+    layer: keras.Layer, mean: tf.Tensor, variance: tf.Tensor
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Turns one replica's moments into those that a batch norm uses."""
     if isinstance(layer, normalization.GroupedBatchNormalization):
         return layer.over_group(mean, variance)
     replica = tf.distribute.get_replica_context()
@@ -272,5 +302,5 @@ def _across_replicas(layer, mean, variance):
     return mean, tf.maximum(square - mean * mean, 0)
 
 
-def _move(average, value, momentum: float) -> None:
+def _move(average: keras.Variable, value: tf.Tensor, momentum: float) -> None:
     average.assign(average.value * momentum + value * (1 - momentum))

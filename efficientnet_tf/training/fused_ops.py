@@ -8,6 +8,7 @@ channels last and static shapes.
 
 import functools
 from collections.abc import Callable
+from typing import Any
 
 import tensorflow as tf
 
@@ -16,7 +17,7 @@ _PIXELS = (0, 1, 2)
 
 
 def moments(x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """Mean and variance of each channel, in one pass.
+    """Computes mean and variance of each channel in one pass.
 
     Args:
         x: [batch, height, width, channels].
@@ -34,7 +35,7 @@ def _under_its_name(gradient: Callable) -> Callable:
     scope = tf.get_current_name_scope()
 
     @functools.wraps(gradient)
-    def named(*args, **kwargs):
+    def named(*args: Any, **kwargs: Any) -> Any:
         with tf.name_scope(f"gradient_tape/{scope}/"):
             return gradient(*args, **kwargs)
 
@@ -42,8 +43,8 @@ def _under_its_name(gradient: Callable) -> Callable:
 
 
 @tf.custom_gradient
-def pointwise_moments(x: tf.Tensor, kernel: tf.Tensor):
-    """Mean and variance of each channel of a 1x1 convolution's output.
+def pointwise_moments(x: tf.Tensor, kernel: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Computes mean and variance of each channel of a 1x1 convolution's output.
 
     With y = x K, the variance's gradient is linear in y and so in x: it is computed
     without y, which in an expansion is 6 times as large as x.
@@ -59,7 +60,7 @@ def pointwise_moments(x: tf.Tensor, kernel: tf.Tensor):
     result = moments(y)
 
     @_under_its_name
-    def gradient(d_mean, d_variance):
+    def gradient(d_mean: Any, d_variance: Any) -> Any:
         weights = tf.cast(kernel[0, 0], tf.float32)
         pixels = x.shape[0] * x.shape[1] * x.shape[2]
         # d_y = d_mean / pixels + slope (y - mean), and y - mean = (x - x_mean) K.
@@ -85,7 +86,7 @@ def pointwise_moments(x: tf.Tensor, kernel: tf.Tensor):
 
 
 class Recomputation:
-    """Functions of which nothing but the inputs is kept for the gradient.
+    """Calls functions and keeps only their inputs for the gradient.
 
     `tf.recompute_grad` does the same, but stops the tapes that the functions here use,
     and waits for a gradient as large as what it saves, which XLA then has to store.
@@ -93,18 +94,18 @@ class Recomputation:
     end of the forward pass.
     """
 
-    def __init__(self):
+    def __init__(self) -> None:
         self._zero = None
 
     def begin_after(self, x: tf.Tensor) -> None:
         """Lets the first gradient wait for x; call it once, before gradients."""
         self._zero = _zero_after(x)
 
-    def __call__(self, function: Callable, *inputs: tf.Tensor):
-        """function(*inputs).
+    def __call__(self, function: Callable, *inputs: tf.Tensor) -> Any:
+        """Returns function(*inputs).
 
         Args:
-            function: from tensors to tensors; it may use variables.
+            function: a function from tensors to tensors; it may use variables.
             *inputs: the first one float.
 
         Returns:
@@ -112,33 +113,33 @@ class Recomputation:
         """
 
         @tf.custom_gradient
-        def operation(*inputs):
-            def gradient(*d_outputs, variables=()):
+        def operation(*inputs: Any) -> Any:
+            def gradient(*d_outputs: Any, variables: Any = ()) -> Any:
                 return self._gradient(function, inputs, d_outputs, list(variables))
 
             return function(*inputs), gradient
 
         return operation(*inputs)
 
-    def _gradient(self, function, inputs, d_outputs, variables):
-        # Without the zero, XLA finds that the second computation is the first.
+    def _gradient(
+        self, function: Any, inputs: Any, d_outputs: Any, variables: Any
+    ) -> Any:
+        # Without the zero, XLA finds that both computations are one.
         first = inputs[0] + tf.cast(self._zero, inputs[0].dtype)
         again = [first, *inputs[1:]]
         with tf.GradientTape() as tape:
             tape.watch(again)
             outputs = tf.nest.flatten(function(*again))
         found = tape.gradient(outputs, [*again, *variables], d_outputs)
-        smallest = min((g for g in found if g is not None), key=_elements)
+        smallest = min(
+            (g for g in found if g is not None), key=lambda g: g.shape.num_elements()
+        )
         self._zero = _zero_after(smallest)
         return found[: len(again)], found[len(again) :]
 
 
-def _elements(x: tf.Tensor) -> int:
-    return x.shape.num_elements()
-
-
 def _zero_after(x: tf.Tensor) -> tf.Tensor:
-    """A zero that cannot be had before x; NaN if x begins with one."""
+    """Returns a zero that depends on x; NaN if x begins with one."""
     first = tf.cast(tf.reshape(x, [-1])[0], tf.float32)
     return tf.where(tf.math.is_nan(first), first, 0.0)
 
@@ -159,14 +160,14 @@ def activated_mean(
     """
 
     @tf.custom_gradient
-    def operation(x, scale, shift):
+    def operation(x: Any, scale: Any, shift: Any) -> Any:
         value, slope = _activate(x, scale, shift, activation)
         # Summed here, where x is read for the mean; the gradient would read it again.
         slope_mean = tf.reduce_mean(slope, _IMAGE)
         slope_x_mean = tf.reduce_mean(slope * tf.cast(x, tf.float32), _IMAGE)
 
         @_under_its_name
-        def gradient(d_mean):
+        def gradient(d_mean: Any) -> Any:
             _, slope = _activate(x, scale, shift, activation)
             pixels = x.shape[1] * x.shape[2]
             d_x = slope * (d_mean * scale / pixels)[:, None, None, :]
@@ -203,11 +204,11 @@ def gated(
     """
 
     @tf.custom_gradient
-    def operation(x, scale, shift, gate):
+    def operation(x: Any, scale: Any, shift: Any, gate: Any) -> Any:
         value, _ = _activate(x, scale, shift, activation)
 
         @_under_its_name
-        def gradient(d_y):
+        def gradient(d_y: Any) -> Any:
             value, slope = _activate(x, scale, shift, activation)
             d_y = tf.cast(d_y, tf.float32)
             d_slope = d_y * slope
@@ -227,8 +228,8 @@ def gated(
     return operation(x, scale, shift, gate)
 
 
-def _activate(x, scale, shift, activation):
-    """The activation of scale * x + shift, and its derivative, both float32."""
+def _activate(x: Any, scale: Any, shift: Any, activation: Any) -> tf.Tensor:
+    """Computes the activation of scale * x + shift and its derivative, in float32."""
     normalised = tf.cast(x, tf.float32) * scale + shift
     with tf.GradientTape() as tape:
         tape.watch(normalised)

@@ -1,28 +1,32 @@
-"""A run from its first step, or the one it stopped at, to its last evaluation."""
+"""The loop of a run, from its first or next step to its last evaluation."""
 
 import math
 
+import keras
 import orbit
 import tensorflow as tf
 
-from efficientnet_tf import config as config_lib
 from efficientnet_tf import files
-from efficientnet_tf.data import folder
+from efficientnet_tf.config import Config
+from efficientnet_tf.data import folder, sources
 from efficientnet_tf.hardware import agreement, devices
+from efficientnet_tf.runs import metrics as metrics_lib
+from efficientnet_tf.runs import run_model
+from efficientnet_tf.runs.run_dir import RunDir
 from efficientnet_tf.training import (
-    agreed,
     build,
+    checkpoint_folders,
     evaluation,
-    outbox,
+    host_facts,
     progress,
-    run_dir,
     state,
+    uploads,
 )
 from efficientnet_tf.weights import reading
 
 
 def train(
-    config: config_lib.Config,
+    config: Config,
     *,
     model_dir: str,
     strategy: tf.distribute.Strategy,
@@ -36,7 +40,7 @@ def train(
     Args:
         config: the run's; must agree with the one in `model_dir`, if there is one.
         model_dir: local folder or gs:// URL, which all hosts share.
-        strategy: from `devices.make_strategy`.
+        strategy: the strategy that `devices.make_strategy` made.
         validate: whether to score the best weights on the validation data at the end
             and, where nothing is held out, the latest on the way.
 
@@ -51,31 +55,34 @@ def train(
     build.check_batch_sizes(config, strategy)
     files.check_writable(model_dir, label="model_dir=")
     source = build.open_source(config)
-    if source.splits.train is None:
+    if not source.splits.train_images:
         raise ValueError(
             f"data_dir={config.data_dir}: no train folder; {folder.TRAINING_LAYOUT}"
         )
-    run_dir.check_config(model_dir, config)
+    run_dir = RunDir(model_dir)
+    run_dir.check_config(config)
     hosts = agreement.Hosts(strategy)
-    latest = run_dir.latest_checkpoint(model_dir)
-    hosts.require_same(agreed.facts(config, source, latest))
+    latest = run_dir.latest_checkpoint()
+    hosts.require_same(host_facts.facts(config, source, latest))
     policy = devices.configure_numerics(strategy, config.precision)
     evaluations = state.Evaluations()
     is_fresh = latest is None
     with strategy.scope():
-        model = _initial_model(config, model_dir, policy=policy, is_fresh=is_fresh)
+        model = _initial_model(config, run_dir, policy=policy, is_fresh=is_fresh)
         run_state = build.train_state(
             config,
-            train_images=source.splits.train.images,
+            train_images=source.splits.train_images,
             model=model,
             evaluations=evaluations,
         )
-        checkpoints = run_dir.Checkpoints(model_dir, run_state, writes=hosts.is_chief)
+        checkpoints = checkpoint_folders.CheckpointFolders(
+            model_dir, run_state, writes=hosts.is_chief
+        )
         checkpoints.restore()
     if hosts.is_chief:
-        run_dir.write_config(model_dir, config)
+        run_dir.write_config(config)
     if hosts.is_chief and is_fresh:
-        run_dir.write_passport(model_dir, model.passport)
+        run_dir.write_passport(model.passport)
     run = _Run(
         config, model_dir, strategy, hosts, source, run_state, checkpoints, validate
     )
@@ -87,15 +94,17 @@ def train(
     )
 
 
-def _initial_model(config: config_lib.Config, model_dir: str, *, policy, is_fresh):
-    """The model before a checkpoint is restored: pretrained only in a new run."""
+def _initial_model(
+    config: Config, run_dir: RunDir, *, policy: str, is_fresh: bool
+) -> keras.Model:
+    """Builds the model before a checkpoint is restored; pretrained in a new run."""
     if config.weights and is_fresh:
-        checkpoint = reading.open_source(
+        weights = reading.read_weights(
             config.weights, config.variant, ema=config.weights_ema
         )
-        return build.pretrained_model(config, checkpoint, policy=policy)
-    variant = None if is_fresh else run_dir.read_variant(model_dir)
-    return build.model(config, policy=policy, variant=variant)
+        return run_model.start_from(config, weights, policy=policy)
+    variant = None if is_fresh else run_dir.read_variant()
+    return run_model.create(config, policy=policy, variant=variant)
 
 
 class _Run:
@@ -105,15 +114,23 @@ class _Run:
     """
 
     def __init__(
-        self, config, model_dir, strategy, hosts, source, state, checkpoints, validate
+        self,
+        config: Config,
+        model_dir: str,
+        strategy: tf.distribute.Strategy,
+        hosts: agreement.Hosts,
+        source: sources.Source,
+        state: state.TrainState,
+        checkpoints: checkpoint_folders.CheckpointFolders,
+        validate: bool,
     ):
         self._config = config
-        self._outbox = outbox.Outbox(model_dir)
+        self._uploads = uploads.Uploads(model_dir)
         self._strategy = strategy
         self._hosts = hosts
         self._state = state
         self._checkpoints = checkpoints
-        self._train_images = source.splits.train.images
+        self._train_images = source.splits.train_images
         self._total = config.steps(config.train_epochs, train_images=self._train_images)
         self._checkpoint_every = self._interval(config.checkpoint_epochs)
         self._eval_every = self._interval(config.eval_epochs)
@@ -135,17 +152,17 @@ class _Run:
             strategy=strategy,
             steps_per_loop=config.steps_per_loop,
             train_actions=[self._after_loop],
-            summary_dir=evaluation.summary_dir(
-                self._outbox.folder, source.splits.train, hosts
-            ),
-            eval_summary_dir=evaluation.summary_dir(
-                self._outbox.folder, self._split, hosts
-            ),
+            summary_dir=self._events("train"),
+            eval_summary_dir=self._events(self._split.name),
         )
 
     @property
     def step(self) -> int:
         return int(self._state.step.numpy())
+
+    def _events(self, split: str) -> str | None:
+        """Returns the folder of TensorBoard's events; None except on the chief."""
+        return f"{self._uploads.folder}/{split}" if self._hosts.is_chief else None
 
     def to_the_end(self) -> bool:
         """Runs until the last step, an early stop, or SIGTERM; False for the latter.
@@ -154,13 +171,13 @@ class _Run:
         part of it: a run killed in between evaluates again.
         """
         with (
-            self._outbox,
+            self._uploads,
             self._new_progress() as self._progress,
-            agreed.sigterm(self._hosts) as stop_requested,
+            host_facts.sigterm(self._hosts) as stop_requested,
         ):
             if self._hosts.is_chief:
-                self._outbox.fetch(run_dir.METRICS)
-                run_dir.drop_metrics_after(self._outbox.folder, self.step)
+                self._uploads.fetch(metrics_lib.NAME)
+                metrics_lib.drop_after(self._uploads.folder, self.step)
             self._introduce()
             while True:
                 if self._evaluation_is_due():
@@ -189,19 +206,18 @@ class _Run:
             + (f" on {self._hosts.count} hosts" if self._hosts.count > 1 else "")
             + (f", continuing from step {self.step}" if self.step else "")
         )
-        note = devices.precision_note(self._strategy, self._config.precision)
-        if note:
+        if note := devices.precision_note(self._strategy, self._config.precision):
             self._progress.say(note)
 
     def _save(self) -> None:
         """Saves this step once: a checkpoint is never written over."""
         if self.step not in (0, self._saved_step):
-            self._outbox.send()
+            self._uploads.send()
             self._checkpoints.save()
             self._saved_step = self.step
 
     def _evaluation_is_due(self) -> bool:
-        """Once a step, also after a restart at that step."""
+        """Whether this step is to be evaluated: once, also after a restart."""
         evaluated = int(self._state.evaluations.last_step.numpy()) == self.step
         return self._evaluates and self._due(self._eval_every) and not evaluated
 
@@ -219,7 +235,7 @@ class _Run:
             f"top-5 {scores['top_5']:.2%}, loss {scores['loss']:.4f} "
             f"on {scores['examples']} images" + (" (best so far)" if best else "")
         )
-        self._outbox.send()
+        self._uploads.send()
 
     def _after_loop(self, metrics: dict[str, float]) -> None:
         if not math.isfinite(metrics["loss"]):
@@ -228,19 +244,19 @@ class _Run:
                 "is from before. Lower --learning_rate or raise --warmup_epochs"
             )
         self._append_metrics("train", metrics)
-        self._outbox.send_at_times()
+        self._uploads.send_at_times()
         self._progress.update(self.step, metrics)
 
     def _append_metrics(self, kind: str, values: dict) -> None:
         if not self._hosts.is_chief:
             return
         epoch = self.step * self._config.train_batch_size / self._train_images
-        run_dir.append_metrics(
-            self._outbox.folder, kind, step=self.step, epoch=epoch, **values
+        metrics_lib.append(
+            self._uploads.folder, kind, step=self.step, epoch=epoch, **values
         )
 
     def _next_stop(self) -> int:
-        """The next step at which something other than training happens."""
+        """Returns the next step at which something other than training happens."""
         rhythms = [self._config.steps_per_loop, self._checkpoint_every]
         if self._evaluates:
             rhythms.append(self._eval_every)

@@ -2,6 +2,7 @@
 
 import fractions
 import math
+from typing import Any
 
 import keras
 from keras import ops
@@ -17,7 +18,12 @@ class RMSprop(keras.optimizers.RMSprop):
     """
 
     def __init__(
-        self, learning_rate=0.016, rho=0.9, momentum=0.9, epsilon=1e-3, **kwargs
+        self,
+        learning_rate: Any = 0.016,
+        rho: float = 0.9,
+        momentum: float = 0.9,
+        epsilon: float = 1e-3,
+        **kwargs: Any,
     ):
         super().__init__(
             learning_rate=learning_rate,
@@ -27,7 +33,8 @@ class RMSprop(keras.optimizers.RMSprop):
             **kwargs,
         )
 
-    def build(self, variables):
+    def build(self, variables: list[keras.Variable]) -> None:
+        """Makes the slots; mean squares begin at one, as in TF1."""
         if self.built:
             return
         super().build(variables)
@@ -36,7 +43,7 @@ class RMSprop(keras.optimizers.RMSprop):
 
 
 def learning_rate(
-    step,
+    step: Any,
     *,
     batch_size: int,
     train_images: int,
@@ -44,7 +51,7 @@ def learning_rate(
     decay_epochs: float = 2.4,
     decay_rate: float = 0.97,
     warmup_epochs: float = 5.0,
-):
+) -> Any:
     """The paper's schedule: linear warm-up, then a staircase counted from step 0.
 
     The rate is `base` per 256 images of batch. Stairs are found in integers, so that no
@@ -81,13 +88,15 @@ def learning_rate(
 class LearningRate(keras.optimizers.schedules.LearningRateSchedule):
     """`learning_rate` as a Keras schedule; takes the same keyword arguments."""
 
-    def __init__(self, **kwargs):
+    def __init__(self, **kwargs: Any):
         super().__init__()
         self._kwargs = kwargs
         self(0)  # a wrong argument fails here, not in the first step
 
-    def __call__(self, step):
+    def __call__(self, step: Any) -> Any:
+        """Computes the learning rate of a step, see `learning_rate`."""
         return learning_rate(step, **self._kwargs)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
+        """Returns the arguments that make this schedule."""
         return dict(self._kwargs)

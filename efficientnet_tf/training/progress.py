@@ -1,7 +1,8 @@
-"""What a person sees of a run: a bar on a terminal, plain lines elsewhere."""
+"""Shows a run's progress: a bar on a terminal, plain lines elsewhere."""
 
 import sys
 import time
+from typing import Self, TextIO
 
 import tqdm
 
@@ -12,12 +13,12 @@ class Progress:
     """Reports steps; use as a context manager.
 
     Args:
-        step: where the run stands.
-        total: its last step.
-        steps_per_epoch: to show epochs.
-        batch_size: to tell the time left.
+        step: int, the step that the run stands at.
+        total: int, the run's last step.
+        steps_per_epoch: float, to show epochs.
+        batch_size: int, to tell the time left.
         silent: whether to say nothing, because another host does.
-        stream: where to; None is stderr, so that stdout stays for results.
+        stream: stream to write to; None is stderr, as stdout is for results.
     """
 
     def __init__(
@@ -28,7 +29,7 @@ class Progress:
         steps_per_epoch: float,
         batch_size: int,
         silent: bool = False,
-        stream=None,
+        stream: TextIO | None = None,
     ):
         self._silent = silent
         self._stream = stream or sys.stderr
@@ -47,15 +48,20 @@ class Progress:
                 bar_format="{percentage:3.0f}%|{bar}| {postfix}",
             )
 
-    def __enter__(self):
+    def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *exception):
+    def __exit__(self, *exception: object) -> None:
         if self._bar is not None:
             self._bar.close()
 
     def update(self, step: int, metrics: dict[str, float]) -> None:
-        """Shows the step reached and its loop's `metrics`."""
+        """Shows the step reached and its loop's `metrics`.
+
+        Args:
+            step: int, the step reached.
+            metrics: the loop's means, by name.
+        """
         text = (
             f"step {step}/{self._total}  epoch {step / self._steps_per_epoch:.1f}  "
             f"loss {metrics['loss']:.4f}  lr {metrics['learning_rate']:.2e}  "
@@ -68,7 +74,7 @@ class Progress:
             self.say(text)
 
     def _speed(self, step: int, metrics: dict[str, float]) -> str:
-        """Images a second and the time left; the first loop's time is no speed."""
+        """Returns images a second and the time left; the first loop has no speed."""
         speed = metrics.get("images_per_second")
         if speed is None:
             return f"first loop {metrics['first_loop_seconds']:.0f} s, with compilation"

@@ -1,4 +1,4 @@
-"""All that a run must remember, as one object; the only thing that is checkpointed.
+"""The state of a run as one object, and the only thing that is checkpointed.
 
 The data position and every seed derive from `step` and the run's seed, so they are
 remembered with it. Variables are saved under their Keras paths: Keras's own checkpoint
@@ -10,6 +10,7 @@ import math
 import keras
 import tensorflow as tf
 
+from efficientnet_tf.runs.checkpoints import by_path
 from efficientnet_tf.training import ema
 
 
@@ -20,7 +21,7 @@ class Evaluations(tf.Module):
     round its float64s.
     """
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__(name="evaluations")
         self.best_top_1 = tf.Variable(-1.0, trainable=False, dtype=tf.float64)
         self.best_loss = tf.Variable(math.inf, trainable=False, dtype=tf.float64)
@@ -32,6 +33,11 @@ class Evaluations(tf.Module):
         """Records an evaluation; says whether it is the best so far.
 
         The loss decides between equals: few held-out images make many of them.
+
+        Args:
+            step: int, the step that was evaluated.
+            top_1: float from 0 to 1.
+            loss: float, the mean cross-entropy.
         """
         self.last_step.assign(step)
         best = (self.best_top_1.numpy(), -self.best_loss.numpy())
@@ -64,7 +70,7 @@ class TrainState:
         *,
         evaluations: Evaluations,
         ema_decay: float,
-    ):
+    ) -> None:
         self.model = model
         self.optimizer = optimizer
         self.evaluations = evaluations
@@ -81,13 +87,13 @@ class TrainState:
         return self.optimizer.iterations.value
 
     def inference_weights(self) -> dict[str, tf.Variable]:
-        """What evaluation runs: the averages if there are any, else the raw weights."""
+        """Returns the weights to evaluate: the averages, else the raw weights."""
         if self.ema is not None:
             return self.ema.by_path()
         return by_path(self.model.weights)
 
     def checkpoint(self) -> tf.train.Checkpoint:
-        """Everything, to continue a run."""
+        """Returns the checkpoint to continue a run from."""
         return tf.train.Checkpoint(
             inference=self.inference_weights(),
             model=by_path(self.model.weights),
@@ -96,20 +102,5 @@ class TrainState:
         )
 
     def inference_checkpoint(self) -> tf.train.Checkpoint:
-        """What evaluation and export need of a checkpoint, under the same keys."""
+        """Returns the checkpoint to evaluate and export, under the same keys."""
         return tf.train.Checkpoint(inference=self.inference_weights())
-
-
-def restore_inference(model: keras.Model, path: str) -> None:
-    """Loads the evaluated weights of either kind of checkpoint into a model."""
-    checkpoint = tf.train.Checkpoint(inference=by_path(model.weights))
-    status = checkpoint.read(path).expect_partial()
-    status.assert_existing_objects_matched()
-
-
-def by_path(variables) -> dict[str, tf.Variable]:
-    """Keras variables' TensorFlow variables, keyed by path."""
-    by_path = {variable.path: variable.value for variable in variables}
-    if len(by_path) != len(variables):
-        raise ValueError("two variables of the model share a path")
-    return by_path

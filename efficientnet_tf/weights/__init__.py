@@ -1,1 +1,1 @@
-"""Weights in and out: releases, files of known projects, what they hold, conversion."""
+"""Weights of this and other projects: releases, files, passports, conversion."""

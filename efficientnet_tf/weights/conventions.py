@@ -1,4 +1,4 @@
-"""What other projects do differently with the same weights.
+"""The conventions in which other projects differ with the same weights.
 
 The tensors of two projects can have equal shapes and mean different networks: padding,
 batch-norm epsilon, where a block strides, how pixels are normalised. A network built
@@ -9,6 +9,7 @@ import dataclasses
 import os
 import re
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
@@ -35,13 +36,13 @@ def adapt(
     path: str = "",
     tensors: Mapping[str, np.ndarray],
 ) -> variants.Variant:
-    """The variant as a project means it.
+    """Returns the variant as a project means it.
 
     Args:
-        variant: as this package means it.
+        variant: the network as this package means it.
         project: whose names the weights have.
-        path: of their file: timm's names tell its own trainings from conversions.
-        tensors: by the project's names.
+        path: path of the file; timm's names tell its own trainings from conversions.
+        tensors: the weights by the project's names.
     """
     changes = {}
     # Hugging Face's files are all called model.safetensors; their folders tell, as
@@ -65,9 +66,13 @@ def adapt(
 
 
 def differences(have: variants.Variant, want: variants.Variant) -> list[str]:
-    """The fields in which a built network and its weights' origin disagree.
+    """Lists the fields in which a built network and its weights' origin disagree.
 
     How images are resized is not the network's affair.
+
+    Args:
+        have: the network as it was built.
+        want: the network as the weights' origin means it.
     """
     pixels = dataclasses.replace(want.pixels, resize=have.pixels.resize)
     want = dataclasses.replace(want, pixels=pixels)
@@ -77,7 +82,7 @@ def differences(have: variants.Variant, want: variants.Variant) -> list[str]:
 def _pytorch(variant: variants.Variant, project: str, names: list[str]) -> dict:
     symmetric = {"padding": "symmetric", "batch_norm_epsilon": 1e-5}
     # timm's EdgeResidual strides in its first convolution, as fused blocks do.
-    changes = {"blocks": _replace(variant.blocks, "_c1", "_f1")}
+    changes: dict[str, Any] = {"blocks": _replace(variant.blocks, "_c1", "_f1")}
     if project == "torch_resnet":
         return symmetric | {
             "blocks": _replace(variant.blocks, "_c4", "_c3"),
@@ -103,27 +108,26 @@ def _pytorch(variant: variants.Variant, project: str, names: list[str]) -> dict:
 
 
 def untold(variant: variants.Variant, *, pixels: bool) -> list[str]:
-    """The fields in which a variant is not what its name says.
+    """Lists the fields in which a variant differs from the one of its name.
 
     A file that holds nothing but weights would be read as another network.
 
     Args:
-        variant: of the model whose weights are to be written.
+        variant: the network whose weights are to be written.
         pixels: whether the file tells how pixels are normalised.
     """
     if variant.name not in variants.list_variants():
         return []
-    changed = differences(variant, variants.get_variant(variant.name))
-    # Blocks of one's own need the same blocks to be read, and do not fit without.
-    if common_blocks(variant.blocks) != common_blocks(
-        variants.get_variant(variant.name).blocks
-    ):
+    theirs = variants.get_variant(variant.name)
+    changed = differences(variant, theirs)
+    # Custom blocks are left out: a file without them fits no other network.
+    if common_blocks(variant.blocks) != common_blocks(theirs.blocks):
         changed = [name for name in changed if name != "blocks"]
     return [name for name in changed if not (pixels and name == "pixels")]
 
 
 def common_blocks(blocks: tuple[str, ...]) -> tuple[str, ...]:
-    """Block strings without where they stride, in which the projects differ."""
+    """Returns block strings that do not tell where they stride, as projects differ."""
     return _replace(_replace(blocks, "_c1", "_f1"), "_c4", "_c3")
 
 
@@ -132,7 +136,7 @@ def _replace(blocks: tuple[str, ...], old: str, new: str) -> tuple[str, ...]:
 
 
 def _normalization(tensors: Mapping[str, np.ndarray]) -> variants.Pixels:
-    """What keras.applications' Normalization layer does to pixels in [0, 1].
+    """Reads the normalisation of keras.applications' Normalization layer.
 
     Its released files hold the standard deviation in the variance's place and make up
     for it with a layer of their own.

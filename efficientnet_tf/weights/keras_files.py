@@ -4,7 +4,10 @@ Layers are found by name, never by position.
 """
 
 import contextlib
+import dataclasses
+import functools
 import io
+import os
 import re
 import zipfile
 import zlib
@@ -14,8 +17,10 @@ import h5py
 import keras
 import numpy as np
 
-from efficientnet_tf import expansion, variants
-from efficientnet_tf.weights import layout as layouts
+from efficientnet_tf import expansion, suffixes, variants
+from efficientnet_tf.weights import keras_names, model_layout
+from efficientnet_tf.weights import passport as passports
+from efficientnet_tf.weights.weights_file import WeightsFile
 
 # Which network of keras.applications each variant is, and the names its layers have.
 APPLICATIONS = {
@@ -27,16 +32,35 @@ APPLICATIONS = {
     "resnet-50-v1": "ResNet50",
     "resnet-152-v1": "ResNet152",
 }
-# Those whose normalization layer holds its statistics as weights.
+# Variants whose normalization layer holds its statistics as weights.
 WITH_STATISTICS = tuple(f"efficientnet-b{i}" for i in range(8))
 
 
-def read(path: str) -> tuple[dict[str, np.ndarray], str | None]:
-    """A file's weights by "layer/variable", and the passport, if it has one.
+def recognises(path: str) -> bool:
+    """Whether a path is a file of Keras's; see `Format`."""
+    return path.endswith(suffixes.KERAS) and os.path.isfile(path)
 
-    Raises:
-        ValueError: if the file is none of these, or does not name its layers.
-    """
+
+def open_file(path: str, *, ema: bool = True) -> WeightsFile:
+    """Reads a file whole; see `Format`. There are no averages to choose."""
+    del ema
+    tensors, stated = _read(path)
+    passport = passports.checked(path, stated, tensors)
+    family = keras_names.detect(tensors)
+    return WeightsFile(
+        path,
+        family,
+        tensors,
+        functools.partial(keras_names.names, family=family, known=frozenset(tensors)),
+        functools.partial(keras_names.decode, family=family),
+        fold=keras_names.fold_biases,
+        averaged=passport.averaged if passport else None,
+        passport=passport,
+    )
+
+
+def _read(path: str) -> tuple[dict[str, np.ndarray], str | None]:
+    """Reads a file's weights by "layer/variable", and its passport, if it has one."""
     with _open(path) as file:
         if "layers" in file:
             tensors = dict(_keras3(file, path))
@@ -52,7 +76,7 @@ def read(path: str) -> tuple[dict[str, np.ndarray], str | None]:
         return tensors, file.attrs.get("passport")
 
 
-# What h5py and zipfile raise for files that are damaged.
+# Errors that h5py and zipfile raise for damaged files.
 _DAMAGED = (
     *(OSError, EOFError, KeyError, AttributeError, TypeError, RuntimeError),
     *(UnicodeDecodeError, MemoryError, zipfile.BadZipFile, zlib.error),
@@ -62,7 +86,7 @@ _DAMAGED = (
 @contextlib.contextmanager
 def _open(path: str) -> Iterator[h5py.File]:
     try:
-        content = path
+        content: str | io.BytesIO = path
         if zipfile.is_zipfile(path):
             with zipfile.ZipFile(path) as archive:
                 content = io.BytesIO(archive.read("model.weights.h5"))
@@ -72,7 +96,7 @@ def _open(path: str) -> Iterator[h5py.File]:
         raise ValueError(f"{path}: is no Keras weights file ({error})") from None
 
 
-def _keras3(file: h5py.File, path: str):
+def _keras3(file: h5py.File, path: str) -> Iterator[tuple[str, np.ndarray]]:
     for name, group in file["layers"].items():
         variables = group.get("vars", {})
         if not len(variables):
@@ -97,13 +121,13 @@ def _array(dataset: h5py.Dataset) -> np.ndarray:
 
 
 def _variable_names(count: int) -> tuple[str, ...]:
-    """Keras 3 numbers a layer's variables; how many there are tells the layer."""
+    """Names a layer's variables, which Keras 3 numbers, by how many there are."""
     if count == 4:
-        return layouts.BATCH_NORM_VARIABLES
+        return model_layout.BATCH_NORM_VARIABLES
     return ("mean", "variance", "count") if count == 3 else ("kernel", "bias")[:count]
 
 
-def _legacy(file: h5py.Group):
+def _legacy(file: h5py.Group) -> Iterator[tuple[str, np.ndarray]]:
     for layer, group in file.items():
         for name in group.attrs.get("weight_names", ()):
             name = name.decode() if isinstance(name, bytes) else name
@@ -112,91 +136,24 @@ def _legacy(file: h5py.Group):
             yield f"{layer}/{variable}", np.asarray(group[name])
 
 
-def detect(names) -> str:
-    """The family of keras.applications whose layer names these are."""
-    marks = {"conv_dw_1/kernel": "mobilenet-v1", "Conv1/kernel": "mobilenet-v2"}
-    marks["conv1_conv/kernel"] = "resnet"
-    return next((f for mark, f in marks.items() if mark in names), "efficientnet")
+def write_own(path: str, model: keras.Model, layout: model_layout.Layout) -> None:
+    """Writes this package's `.weights.h5`, which holds the passport too."""
+    del layout
+    sha256 = passports.digest(model_layout.values(model))
+    passport = dataclasses.replace(passports.of(model), sha256=sha256)
+    model.save_weights(path)
+    with h5py.File(path, "a") as file:
+        file.attrs["passport"] = passport.dumps()
 
 
-def names(model: layouts.Layout, family: str, known=()) -> dict[str, str]:
-    """The file's name of each path; `known` are the names it has, if it is there.
+def write_file(path: str, model: keras.Model, layout: model_layout.Layout) -> None:
+    """Writes what keras.applications would, see `Format`; `.weights.h5` or `.h5`.
 
-    V2 says dwconv2, and qubvel's files call the classifier probs.
+    A network that keras.applications does not have is written under our names.
     """
-    layers = {
-        "mobilenet-v1": _mobilenet_v1,
-        "mobilenet-v2": _mobilenet_v2,
-        "resnet": _resnet,
-    }.get(family, lambda model: {})(model)
-    names = {}
-    for tensor in model.tensors:
-        name = f"{layers.get(tensor.layer, tensor.layer)}/{tensor.variable}"
-        aliases = {
-            name.replace("_dwconv/", "_dwconv2/"),
-            name.replace("predictions/", "probs/"),
-        }
-        other = next((alias for alias in aliases - {name} if alias in known), None)
-        names[tensor.path] = other if other and name not in known else name
-    return names
-
-
-def encode(tensor: layouts.Tensor, value: np.ndarray, family: str) -> np.ndarray:
-    """Our value as keras.applications holds it."""
-    if family == "resnet" and tensor.path == "stem_conv/kernel":
-        return value[:, :, ::-1]  # its images are BGR
-    if family == "mobilenet-v1" and tensor.path == "predictions/kernel":
-        return value[np.newaxis, np.newaxis]  # its classifier is a convolution
-    return value
-
-
-def decode(tensor: layouts.Tensor, value: np.ndarray, family: str) -> np.ndarray:
-    """Its value as we hold it."""
-    if family == "resnet" and tensor.path == "stem_conv/kernel":
-        return value[:, :, ::-1]
-    if family == "mobilenet-v1" and tensor.path == "predictions/kernel":
-        return value[0, 0] if value.ndim == 4 else value
-    return value
-
-
-def fold_biases(
-    tensors: dict[str, np.ndarray], model: layouts.Layout, names: dict[str, str]
-) -> list[str]:
-    """Takes biases in front of batch norms off the moving means.
-
-    keras.applications' ResNets have such biases; the network stays the same function.
-
-    Returns:
-        The names of the biases, which `tensors` holds no longer.
-    """
-    folded = []
-    for tensor in model.tensors:
-        bias = names[tensor.path].replace("/kernel", "/bias")
-        mean = f"{tensor.layer.removesuffix('conv')}bn/moving_mean"
-        if tensor.kind == "conv" and bias in tensors and mean in names:
-            if tensor.path.replace("/kernel", "/bias") in names:
-                continue
-            if tensors[bias].shape != getattr(tensors.get(names[mean]), "shape", None):
-                continue  # reported with the tensors that do not fit
-            tensors[names[mean]] = tensors[names[mean]] - tensors.pop(bias)
-            folded.append(bias)
-    return folded
-
-
-def write(path, model, layout, values, stated) -> None:
-    """Writes what keras.applications would, in the layout that the suffix asks for.
-
-    A network that it has not is written under our names.
-
-    Args:
-        path: `.weights.h5` or `.h5` (legacy).
-        model: whose weights.
-        layout: the model's.
-        values: by path.
-        stated: the model's passport.
-    """
-    if stated.variant and _is_application(stated.variant):
-        model = _application(stated.variant, model, layout, values)
+    variant = passports.of(model).variant
+    if variant and _is_application(variant):
+        model = _application(variant, model, layout)
     if path.endswith(".weights.h5"):
         model.save_weights(path)
     else:
@@ -214,29 +171,34 @@ def _is_application(variant: variants.Variant) -> bool:
     )
 
 
-def _application(variant: variants.Variant, model, layout, values) -> keras.Model:
+def _application(
+    variant: variants.Variant, model: keras.Model, layout: model_layout.Layout
+) -> keras.Model:
     """The network of keras.applications with a model's weights, or a part's model."""
     build = getattr(keras.applications, APPLICATIONS[variant.name])
+    values = model_layout.values(model)
     top = {"include_top": False}
     if layout.has("predictions"):
         top = {"classes": values["predictions/bias"].size}
     theirs = build(weights=None, input_shape=model.input_shape[1:], **top)
-    variables = layouts.variables(theirs)
-    family = detect(variables)
-    ours = names(layout, family, variables)
+    variables = model_layout.variables(theirs)
+    family = keras_names.detect(variables)
+    ours = keras_names.names(layout, family, variables)
     for tensor in layout.tensors:
-        value = encode(tensor, values[tensor.path], family)
+        value = keras_names.encode(tensor, values[tensor.path], family)
         variables.pop(ours[tensor.path]).assign(value)
     if any(path.endswith(("/kernel", "/gamma")) for path in variables):
         return model  # only a part of the network
-    # What it has beside ours: statistics, and biases in front of batch norms.
+    # keras.applications also has statistics, and biases before batch norms.
     for path, variable in variables.items():
         extra = _extra(path.rpartition("/")[2], variant.pixels, variable.shape)
         variable.assign(np.broadcast_to(extra, variable.shape))
     return theirs
 
 
-def _extra(name: str, pixels: variants.Pixels, shape: tuple[int, ...]):
+def _extra(
+    name: str, pixels: variants.Pixels, shape: tuple[int, ...]
+) -> np.ndarray | int:
     statistics = {"mean": pixels.mean, "variance": pixels.stddev}
     if name not in statistics:
         return 0
@@ -246,7 +208,7 @@ def _extra(name: str, pixels: variants.Pixels, shape: tuple[int, ...]):
     return value if name == "mean" else value**2
 
 
-def _write_legacy(file: h5py.File, model: keras.Model):
+def _write_legacy(file: h5py.File, model: keras.Model) -> None:
     layers = [layer for layer in model.layers if layer.weights]
     file.attrs["layer_names"] = [layer.name.encode() for layer in layers]
     for layer in layers:
@@ -255,45 +217,3 @@ def _write_legacy(file: h5py.File, model: keras.Model):
         group.attrs["weight_names"] = [name.encode() for name in names]
         for name, variable in zip(names, layer.weights, strict=True):
             group[name] = keras.ops.convert_to_numpy(variable)
-
-
-def _mobilenet_v1(model: layouts.Layout) -> dict[str, str]:
-    layers = {"stem_conv": "conv1", "stem_bn": "conv1_bn", "predictions": "conv_preds"}
-    for block in model.blocks:
-        number = block.index + 1
-        layers |= {
-            block.layer("dwconv"): f"conv_dw_{number}",
-            block.layer("bn"): f"conv_dw_{number}_bn",
-            block.layer("project_conv"): f"conv_pw_{number}",
-            block.layer("project_bn"): f"conv_pw_{number}_bn",
-        }
-    return layers
-
-
-def _mobilenet_v2(model: layouts.Layout) -> dict[str, str]:
-    layers = {
-        "stem_conv": "Conv1",
-        "stem_bn": "bn_Conv1",
-        "top_conv": "Conv_1",
-        "top_bn": "Conv_1_bn",
-    }
-    roles = {"expand": "expand", "dw": "depthwise", "project": "project"}
-    for block in model.blocks:
-        prefix = f"block_{block.index}" if block.index else "expanded_conv"
-        for role, name in roles.items():
-            norm = "bn" if role == "dw" else f"{role}_bn"
-            conv = "dwconv" if role == "dw" else f"{role}_conv"
-            layers[block.layer(conv)] = f"{prefix}_{name}"
-            layers[block.layer(norm)] = f"{prefix}_{name}_BN"
-    return layers
-
-
-def _resnet(model: layouts.Layout) -> dict[str, str]:
-    layers = {"stem_conv": "conv1_conv", "stem_bn": "conv1_bn"}
-    numbers = {"shortcut_": 0, "reduce_": 1, "": 2, "project_": 3}
-    for block in model.blocks:
-        prefix = f"conv{block.stage + 2}_block{block.repeat + 1}"
-        for role, number in numbers.items():
-            layers[block.layer(f"{role}conv")] = f"{prefix}_{number}_conv"
-            layers[block.layer(f"{role}bn")] = f"{prefix}_{number}_bn"
-    return layers

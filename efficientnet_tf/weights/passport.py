@@ -26,7 +26,7 @@ class Passport:
     averaged: bool | None = None  # moving averages (EMA) or raw weights
     source: str = "random"  # file, or variant and release
     skipped: tuple[str, ...] = ()  # paths left as they were
-    sha256: str | None = None  # of the file's weights by its names, see `digest`
+    sha256: str | None = None  # of the file's weights, see `digest`
 
     def dumps(self) -> str:
         """As JSON, with the input range spelt out."""
@@ -34,7 +34,12 @@ class Passport:
 
 
 def describe(model: keras.Model, variant: variants.Variant) -> None:
-    """Gives a new model its passport."""
+    """Gives a new model its passport.
+
+    Args:
+        model: a model that was just built.
+        variant: the network that it was built from.
+    """
     has_classifier = model.layers[-1].name == "predictions"
     # Rectangles and unknown sizes have no one size of their own.
     sides = set(model.inputs[0].shape[1:-1])
@@ -54,11 +59,7 @@ def of(model: keras.Model) -> Passport:
 
 
 def loads(text: str) -> Passport:
-    """Reads `Passport.dumps`.
-
-    Raises:
-        ValueError: if it was written by another version.
-    """
+    """Reads `Passport.dumps`; raises ValueError for what another version wrote."""
     try:
         fields = json.loads(text)
         fields.pop("input_range", None)
@@ -68,6 +69,33 @@ def loads(text: str) -> Passport:
         return Passport(**fields)
     except (TypeError, KeyError, AttributeError, ValueError) as error:
         raise ValueError(f"passport of another version ({error})") from None
+
+
+def checked(
+    path: str, text: str | None, tensors: dict[str, np.ndarray]
+) -> Passport | None:
+    """Reads the passport in a file, and checks that the file's weights are its own.
+
+    Args:
+        path: path of the file, for errors.
+        text: the passport as the file holds it; None if it has none.
+        tensors: the file's weights by its names.
+
+    Raises:
+        ValueError: if the passport cannot be read, or the weights were changed.
+    """
+    if not text:
+        return None
+    try:
+        passport = loads(text)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
+    if passport.sha256 != digest(tensors):
+        raise ValueError(
+            f"{path}: its weights are not those its passport's SHA-256 is of: the "
+            "file is damaged or was changed"
+        )
+    return passport
 
 
 def _variant(fields: dict) -> variants.Variant:

@@ -20,11 +20,11 @@ class Release:
 
     variant: str  # "efficientnet-b0"
     name: str  # "imagenet", "noisy-student"
-    urls: tuple[str, ...]  # of the same file, tried in order
+    urls: tuple[str, ...]  # addresses of the same file, tried in order
     digest: str  # "sha256:HEX", whole or its first 8 digits or more, or "md5:HEX"
-    checkpoint: str = ""  # of a tar archive: prefix of the TF1 checkpoint inside
+    checkpoint: str = ""  # prefix of the TF1 checkpoint in a tar archive
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if not _DIGEST.fullmatch(self.digest):
             raise ValueError(
                 f"digest={self.digest!r}: allowed are sha256: and 8 to 64 hex digits, "
@@ -39,8 +39,10 @@ class Release:
 
 # keras.applications efficientnet.py, efficientnet_v2.py, resnet.py: WEIGHTS_HASHES.
 # Its MobileNets have no published digest.
-_KERAS_V1 = "https://storage.googleapis.com/keras-applications/efficientnet"
+_KERAS_V1 = "https://storage.googleapis.com/keras-applications/efficientnet{}.h5"
 _KERAS = "https://storage.googleapis.com/tensorflow/keras-applications/"
+_KERAS_V2 = _KERAS + "efficientnet_v2/efficientnetv2-{}.h5"
+_KERAS_RESNET = _KERAS + "resnet/resnet{}_weights_tf_dim_ordering_tf_kernels.h5"
 _KERAS_V1_MD5 = {
     "b0": "902e53a9f72be733fc0bcb005b3ebbac",
     "b1": "1d254153d4ab51201f1646940f018540",
@@ -69,6 +71,7 @@ _KERAS_RESNET_MD5 = {
 # PyTorch, as timm's conversions of the same checkpoints do.
 _CALLIDIOR = (
     "https://github.com/Callidior/keras-applications/releases/download/efficientnet/"
+    "efficientnet-{}_weights_tf_dim_ordering_tf_kernels_autoaugment.h5"
 )
 _AUTOAUGMENT_SHA256 = {
     "b0": "163292582f1c6eaca8e7dc7b51b01c615b0dbc0039699b4dcd0b975cc21533dc",
@@ -80,7 +83,10 @@ _AUTOAUGMENT_SHA256 = {
     "b6": "f5270466747753485a082092ac9939caa546eb3f09edca6d6fff842cad938720",
     "b7": "876a41319980638fa597acbbf956a82d10819531ff2dcb1a52277f10c7aefa1a",
 }
-_QUBVEL = "https://github.com/qubvel/efficientnet/releases/download/v0.0.1/"
+_QUBVEL = (
+    "https://github.com/qubvel/efficientnet/releases/download/v0.0.1/"
+    "efficientnet-{}_noisy-student.h5"
+)
 _NOISY_STUDENT_MD5 = {
     "b0": "5e376ca93bc6ba60f5245d13d44e4323",
     "b1": "79d29151fdaec95ac78e1ca97fc09634",
@@ -94,7 +100,10 @@ _NOISY_STUDENT_MD5 = {
 
 # The original checkpoints of tensorflow/tpu whose SHA-256 OpenVINO's Open Model Zoo
 # publishes: models/public/efficientnet-b0 and -b5, model.yml.
-_TPU = "https://storage.googleapis.com/cloud-tpu-checkpoints/efficientnet/"
+_TPU = (
+    "https://storage.googleapis.com/cloud-tpu-checkpoints/efficientnet/ckpts/"
+    "efficientnet-{}.tar.gz"
+)
 _BASELINE_SHA256 = {
     "b0": "b82d670255bd48b0a122d571e5766091048a503209caf15e2cda58a41118c613",
     "b5": "088c222266c64608da87d8730b3f5bf22da7677fd128357d8040a0389aab338e",
@@ -189,7 +198,7 @@ _TORCHVISION_FILES = {
     },
 }
 
-# What "imagenet" is where no release goes by that name; all have 1,000 classes.
+# The release that "imagenet" means where none has that name; all of 1,000 classes.
 # B8 takes RandAugment: AdvProp's pixels are normalised otherwise. torchvision's first
 # versions follow the papers' recipes.
 _IMAGENET = {
@@ -203,40 +212,24 @@ _IMAGENET = {
 }
 
 
-def _keras() -> Iterator[Release]:
-    for size, md5 in _KERAS_V1_MD5.items():
-        url = f"{_KERAS_V1}{size}.h5"
-        yield Release(f"efficientnet-{size}", "imagenet", (url,), f"md5:{md5}")
-    for size, md5 in _KERAS_V2_MD5.items():
-        url = f"{_KERAS}efficientnet_v2/efficientnetv2-{size}.h5"
-        yield Release(f"efficientnetv2-{size}", "imagenet", (url,), f"md5:{md5}")
-    for depth, md5 in _KERAS_RESNET_MD5.items():
-        file = f"resnet{depth}_weights_tf_dim_ordering_tf_kernels.h5"
-        url = f"{_KERAS}resnet/{file}"
-        yield Release(f"resnet-{depth}-v1", "imagenet", (url,), f"md5:{md5}")
+def _series(
+    variant: str, name: str, url: str, digests: dict[str, str], checkpoint: str = ""
+) -> Iterator[Release]:
+    """Files whose names differ in one part, for which {} stands."""
+    for part, digest in digests.items():
+        algorithm = "md5" if len(digest) == 32 else "sha256"
+        yield Release(
+            variant.format(part),
+            name,
+            (url.format(part),),
+            f"{algorithm}:{digest}",
+            checkpoint.format(part),
+        )
 
 
-def _keras_conversions() -> Iterator[Release]:
-    for size, sha in _AUTOAUGMENT_SHA256.items():
-        variant = f"efficientnet-{size}"
-        file = f"{variant}_weights_tf_dim_ordering_tf_kernels_autoaugment.h5"
-        url = f"{_CALLIDIOR}{file}"
-        yield Release(variant, "autoaugment", (url,), f"sha256:{sha}")
-    for size, md5 in _NOISY_STUDENT_MD5.items():
-        variant = f"efficientnet-{size}"
-        url = f"{_QUBVEL}{variant}_noisy-student.h5"
-        yield Release(variant, "noisy-student", (url,), f"md5:{md5}")
-
-
-def _originals() -> Iterator[Release]:
-    for size, sha in _BASELINE_SHA256.items():
-        variant = f"efficientnet-{size}"
-        url = f"{_TPU}ckpts/{variant}.tar.gz"
-        prefix = f"{variant}/model.ckpt"
-        yield Release(variant, "baseline", (url,), f"sha256:{sha}", prefix)
-
-
-def _torch(bases: tuple[str, ...], files: dict[str, dict[str, str]]):
+def _torch(
+    bases: tuple[str, ...], files: dict[str, dict[str, str]]
+) -> Iterator[Release]:
     """Files whose names end in the first digits of their SHA-256."""
     for variant, names in files.items():
         for name, file in names.items():
@@ -246,10 +239,14 @@ def _torch(bases: tuple[str, ...], files: dict[str, dict[str, str]]):
 
 def _table() -> dict[str, dict[str, Release]]:
     table: dict[str, dict[str, Release]] = {}
+    v1 = "efficientnet-{}"
     for release in (
-        *_keras(),
-        *_keras_conversions(),
-        *_originals(),
+        *_series(v1, "imagenet", _KERAS_V1, _KERAS_V1_MD5),
+        *_series("efficientnetv2-{}", "imagenet", _KERAS_V2, _KERAS_V2_MD5),
+        *_series("resnet-{}-v1", "imagenet", _KERAS_RESNET, _KERAS_RESNET_MD5),
+        *_series(v1, "autoaugment", _CALLIDIOR, _AUTOAUGMENT_SHA256),
+        *_series(v1, "noisy-student", _QUBVEL, _NOISY_STUDENT_MD5),
+        *_series(v1, "baseline", _TPU, _BASELINE_SHA256, f"{v1}/model.ckpt"),
         *_torch(tuple(f"{base}v0.1-weights/" for base in _TIMM), _TIMM_FILES),
         *_torch(tuple(f"{b}v0.1-effv2-weights/" for b in _TIMM), _TIMM_V2_FILES),
         *_torch((_TORCHVISION,), _TORCHVISION_FILES),

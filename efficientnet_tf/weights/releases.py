@@ -12,16 +12,16 @@ import urllib.request
 import uuid
 import zlib
 
+from efficientnet_tf import files
 from efficientnet_tf.weights.release_table import RELEASES, Release
 
-_TIMEOUT = 30  # seconds, of connecting and of each read
+TIMEOUT = 30  # seconds to connect, and for each read
 
 
 def default_dir() -> str:
     """The cache folder: $EFFICIENTNET_TF_CACHE, or one in the user's cache."""
-    cache = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
-    default = os.path.join(cache, "efficientnet_tf", "weights")
-    return os.path.expanduser(os.environ.get("EFFICIENTNET_TF_CACHE") or default)
+    chosen = os.environ.get("EFFICIENTNET_TF_CACHE")
+    return os.path.expanduser(chosen or files.cache_dir("weights"))
 
 
 def list_releases(variant: str) -> list[str]:
@@ -31,6 +31,10 @@ def list_releases(variant: str) -> list[str]:
 
 def find(variant: str, name: str) -> Release:
     """Looks a release up.
+
+    Args:
+        variant: name of the network.
+        name: name of the release.
 
     Raises:
         ValueError: if the variant has no such release; lists those it has.
@@ -51,7 +55,7 @@ def fetch(
     """Fetches a release unless the cache has it; checks its digest either way.
 
     Args:
-        release: from `find`.
+        release: the release that `find` returned.
         cache_dir: None takes `default_dir()`.
         offline: whether to look in the cache alone; None asks
             $EFFICIENTNET_TF_OFFLINE ("1"; "0" and nothing are off).
@@ -67,7 +71,13 @@ def fetch(
     actual = _digest_of(path, release.digest) if os.path.isfile(path) else None
     if actual is None or not actual.startswith(release.digest):
         if _is_offline() if offline is None else offline:
-            raise ValueError(_offline_complaint(release, path, actual))
+            differs = f"{path} is {actual}, not {release.digest}"
+            found = differs if actual else f"no {path}"
+            raise ValueError(
+                f"{release.variant} {release.name}: {found}, and fetching is off "
+                f"(EFFICIENTNET_TF_OFFLINE or offline=True); put {release.urls[0]} "
+                "there by hand"
+            )
         _download(release, path)
     return _unpack(path, release.checkpoint) if release.checkpoint else path
 
@@ -77,20 +87,11 @@ def _is_offline() -> bool:
     return switch not in ("", "0", "false", "no", "off")
 
 
-def _offline_complaint(release: Release, path: str, actual: str | None) -> str:
-    found = f"{path} is {actual}, not {release.digest}" if actual else f"no {path}"
-    return (
-        f"{release.variant} {release.name}: {found}, and fetching is off "
-        f"(EFFICIENTNET_TF_OFFLINE or offline=True); put {release.urls[0]} there by "
-        "hand"
-    )
-
-
 def _digest_of(path: str, published: str) -> str:
     """A file's whole digest, by the algorithm of the published one."""
     algorithm = published.partition(":")[0]
     with open(path, "rb") as file:
-        # Builds that allow no MD5 for security allow it for this.
+        # Builds that forbid MD5 for security allow it for a checksum.
         digest = hashlib.file_digest(
             file, lambda: hashlib.new(algorithm, usedforsecurity=False)
         )
@@ -125,7 +126,7 @@ def _download(release: Release, path: str) -> None:
 
 def _get(url: str, path: str) -> None:
     with (
-        urllib.request.urlopen(url, timeout=_TIMEOUT) as response,
+        urllib.request.urlopen(url, timeout=TIMEOUT) as response,
         open(path, "xb") as file,
     ):
         shutil.copyfileobj(response, file, 1 << 20)

@@ -7,48 +7,83 @@ convolutions and the batch normalisations are numbered in the order of their mak
 import os
 import re
 from collections.abc import Mapping
+from typing import Any
 
+import keras
 import numpy as np
 import tensorflow as tf
 
-from efficientnet_tf.weights import layout
+from efficientnet_tf.weights import model_layout
+from efficientnet_tf.weights import passport as passports
+from efficientnet_tf.weights.weights_file import WeightsFile
 
-AVERAGE = "/ExponentialMovingAverage"
-# What optimizers and the training loop leave beside the weights.
+_AVERAGE = "/ExponentialMovingAverage"
+# Variables that optimizers and the training loop leave beside the weights.
 _TRAINING = re.compile(
     r".*/(RMSProp(_1)?|Momentum|Adam(_1)?|LARSOptimizer)$"
     r"|.*(biased|local_step)$|(.*/)?(global_step|beta[12]_power)$"
 )
 
 
-def find(path: str) -> str | None:
+def recognises(path: str) -> bool:
+    """Whether a path is a checkpoint, or a folder with one; see `Format`."""
+    return _find(path) is not None
+
+
+def open_file(path: str, *, ema: bool = True) -> WeightsFile:
+    """Reads a checkpoint whole; see `Format`."""
+    tensors, unused, scope = _read(_find(path) or path, ema=ema)
+    return WeightsFile(
+        path,
+        "tf1",
+        tensors,
+        _names,
+        _decode,
+        unused=tuple(unused),
+        averaged=ema,
+        network=scope,
+    )
+
+
+def write_file(path: str, model: keras.Model, layout: model_layout.Layout) -> None:
+    """Writes a checkpoint, weights under their averages' names too; see `Format`."""
+    theirs = _names(layout)
+    values = model_layout.values(model)
+    encoded = {theirs[t.path]: _encode(t, values[t.path]) for t in layout.tensors}
+    variant = passports.of(model).variant
+    scope = variant.name if variant else model.name
+    tensors = {"global_step": np.int64(0)}
+    for name, value in _by_model(encoded).items():
+        tensors[f"{scope}/{name}"] = value
+        tensors[f"{scope}/{name}{_AVERAGE}"] = value
+    tf.raw_ops.SaveV2(
+        prefix=path,
+        tensor_names=list(tensors),
+        shape_and_slices=[""] * len(tensors),
+        tensors=list(tensors.values()),
+    )
+
+
+def _find(path: str) -> str | None:
     """The checkpoint a path names: its prefix, or a folder's only or newest one."""
     if os.path.exists(f"{path}.index"):
         return path
     if not os.path.isdir(path):
         return None
-    # Ours come without the file that says which is the newest.
+    # A checkpoint that this package writes has no file that names the newest.
     only = [name for name in os.listdir(path) if name.endswith(".index")]
     if len(only) == 1:
         return os.path.join(path, only[0].removesuffix(".index"))
     return tf.train.latest_checkpoint(path)
 
 
-def read(path: str, *, ema: bool) -> tuple[dict[str, np.ndarray], list[str], str]:
-    """A checkpoint's weights by name, without the model's own scope.
+def _read(path: str, *, ema: bool) -> tuple[dict[str, np.ndarray], list[str], str]:
+    """A checkpoint's weights by name, the names of what else it holds, and its scope.
 
-    Args:
-        path: prefix of the checkpoint.
-        ema: moving averages; False takes the raw weights.
-
-    Returns:
-        The weights, the names of what else is in there, and the scope.
-
-    Raises:
-        ValueError: if averages are asked for and there are none, or it is damaged.
+    The weights' names are without the scope, which is the model's own.
     """
     try:
-        return _read(tf.train.load_checkpoint(path), path, ema=ema)
+        return _take(tf.train.load_checkpoint(path), path, ema=ema)
     except (tf.errors.OpError, RuntimeError, IndexError) as error:
         first_line = str(error).splitlines()[0]
         raise ValueError(
@@ -56,10 +91,10 @@ def read(path: str, *, ema: bool) -> tuple[dict[str, np.ndarray], list[str], str
         ) from None
 
 
-def _read(reader, path: str, *, ema: bool) -> tuple[dict, list[str], str]:
+def _take(reader: Any, path: str, *, ema: bool) -> tuple[dict, list[str], str]:
     names = sorted(reader.get_variable_to_shape_map())
-    averages = [name for name in names if name.endswith(AVERAGE)]
-    raw = [n for n in names if not (n.endswith(AVERAGE) or _TRAINING.match(n))]
+    averages = [name for name in names if name.endswith(_AVERAGE)]
+    raw = [n for n in names if not (n.endswith(_AVERAGE) or _TRAINING.match(n))]
     if ema and not averages:
         raise ValueError(
             f"{path}: holds no moving averages; ema=False (--weights_ema=false) takes "
@@ -70,34 +105,14 @@ def _read(reader, path: str, *, ema: bool) -> tuple[dict, list[str], str]:
     scope = scopes.pop() if len(scopes) == 1 else ""
     tensors = {}
     for name in chosen:
-        short = name.removeprefix(scope).removesuffix(AVERAGE)
+        short = name.removeprefix(scope).removesuffix(_AVERAGE)
         # Graphs made for inference say batch_normalization.
         short = short.replace("/batch_normalization", "/tpu_batch_normalization")
         tensors[short] = reader.get_tensor(name)
     return _by_block(tensors), sorted(set(names) - set(chosen)), scope.rstrip("/")
 
 
-def write(path: str, tensors: Mapping[str, np.ndarray], *, scope: str) -> None:
-    """Writes weights under both their raw and their averages' names.
-
-    Args:
-        path: prefix of the checkpoint.
-        tensors: weights by name, without the model's scope.
-        scope: the model's, "efficientnet-b0".
-    """
-    values = {"global_step": np.int64(0)}
-    for name, value in _by_model(tensors).items():
-        values[f"{scope}/{name}"] = value
-        values[f"{scope}/{name}{AVERAGE}"] = value
-    tf.raw_ops.SaveV2(
-        prefix=path,
-        tensor_names=list(values),
-        shape_and_slices=[""] * len(values),
-        tensors=list(values.values()),
-    )
-
-
-def names(model: layout.Layout) -> dict[str, str]:
+def _names(model: model_layout.Layout) -> dict[str, str]:
     """The name of each path, without the model's scope; CondConvs numbered by block."""
     scopes = {
         "stem_conv": "stem/conv2d",
@@ -108,7 +123,7 @@ def names(model: layout.Layout) -> dict[str, str]:
     }
     kinds = {tensor.layer: tensor.kind for tensor in model.tensors}
     for block in model.blocks:
-        made = []
+        made: list[str] = []
         for role in block.roles:
             layer = block.layer(role)
             base = _base(role, kinds[layer])
@@ -135,7 +150,7 @@ def _base(role: str, last_kind: str) -> str:
     return "cond_conv2d" if conditional else "conv2d"
 
 
-def _variable(tensor: layout.Tensor) -> str:
+def _variable(tensor: model_layout.Tensor) -> str:
     return {
         "depthwise": "depthwise_kernel",
         "experts_conv": "condconv_kernel",
@@ -162,7 +177,7 @@ def _by_block(tensors: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
             block, base, number, _ = match.groups()
             found.setdefault((block, base), []).append(int(number or 0))
 
-    def renumber(match):
+    def renumber(match: re.Match[str]) -> str:
         block, base, number, variable = match.groups()
         rank = sorted(found[block, base]).index(int(number or 0))
         return f"blocks_{block}/{_numbered(base, rank)}/{variable}"
@@ -179,7 +194,7 @@ def _by_model(tensors: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         {int(match[1]) for name in tensors if (match := _COND_CONV.fullmatch(name))}
     )
 
-    def renumber(match):
+    def renumber(match: re.Match[str]) -> str:
         block, base, number, variable = match.groups()
         rank = blocks.index(int(block))
         if base == "cond_conv2d":
@@ -189,14 +204,14 @@ def _by_model(tensors: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     return {_COND_CONV.sub(renumber, name): array for name, array in tensors.items()}
 
 
-def encode(tensor: layout.Tensor, value: np.ndarray) -> np.ndarray:
+def _encode(tensor: model_layout.Tensor, value: np.ndarray) -> np.ndarray:
     """Our value as the checkpoint holds it."""
     if tensor.kind.startswith("experts"):
         return value.reshape(value.shape[0], -1)
     return value
 
 
-def decode(tensor: layout.Tensor, value: np.ndarray) -> np.ndarray:
+def _decode(tensor: model_layout.Tensor, value: np.ndarray) -> np.ndarray:
     """The checkpoint's value as we hold it; one of another size is left as it is."""
     kernel = tensor.shape[1:]
     if tensor.kind.startswith("experts") and value.shape[1:] == (np.prod(kernel),):

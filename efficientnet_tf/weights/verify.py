@@ -8,7 +8,7 @@ def compare(one: keras.Model, other: keras.Model, images: np.ndarray) -> dict:
     """Runs two models on the same images.
 
     Args:
-        one: from pixels to logits.
+        one: a model from pixels to logits.
         other: the same.
         images: uint8 or float [images, height, width, channels], what both take.
 

@@ -1,0 +1,31 @@
+"""--mode=cam: class activation maps of image files."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from efficientnet_tf.inference import cam_pictures, classifier
+
+
+def run(
+    *, images: Sequence[str], directory: str, cam_class: int | None, **origin: Any
+) -> dict:
+    """Draws the maps and prints where they are.
+
+    Args:
+        images: JPEG, PNG, GIF or BMP files.
+        directory: gets the maps, see `cam_pictures.save_maps`.
+        cam_class: int, the class to map, see `cam_pictures.save_maps`.
+        **origin: the keyword arguments of `classifier.open_classifier`.
+
+    Returns:
+        What `cam_pictures.save_maps` returns.
+    """
+    opened = classifier.open_classifier(**origin)
+    result = cam_pictures.save_maps(
+        opened, images, directory=directory, cam_class=cam_class
+    )
+    for one in result["results"]:
+        print(one["file"])
+        print(f"  {one['probability']:7.2%}  class {one['class']}  {one['path']}")
+    print(f"all           {result['grid']}")
+    return result

@@ -1,0 +1,65 @@
+"""--mode=train and train_and_eval: trains, scores the best weights, exports them."""
+
+import os
+import sys
+
+import tensorflow as tf
+
+from efficientnet_tf import files
+from efficientnet_tf.commands import evaluate, export
+from efficientnet_tf.config import Config
+from efficientnet_tf.export import saved_model
+from efficientnet_tf.hardware import agreement
+from efficientnet_tf.training import loop
+
+
+def run(
+    strategy: tf.distribute.Strategy,
+    hosts: agreement.Hosts,
+    *,
+    config: Config,
+    model_dir: str,
+    export_dir: str | None = None,
+) -> dict:
+    """Trains, or continues the run in a folder.
+
+    Args:
+        strategy: the strategy that `devices.make_strategy` made.
+        hosts: the hosts of the strategy.
+        config: the run's.
+        model_dir: the run's folder.
+        export_dir: the folder of the SavedModel; None trains alone, without scores on
+            the validation data and without an export.
+
+    Returns:
+        What `loop.train` returns, "model_dir" and "export_dir"; nothing except on the
+        chief.
+    """
+    files.check_writable(model_dir, label="model_dir=")
+    if export_dir is not None:
+        saved_model.check_target(export_dir)
+    result = loop.train(
+        config, model_dir=model_dir, strategy=strategy, validate=export_dir is not None
+    )
+    if not hosts.is_chief:
+        return {}
+    result["model_dir"] = model_dir
+    if result["finished"] and export_dir is not None:
+        result |= export.run(model_dir=model_dir, export_dir=export_dir)
+        evaluate.print_scores(result)
+        _print_next_steps(model_dir)
+    return result
+
+
+def _print_next_steps(model_dir: str) -> None:
+    python = min(sys.executable, os.path.relpath(sys.executable), key=len)
+    print(
+        f"run           {model_dir}: config.json, metrics.jsonl, checkpoints/, best/\n"
+        f"TensorBoard   tensorboard --logdir {model_dir}\n"
+        f"\n"
+        f"What to try next:\n"
+        f"  {python} main.py --mode=predict --model_dir={model_dir} IMAGE ...\n"
+        f"  {python} main.py --mode=eval --model_dir={model_dir}\n"
+        f"  {python} main.py --dataset=imagenet --data_dir=YOUR_TFRECORDS\n"
+        f"  {python} main.py --help"
+    )

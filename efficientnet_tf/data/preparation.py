@@ -1,0 +1,152 @@
+"""Turns encoded bytes into uint8 images of one size, as the TF1 original does.
+
+Source: preprocessing.py in tensorflow/tpu, models/official/efficientnet. All randomness
+is stateless: the same seed gives the same image wherever and whenever it is drawn.
+"""
+
+import dataclasses
+from collections.abc import Callable
+
+import tensorflow as tf
+
+CROP_PADDING = 32
+
+
+def crop_fraction(image_size: int, eval_crop: str) -> float:
+    """Returns the share of an image's short side that evaluation keeps.
+
+    `padded`, size / (size + 32), is what the released accuracies were measured with;
+    `fixed` is 0.875 at every size, the released code of today.
+
+    Args:
+        image_size: int, height and width in pixels.
+        eval_crop: "padded" or "fixed".
+    """
+    return 0.875 if eval_crop == "fixed" else image_size / (image_size + CROP_PADDING)
+
+
+@dataclasses.dataclass(frozen=True)
+class Preparation:
+    """Turns an encoded image into a model's input, in evaluation and serving.
+
+    Args:
+        image_size: int, height and width of the result in pixels.
+        crop_fraction: float above 0, at most 1: the side of the central square that is
+            kept, as a share of the image's short side; see `crop_fraction`.
+        resize: "bicubic" or "bilinear".
+    """
+
+    image_size: int
+    crop_fraction: float
+    resize: str
+
+    def decode(self, encoded: tf.Tensor) -> tf.Tensor:
+        """Decodes the central square and resizes it.
+
+        Args:
+            encoded: string scalar, JPEG or PNG (any channels, 8 or 16 bit), GIF or BMP.
+
+        Returns:
+            uint8 [image_size, image_size, 3], RGB.
+        """
+
+        def window(shape: tf.Tensor) -> tf.Tensor:
+            return _center_window(shape, self.crop_fraction)
+
+        return _resize(_decode_window(encoded, window), self)
+
+
+def decode_and_distort(
+    encoded: tf.Tensor,
+    preparation: Preparation,
+    *,
+    seed: tf.Tensor,
+    crop_area_min: float,
+    flip: bool,
+) -> tf.Tensor:
+    """Decodes a random crop, resizes it and mirrors half of all images.
+
+    The crop takes `crop_area_min`, and at least a tenth, to all of the image's area at
+    an aspect ratio of 3/4 to 4/3. The evaluation crop serves where 10 attempts find
+    none and where one is the whole image, which the original cannot tell apart.
+
+    Args:
+        encoded: string scalar, as in `Preparation.decode`.
+        preparation: size, resampling and evaluation's crop.
+        seed: integer [2]; equal seeds give equal images.
+        crop_area_min: float above 0, at most 1: the smallest share of the image's area.
+        flip: whether to mirror at random.
+
+    Returns:
+        uint8 [image_size, image_size, 3], RGB.
+    """
+    crop_seed, flip_seed = tf.unstack(tf.random.split(seed, 2))
+
+    def window(shape: tf.Tensor) -> tf.Tensor:
+        begin, size, _ = tf.image.stateless_sample_distorted_bounding_box(
+            shape,
+            bounding_boxes=tf.constant([[[0.0, 0.0, 1.0, 1.0]]]),
+            seed=crop_seed,
+            min_object_covered=0.1,
+            aspect_ratio_range=(3 / 4, 4 / 3),
+            area_range=(crop_area_min, 1.0),
+            max_attempts=10,
+        )
+        failed = tf.reduce_all(tf.equal(size[:2], shape[:2]))
+        return tf.where(
+            failed,
+            _center_window(shape, preparation.crop_fraction),
+            tf.concat([begin[:2], size[:2]], 0),
+        )
+
+    image = _resize(_decode_window(encoded, window), preparation)
+    if flip:
+        image = tf.image.stateless_random_flip_left_right(image, flip_seed)
+    return image
+
+
+def _center_window(shape: tf.Tensor, fraction: float) -> tf.Tensor:
+    """Returns [y, x, height, width] of the central square of an image."""
+    short_side = tf.cast(tf.minimum(shape[0], shape[1]), tf.float32)
+    side = tf.maximum(1, tf.cast(fraction * short_side, tf.int32))
+    y = (shape[0] - side + 1) // 2
+    x = (shape[1] - side + 1) // 2
+    return tf.stack([y, x, side, side])
+
+
+def _decode_window(
+    encoded: tf.Tensor, window: Callable[[tf.Tensor], tf.Tensor]
+) -> tf.Tensor:
+    """Decodes the window that a function of the image's shape returns.
+
+    Of a JPEG only the window is decoded. The format is read off the bytes: ImageNet has
+    a PNG named .JPEG.
+    """
+
+    def decode_jpeg() -> tf.Tensor:
+        shape = tf.image.extract_jpeg_shape(encoded)
+        return tf.image.decode_and_crop_jpeg(encoded, window(shape), channels=3)
+
+    def decode_other() -> tf.Tensor:
+        image = tf.io.decode_image(encoded, channels=3, expand_animations=False)
+        y, x, height, width = tf.unstack(window(tf.shape(image)))
+        return image[y : y + height, x : x + width]
+
+    return tf.cond(tf.io.is_jpeg(encoded), decode_jpeg, decode_other)
+
+
+def _resize(image: tf.Tensor, preparation: Preparation) -> tf.Tensor:
+    """Resizes as TF1 did (no half-pixel centres), and rounds to uint8."""
+    operator = {
+        "bicubic": tf.raw_ops.ResizeBicubic,
+        "bilinear": tf.raw_ops.ResizeBilinear,
+    }
+    size = [preparation.image_size, preparation.image_size]
+    resized = operator[preparation.resize](
+        images=image[tf.newaxis],
+        size=size,
+        align_corners=False,
+        half_pixel_centers=False,
+    )[0]
+    resized = tf.saturate_cast(tf.round(resized), tf.uint8)
+    return tf.ensure_shape(resized, [*size, 3])

@@ -1,0 +1,122 @@
+"""The settings of data, images and augmentation; no TensorFlow."""
+
+import dataclasses
+from typing import Literal
+
+from efficientnet_tf.data import tfds_table
+from efficientnet_tf.settings import PROBABILITY, Allowed, Section, at_least, setting
+
+DATASETS = ("digits", "imagenet", "folder", "fake")
+_NEEDS_DIR = {
+    "imagenet": "its train-* and validation-* files",
+    "folder": "its train and val folders",
+}
+
+
+def _is_dataset(value: str) -> bool:
+    return value in DATASETS or tfds_table.name_of(value) is not None
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Data(Section):
+    """The images to train and evaluate on; see each field's help."""
+
+    dataset: str = setting(
+        "dataset to train on; without it, what --data_dir holds",
+        Allowed(", ".join((*DATASETS, "tfds:NAME")), _is_dataset, DATASETS),
+        default="digits",
+    )
+    data_dir: str | None = setting(
+        "folder of TFRecord files, of images by class or of tfds; None: the cache of "
+        "the dataset or of tfds",
+        may_change=True,
+        default=None,
+    )
+    num_train_images: int | None = setting(
+        "images in train-*; None: counted, or known", at_least(1), default=None
+    )
+    minival_shards: float = setting(
+        "train shards (of a folder or tfds: images) held out to pick the best "
+        "weights: a count, a fraction if below 1, or 0",
+        Allowed(
+            "0, a fraction below 1 or a whole number",
+            lambda value: 0 <= value < 1 or (value >= 1 and value == int(value)),
+        ),
+    )
+    shuffle_buffer: int = setting("records shuffled at a time", at_least(1))
+
+    def check_together(self) -> None:
+        """Raises ValueError where a folder is missing or a count is known."""
+        check_folder(self.dataset, self.data_dir)
+        is_counted = self.dataset == "folder" or tfds_table.name_of(self.dataset)
+        if is_counted and self.num_train_images is not None:
+            raise ValueError(
+                f"num_train_images={self.num_train_images}: the images of a folder are "
+                "counted, those of tfds known; leave it out"
+            )
+
+
+def check_folder(dataset: str, data_dir: str | None) -> None:
+    """Raises ValueError where a data set needs a folder that is not named.
+
+    Args:
+        dataset: name of the data set.
+        data_dir: its folder, if one is given.
+    """
+    if dataset in _NEEDS_DIR and data_dir is None:
+        raise ValueError(
+            f"data_dir is missing: dataset {dataset} needs the folder of "
+            f"{_NEEDS_DIR[dataset]}"
+        )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Labels(Section):
+    """The numbering of the network's outputs and of the data's labels."""
+
+    num_classes: int = setting(
+        "number of classes; of a folder and the paper's tfds datasets: known",
+        at_least(1),
+    )
+    label_offset: int = setting(
+        "classes before the data's first label; 1: a background class",
+        at_least(0),
+        default=0,
+    )
+
+    def check_together(self) -> None:
+        """Raises ValueError where the offset leaves no label."""
+        if self.label_offset >= self.num_classes:
+            raise ValueError(
+                f"label_offset={self.label_offset}: allowed is less than "
+                f"num_classes={self.num_classes}"
+            )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Images(Section):
+    """The preparation of an image for evaluation and serving."""
+
+    image_size: int = setting("input height and width in pixels", at_least(8))
+    eval_crop: Literal["padded", "fixed"] = setting(
+        "centre crop: padded takes size/(size+32) of the short side, fixed 0.875"
+    )
+    resize: Literal["bicubic", "bilinear"] = setting("resampling to the image size")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Augmentation(Section):
+    """The random changes that training makes to an image."""
+
+    augment: Literal["autoaugment", "randaugment", "none"] = setting(
+        "image augmentation"
+    )
+    randaugment_num_layers: int = setting("operations per image (N)", at_least(1))
+    randaugment_magnitude: float = setting(
+        "strength (M)", Allowed("0 to 30", lambda value: 0 <= value <= 30)
+    )
+    mixup_alpha: float = setting("MixUp strength; 0: off", at_least(0))
+    flip: bool = setting("mirror half of the training images")
+    crop_area_min: float = setting(
+        "smallest share of the image a training crop takes", PROBABILITY
+    )

@@ -1,0 +1,1 @@
+"""Many trainings compared: searches for a baseline and coefficients, the studies."""

@@ -1,0 +1,105 @@
+"""The storage of a search's trials, and the locks that its workers hold."""
+
+import fcntl
+import json
+import os
+from collections.abc import Mapping
+from typing import Any, TextIO
+
+
+def open_study(
+    root: str, name: str, *, settings: Mapping, url: str | None = None
+) -> Any:
+    """Opens an Optuna study, or begins it.
+
+    Args:
+        root: folder of the locks and, without a URL, of the journal file.
+        name: name of the study in the storage.
+        settings: everything that tells searches apart, as JSON can hold it.
+        url: URL of a database.
+
+    Raises:
+        ValueError: if the study there has other settings.
+    """
+    import optuna
+    from optuna.storages import journal
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    wanted = json.loads(json.dumps(settings))  # as the storage will return it
+    with lock(f"{root}/search.lock"):
+        storage = url or optuna.storages.JournalStorage(
+            journal.JournalFileBackend(f"{root}/journal.log")
+        )
+        study = optuna.create_study(
+            storage=storage, study_name=name, direction="maximize", load_if_exists=True
+        )
+        if study.user_attrs.get("settings", wanted) != wanted:
+            raise ValueError(
+                f"root={root}: the search {name} there has other settings; name "
+                "another folder (and storage), or delete this one"
+            )
+        if "settings" not in study.user_attrs:
+            study.set_user_attr("settings", wanted)
+    return study
+
+
+def trials(study: Any, *states: str) -> list:
+    """Lists the trials in some of Optuna's states, such as COMPLETE, in order."""
+    from optuna.trial import TrialState
+
+    return study.get_trials(
+        deepcopy=False, states=[TrialState[state] for state in states]
+    )
+
+
+def renew_lost(study: Any, root: str) -> None:
+    """Queues the trials whose workers are gone anew, with the choices they made.
+
+    Args:
+        study: the study that `open_study` returned.
+        root: the search's folder.
+    """
+    from optuna.trial import TrialState
+
+    for trial in trials(study, "RUNNING"):
+        try:
+            lock(worker_lock(root, trial.number), wait=False).close()
+        except BlockingIOError:
+            continue
+        # Read again: its worker may have ended it just before it let go of the lock.
+        if trial.number in [running.number for running in trials(study, "RUNNING")]:
+            study.tell(trial.number, state=TrialState.FAIL)
+            study.enqueue_trial(trial.params)
+
+
+def worker_lock(root: str, number: int) -> str:
+    """Returns the file that a trial's worker keeps locked as long as it lives.
+
+    Args:
+        root: the search's folder.
+        number: int, the trial's.
+    """
+    return f"{root}/workers/{number}.lock"
+
+
+def lock(path: str, *, wait: bool = True) -> TextIO:
+    """Locks a file until what is returned is closed or its process ends.
+
+    Args:
+        path: made if need be, its folder too.
+        wait: until no other has it.
+
+    Returns:
+        The open file.
+
+    Raises:
+        BlockingIOError: if another has it and `wait` is False.
+    """
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    file = open(path, "a")  # noqa: SIM115, the lock lasts as long as it is open
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+    except BlockingIOError:
+        file.close()
+        raise
+    return file

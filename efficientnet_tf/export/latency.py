@@ -1,0 +1,250 @@
+"""Latency as the paper's Table 4 has it: one image, one CPU core, the mean of 20 runs.
+
+Each model is saved as it would serve and runs in a process of its own, on one core and
+without Keras; see `latency_process`. Linux only.
+"""
+
+import contextlib
+import dataclasses
+import json
+import math
+import numbers
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Mapping
+from typing import Any, Self
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from efficientnet_tf.export import latency_process
+
+# Models by name, or functions that build them.
+Models = Mapping[str, keras.Model | Callable[[], keras.Model]]
+RUNTIMES = ("saved_model", "litert")
+# Limit of a protocol buffer, and so of a graph that holds its weights.
+GRAPH_BYTES = 2**31
+
+
+@dataclasses.dataclass(frozen=True)
+class Latency:
+    """Seconds that a model takes for one image on one core."""
+
+    mean_s: float
+    stddev_s: float  # over single runs; 0 for one run
+    min_s: float
+    runs: int
+    runtime: str
+
+
+def measure(model: keras.Model, *, runs: int = 20, **settings: Any) -> Latency:
+    """Measures one model; see `compare` for the errors.
+
+    Args:
+        model: a model with one input of a fixed size.
+        runs: timed runs, from 1; `rounds` of `compare`.
+        **settings: `runtime`, `warmup`, `frozen` and `directory`, see `compare`.
+    """
+    return compare({"model": model}, rounds=runs, **settings)["model"]
+
+
+def compare(
+    models: Models,
+    *,
+    runtime: str = "saved_model",
+    rounds: int = 20,
+    warmup: int = 3,
+    frozen: bool = True,
+    directory: str | None = None,
+) -> dict[str, Latency]:
+    """Measures models in turns, so that other work on the machine slows all alike.
+
+    The first runs of a model, which optimise its graph, are the warm-up's.
+
+    Args:
+        models: by name, built or functions that build them, one input each of a fixed
+            size. All run on the same core, one at a time.
+        runtime: "saved_model" (TensorFlow without XLA) or "litert".
+        rounds: timed runs of each model, from 1.
+        warmup: runs of each before them, from 0.
+        frozen: whether weights become constants, so that batch norm folds into
+            convolutions; graphs are limited to 2 GB. False leaves them variables, and
+            is for "saved_model" alone.
+        directory: local folder to leave the saved models in; None removes them.
+
+    Raises:
+        ValueError: naming the argument or model that is wrong, before anything runs.
+        ChildProcessError: if a measuring process ends early, with its last words.
+    """
+    _check_arguments(models, runtime, rounds, warmup, frozen)
+    with contextlib.ExitStack() as stack:
+        if directory is None:
+            directory = stack.enter_context(tempfile.TemporaryDirectory())
+        runners = {}
+        for number, (name, model) in enumerate(models.items()):
+            model = model if isinstance(model, keras.Model) else model()
+            path = os.path.join(directory, f"model{number}")
+            path = save(model, path, runtime=runtime, frozen=frozen)
+            del model  # The next one may need its memory.
+            runners[name] = stack.enter_context(Runner(path, runtime=runtime))
+        seconds: dict[str, list[float]] = {name: [] for name in runners}
+        for _ in range(warmup + rounds):
+            for name, runner in runners.items():
+                seconds[name].append(runner.run())
+    return {name: summarise(each[warmup:], runtime) for name, each in seconds.items()}
+
+
+def save(
+    model: keras.Model, path: str, *, runtime: str = "saved_model", frozen: bool = True
+) -> str:
+    """Saves a model as it predicts, for one float32 image.
+
+    Args:
+        model: a model with one input of a fixed size.
+        path: folder of the SavedModel to write; LiteRT's file gets ".tflite" added.
+        runtime: as in `compare`.
+        frozen: as in `compare`.
+
+    Returns:
+        Path of what `Runner` takes.
+
+    Raises:
+        ValueError: for a model with several inputs or an open size, or one that is too
+            large to freeze.
+    """
+    _check_model(model, frozen)
+    signature = [tf.TensorSpec((1, *model.input_shape[1:]), tf.float32, name="images")]
+    predict = tf.function(lambda images: tf.nest.flatten(model(images, training=False)))
+    predict = predict.get_concrete_function(*signature)
+    if frozen:
+        from tensorflow.python.framework import convert_to_constants
+
+        predict = convert_to_constants.convert_variables_to_constants_v2(predict)
+    module = tf.Module()
+    module.model = None if frozen else model  # holds the variables
+    module.serve = tf.function(
+        lambda images: {f"output_{i}": x for i, x in enumerate(predict(images))},
+        input_signature=signature,
+    )
+    # Custom gradients are for training, and a frozen graph has lost what they need.
+    options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
+    tf.saved_model.save(module, path, signatures=module.serve, options=options)
+    if runtime == "saved_model":
+        return path
+    # From the frozen graph: of a Keras 3 model's variables the converter makes
+    # variables that hold nothing.
+    converter = tf.lite.TFLiteConverter.from_saved_model(path)
+    with open(f"{path}.tflite", "wb") as file:
+        file.write(converter.convert())
+    return f"{path}.tflite"
+
+
+class Runner:
+    """A saved model in a process of its own, on one core; use as a context manager.
+
+    Args:
+        path: the path that `save` returned.
+        runtime: the same as for `save`.
+    """
+
+    def __init__(self, path: str, *, runtime: str):
+        self._path = path
+        self._errors = tempfile.TemporaryFile("w+")  # noqa: SIM115
+        core = max(os.sched_getaffinity(0))
+        self._process = subprocess.Popen(
+            # -P: the script's folder holds no modules for it.
+            [sys.executable, "-P", latency_process.__file__, path, runtime, str(core)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._errors,
+            text=True,
+            env=os.environ
+            | {
+                "CUDA_VISIBLE_DEVICES": "-1",
+                "OMP_NUM_THREADS": "1",
+                "TF_CPP_MIN_LOG_LEVEL": "2",
+                "TF_XLA_FLAGS": "",
+            },
+        )
+        self._answers: Any = self._process.stdout
+
+    def run(self) -> float:
+        """Measures the seconds of one run, from image to outputs in memory."""
+        return self._ask("run")
+
+    def outputs(self) -> list[np.ndarray]:
+        """Returns the model's outputs for `example_image`."""
+        return [np.array(each, "float32") for each in self._ask("outputs")]
+
+    def cores(self) -> list[int]:
+        """Returns the numbers of the cores that the process may use."""
+        return self._ask("cores")
+
+    def _ask(self, method: str) -> Any:
+        with contextlib.suppress(BrokenPipeError):
+            print(method, file=self._process.stdin, flush=True)
+        answer = self._answers.readline()
+        if not answer:
+            code = self._process.wait()
+            self._errors.seek(0)
+            words = self._errors.read().strip().splitlines() or ["no words"]
+            raise ChildProcessError(
+                f"the process measuring {self._path} ended with {code}: {words[-1]}"
+            )
+        return json.loads(answer)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.kill()
+        self._process.communicate()
+        self._errors.close()
+
+
+def _check_arguments(
+    models: Models, runtime: str, rounds: int, warmup: int, frozen: bool
+) -> None:
+    if not models:
+        raise ValueError("models={}: allowed is one model or more")
+    if runtime not in RUNTIMES:
+        raise ValueError(f"runtime={runtime!r}: allowed are {', '.join(RUNTIMES)}")
+    if runtime == "litert" and not frozen:
+        raise ValueError("frozen=False: litert freezes; allowed with saved_model alone")
+    for name, value, least in (("rounds", rounds, 1), ("warmup", warmup, 0)):
+        if not isinstance(value, numbers.Integral) or value < least:
+            raise ValueError(f"{name}={value}: allowed are whole numbers from {least}")
+
+
+def _check_model(model: keras.Model, frozen: bool) -> None:
+    if len(model.inputs) != 1 or None in model.input_shape[1:]:
+        raise ValueError(
+            f"model {model.name}: takes {model.input_shape}; allowed is one input of a "
+            "fixed size, batch aside"
+        )
+    size = sum(math.prod(w.shape) * np.dtype(w.dtype).itemsize for w in model.weights)
+    if frozen and size >= GRAPH_BYTES:
+        raise ValueError(
+            f"model {model.name}: {size} bytes of weights do not fit into a frozen "
+            f"graph of {GRAPH_BYTES}; measure all models with frozen=False"
+        )
+
+
+def summarise(seconds: list[float], runtime: str) -> Latency:
+    """Takes mean, standard deviation and minimum of single runs.
+
+    Args:
+        seconds: a number for each run.
+        runtime: one of RUNTIMES.
+    """
+    return Latency(
+        mean_s=statistics.fmean(seconds),
+        stddev_s=statistics.stdev(seconds) if len(seconds) > 1 else 0.0,
+        min_s=min(seconds),
+        runs=len(seconds),
+        runtime=runtime,
+    )

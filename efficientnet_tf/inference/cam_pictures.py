@@ -1,0 +1,216 @@
+"""Pictures of class activation maps: overlays, grids, and a file for each photo."""
+
+import contextlib
+import io
+import itertools
+import math
+import os
+import textwrap
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from efficientnet_tf import files
+from efficientnet_tf.inference import cam
+from efficientnet_tf.inference.classifier import Classifier
+
+_CELL = 3  # inches a picture in a grid
+_LARGEST = 65_000  # pixels a side; Agg draws less than 2^16
+
+
+def normalize(cam_map: np.ndarray) -> np.ndarray:
+    """Stretches one map from its least to its greatest value, for display.
+
+    Negative evidence stays in and is the low end, as in the code released with
+    arXiv 1512.04150; so colours compare places in one map, not maps.
+
+    Args:
+        cam_map: float [height, width].
+
+    Returns:
+        float32 [height, width] in [0, 1]; zeros if the map is level.
+    """
+    lifted = np.asarray(cam_map, "float32") - np.min(cam_map)
+    return lifted / (lifted.max() or 1)
+
+
+def overlay(image: Any, cam_map: np.ndarray, alpha: float = 0.5) -> np.ndarray:
+    """Colours an image by a map, from blue over green to red.
+
+    Args:
+        image: uint8 or float [height, width, 3] in [0, 255], RGB.
+        cam_map: float [height, width], normalised here.
+        alpha: the colours' share, 0 to 1.
+
+    Returns:
+        uint8 [height, width, 3].
+
+    Raises:
+        ValueError: if the sizes differ or alpha is out of range.
+    """
+    import matplotlib
+
+    image = np.asarray(image, "float32")
+    if image.shape != (*np.shape(cam_map), 3):
+        raise ValueError(
+            f"image of shape {image.shape}: allowed is {(*np.shape(cam_map), 3)}"
+        )
+    if not 0 <= alpha <= 1:
+        raise ValueError(f"alpha={alpha}: allowed is 0 to 1")
+    # Jet's order of colours without its bands.
+    colours = matplotlib.colormaps["turbo"](normalize(cam_map))[..., :3] * 255
+    return np.rint((1 - alpha) * image + alpha * colours).astype("uint8")
+
+
+def save_grid(
+    path: str,
+    rows: Sequence[Sequence[np.ndarray]],
+    *,
+    titles: Sequence[str] | None = None,
+    labels: Sequence[str] | None = None,
+) -> None:
+    """Draws pictures side by side, as figure 7: a photo and its maps in each row.
+
+    Args:
+        path: path of the PNG; a file there is replaced at once.
+        rows: uint8 [height, width, 3] pictures, as many in each row. Each gets 3 by 3
+            inches at 100 dots per inch, or at more to keep the largest's pixels.
+        titles: titles of the columns.
+        labels: labels of the rows.
+
+    Raises:
+        ValueError: if rows, titles or labels differ in number.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    _check_grid(rows, titles, labels)
+    shape = (len(rows), len(rows[0]))
+    figure = Figure(figsize=(_CELL * shape[1], _CELL * shape[0]), layout="compressed")
+    canvas = FigureCanvasAgg(figure)
+    axes = figure.subplots(*shape, squeeze=False)
+    pictures = [picture for row in rows for picture in row]
+    for ax, picture in zip(axes.flat, pictures, strict=True):
+        ax.imshow(picture)
+        ax.set(xticks=[], yticks=[])
+        ax.spines[:].set_visible(False)
+    # A dollar sign in a file name begins no formula.
+    for ax, title in zip(axes[0], titles or (), strict=False):
+        ax.set_title(textwrap.fill(title, 34), fontsize=10, parse_math=False)
+    for ax, label in zip(axes[:, 0], labels or (), strict=False):
+        ax.set_ylabel(textwrap.fill(label, 40), fontsize=8, parse_math=False)
+    side = max(max(picture.shape[:2]) for picture in pictures)
+    dpi = min(max(100, math.ceil(side / _CELL)), _LARGEST / _CELL / max(shape))
+    png = io.BytesIO()
+    figure.set_dpi(dpi)
+    canvas.print_png(png)
+    _write_whole(path, png.getvalue())
+
+
+def save_maps(
+    classifier: Classifier,
+    paths: Sequence[str],
+    *,
+    directory: str,
+    cam_class: int | None = None,
+) -> dict:
+    """Draws each image file's map over the pixels that the model sees.
+
+    Args:
+        classifier: the classifier, with a model as `cam.cam` takes it.
+        paths: JPEG, PNG, GIF or BMP files.
+        directory: gets NAME.cam.png of each file NAME.jpg, NAME-2.cam.png of the next
+            of that name, and grid.png of all; such files there are replaced.
+        cam_class: int, the class to map, as `predict_files` counts classes; None maps
+            each image's most likely one.
+
+    Returns:
+        {"results": [{"file", "class", "probability", "path"}, ...], "grid": path}.
+        Classes count from 0 after the label offset, as `predict_files` counts them.
+
+    Raises:
+        ValueError: naming the first file that is missing or no image, a directory that
+            cannot be written, a size that leaves but one place to map, or as `cam`.
+    """
+    if cam.find_head(classifier.model).features.shape[1:3] == (1, 1):
+        raise ValueError(
+            f"image_size={classifier.preparation.image_size}: leaves one place in the "
+            "last feature map, so there is nothing to compare; allowed is a size that "
+            "leaves more"
+        )
+    classes = _counted_by_model(classifier, cam_class)
+    images = np.stack([classifier.read_image(path) for path in paths])
+    with _blame(directory):
+        tf.io.gfile.makedirs(directory)
+    found = cam.cam(classifier.model, images, classes)
+    results, rows, labels = [], [], []
+    for i, name in enumerate(_distinct_names(paths)):
+        label = int(found.classes[i]) - classifier.label_offset
+        score = float(found.scores[i])
+        out = f"{directory}/{name}.cam.png"
+        rows.append([images[i], overlay(images[i], found.maps[i])])
+        _write_whole(out, tf.io.encode_png(rows[-1][1]).numpy())
+        labels.append(f"{os.path.basename(paths[i])}: class {label}, {score:.2%}")
+        facts = {"class": label, "probability": score, "path": out}
+        results.append({"file": paths[i]} | facts)
+    grid = f"{directory}/grid.png"
+    save_grid(grid, rows, titles=["photo", classifier.model.name], labels=labels)
+    return {"results": results, "grid": grid}
+
+
+def _counted_by_model(classifier: Classifier, cam_class: int | None) -> int | None:
+    """Returns a class as the model counts, from 0 before the label offset."""
+    if cam_class is None:
+        return None
+    first = -classifier.label_offset
+    if not first <= cam_class < first + classifier.classes:
+        raise ValueError(
+            f"cam_class={cam_class}: allowed are {first} to "
+            f"{first + classifier.classes - 1}"
+        )
+    return cam_class - first
+
+
+def _check_grid(
+    rows: Sequence[Sequence[np.ndarray]],
+    titles: Sequence[str] | None,
+    labels: Sequence[str] | None,
+) -> None:
+    widths = sorted({len(row) for row in rows})
+    if len(widths) != 1 or widths == [0]:
+        raise ValueError(
+            f"rows of {widths} pictures: allowed are rows of one length, from 1"
+        )
+    if titles is not None and len(titles) != widths[0]:
+        raise ValueError(f"titles={titles}: allowed are {widths[0]}, one a column")
+    if labels is not None and len(labels) != len(rows):
+        raise ValueError(f"labels={labels}: allowed are {len(rows)}, one a row")
+
+
+def _distinct_names(paths: Sequence[str]) -> list[str]:
+    """Returns file names without endings, numbered from the second of a name."""
+    names = []
+    for path in paths:
+        stem = os.path.splitext(os.path.basename(path))[0]
+        numbered = (f"{stem}-{number}" for number in itertools.count(2))
+        allowed = itertools.chain([stem], numbered)
+        names.append(next(name for name in allowed if name not in names))
+    return names
+
+
+def _write_whole(path: str, content: bytes) -> None:
+    """Writes beside the file, then takes its place; run folders may be in a bucket."""
+    with _blame(path):
+        files.write_whole(path, content)
+
+
+@contextlib.contextmanager
+def _blame(path: str) -> Iterator[None]:
+    """Turns an error of writing into a ValueError that names the path."""
+    try:
+        yield
+    except (OSError, tf.errors.OpError) as error:
+        reason = files.reason(error)
+        raise ValueError(f"{path} cannot be written ({reason})") from None

@@ -1,0 +1,68 @@
+"""The settings of a network; no TensorFlow, no Keras."""
+
+import dataclasses
+import functools
+from typing import Literal
+
+from efficientnet_tf import expansion, variants
+from efficientnet_tf.settings import (
+    FRACTION,
+    PROBABILITY,
+    Section,
+    above,
+    choice,
+    listed,
+    setting,
+)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Network(Section):
+    """The network to build; see each field's help."""
+
+    model: str = setting(
+        "model name", choice(*variants.list_variants()), default="efficientnet-b0"
+    )
+    blocks: str | None = setting(
+        "block strings, comma-separated, of a network of your own", default=None
+    )
+    width_coefficient: float | None = setting(
+        "filter multiplier; None: the model's", above(0), default=None
+    )
+    depth_coefficient: float | None = setting(
+        "repeat multiplier; None: the model's", above(0), default=None
+    )
+    dropout_rate: float = setting("dropout before the classifier", FRACTION)
+    survival_prob: float = setting(
+        "stochastic depth: survival of the last block", PROBABILITY
+    )
+    activation: Literal["swish", "relu", "relu6", "hard_swish", "gelu"] | None = (
+        setting("activation; None: the model's", default=None)
+    )
+    batch_norm: Literal["sync", "grouped", "local", "frozen"] = setting(
+        "batch statistics over: all replicas, groups of them as the original on large "
+        "slices, each replica, or none but the weights' own"
+    )
+
+    def check_together(self) -> None:
+        """Raises ValueError where block strings make no network."""
+        try:
+            self.variant.name  # noqa: B018, expands the blocks, which is the check
+        except ValueError as error:
+            raise ValueError(f"blocks={self.blocks}: {error}") from None
+
+    @functools.cached_property
+    def variant(self) -> variants.Variant:
+        """The network: the model's table row with this run's changes."""
+        return expansion.customize(
+            self.model,
+            blocks=None if self.blocks is None else listed(self.blocks),
+            width=self.width_coefficient,
+            depth=self.depth_coefficient,
+            activation=self.activation,
+        )
+
+    @functools.cached_property
+    def expanded(self) -> expansion.Expansion:
+        """The network's concrete blocks."""
+        return expansion.expand(self.variant, survival_prob=self.survival_prob)

@@ -1,0 +1,30 @@
+"""Recipes of training: one readable file each, with every value in it.
+
+A recipe is a function of the model's and the data set's name, from which it returns the
+value of every setting that is neither the user's choice nor a fact of the data.
+"""
+
+from typing import Any
+
+from efficientnet_tf.recipes import digits, fake, finetune, paper
+
+RECIPES = {"paper": paper, "finetune": finetune}
+# The paper's recipe on data that the paper does not train on.
+_PAPER_ON = {"digits": digits, "fake": fake}
+
+
+def find(name: str, model: str, dataset: str) -> tuple[str, dict[str, Any]]:
+    """Finds a recipe's file and values.
+
+    Args:
+        name: a name in RECIPES.
+        model: name of a variant.
+        dataset: the setting of that name, see `data.settings.Data`.
+
+    Returns:
+        The name of the recipe's file, and its values by setting.
+    """
+    module = RECIPES[name]
+    if name == "paper":
+        module = _PAPER_ON.get(dataset, paper)
+    return module.__name__.rpartition(".")[2], module.recipe(model, dataset)

@@ -1,0 +1,58 @@
+"""metrics.jsonl: one JSON object a line for each loop of steps and each evaluation."""
+
+import json
+import math
+from typing import Any
+
+import tensorflow as tf
+
+from efficientnet_tf import files
+
+NAME = "metrics.jsonl"
+
+
+def append(folder: str, kind: str, *, step: int, epoch: float, **values: Any) -> None:
+    """Appends one object; a value that is not finite becomes null, which JSON can say.
+
+    Args:
+        folder: an `uploads.Uploads`'s, to which appending costs little.
+        kind: "train" or "eval".
+        step: int, the optimizer steps done.
+        epoch: float, the passes over the training images done.
+        **values: measurements by name.
+    """
+    record = {"kind": kind, "step": step, "epoch": round(epoch, 4), **values}
+    for name, value in record.items():
+        if isinstance(value, float) and not math.isfinite(value):
+            record[name] = None
+    with tf.io.gfile.GFile(f"{folder}/{NAME}", "a") as file:
+        file.write(json.dumps(record) + "\n")
+
+
+def read(folder: str) -> list[dict]:
+    """Reads the objects of a folder's file, oldest first."""
+    with tf.io.gfile.GFile(f"{folder}/{NAME}") as file:
+        return [json.loads(line) for line in file.read().splitlines()]
+
+
+def drop_after(folder: str, step: int) -> None:
+    """Drops the lines of steps that a resumed run is about to take again.
+
+    Args:
+        folder: the run's folder.
+        step: int, the last step to keep.
+    """
+    path = f"{folder}/{NAME}"
+    text = files.read_text(path)
+    if text is not None:
+        lines = text.splitlines(keepends=True)
+        kept = [line for line in lines if _is_whole(line, step)]
+        files.write_whole(path, "".join(kept))
+
+
+def _is_whole(line: str, last_step: int) -> bool:
+    """Whether a line is complete and its step is at most `last_step`."""
+    try:
+        return line.endswith("\n") and json.loads(line)["step"] <= last_step
+    except (ValueError, KeyError):
+        return False

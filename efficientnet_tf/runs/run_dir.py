@@ -1,0 +1,100 @@
+"""A run's folder: the files that a run leaves in it and continues from.
+
+config.json, passport.json, checkpoints/ (to continue), best/ (to serve), TensorBoard
+events and metrics.jsonl. Every file appears whole or not at all: a run killed at any
+moment leaves a folder that the same command continues from.
+"""
+
+import dataclasses
+from typing import Any
+
+import tensorflow as tf
+
+from efficientnet_tf import config as config_lib
+from efficientnet_tf import files, variants
+from efficientnet_tf.runs import checkpoints
+from efficientnet_tf.weights import passport as passports
+
+
+@dataclasses.dataclass(frozen=True)
+class RunDir:
+    """The folder of one run.
+
+    Args:
+        path: local folder or gs:// URL; need not be there yet.
+    """
+
+    path: str
+
+    def read_config(self, chosen: dict[str, Any] | None = None) -> config_lib.Config:
+        """Reads the run's configuration.
+
+        Args:
+            chosen: fields of Config to take the place of the run's, where they may
+                change; None counts as not chosen.
+
+        Raises:
+            ValueError: if there is none, it was written by another version, or a choice
+                contradicts it.
+        """
+        text = files.read_text(f"{self.path}/config.json")
+        if text is None:
+            raise ValueError(
+                f"model_dir={self.path}: no config.json there; train first, or name "
+                "the folder of a run"
+            )
+        try:
+            saved = config_lib.loads(text)
+        except ValueError as error:
+            raise ValueError(f"{self.path}/config.json: {error}") from None
+        return config_lib.override(saved, **(chosen or {}))
+
+    def check_config(self, config: config_lib.Config) -> None:
+        """Raises ValueError if the folder holds a run with other settings."""
+        if not tf.io.gfile.exists(f"{self.path}/config.json"):
+            return
+        saved = self.read_config()
+        differing = ", ".join(
+            f"{name}={getattr(saved, name)} (now {getattr(config, name)})"
+            for name in config_lib.conflicts(saved, config)
+        )
+        if differing:
+            raise ValueError(
+                f"model_dir={self.path} holds a run with {differing}: use its settings "
+                "to continue it, or another model_dir for a new run"
+            )
+
+    def write_config(self, config: config_lib.Config) -> None:
+        """Writes config.json."""
+        files.write_whole(f"{self.path}/config.json", config_lib.dumps(config))
+
+    def read_variant(self) -> variants.Variant | None:
+        """Reads the network that was built; None in folders older than passports."""
+        text = files.read_text(f"{self.path}/passport.json")
+        if text is None:
+            return None
+        try:
+            return passports.loads(text).variant
+        except ValueError as error:
+            raise ValueError(f"{self.path}/passport.json: {error}") from None
+
+    def write_passport(self, passport: passports.Passport) -> None:
+        """Writes passport.json: the network, with the conventions of its weights."""
+        files.write_whole(f"{self.path}/passport.json", passport.dumps() + "\n")
+
+    def latest_checkpoint(self) -> str | None:
+        """Finds the checkpoint that the run continues from; None if there is none."""
+        return checkpoints.latest(f"{self.path}/checkpoints")
+
+    def inference_checkpoint(self) -> str:
+        """Finds the weights to serve: the best on held-out data, else the latest.
+
+        Raises:
+            ValueError: if the folder holds no checkpoint.
+        """
+        path = checkpoints.latest(f"{self.path}/best") or self.latest_checkpoint()
+        if path is None:
+            raise ValueError(
+                f"model_dir={self.path}: no checkpoint there yet; train first"
+            )
+        return path

@@ -1,0 +1,206 @@
+"""Builds the model of a run, or of weights from outside, from a configuration.
+
+Every model here takes uint8 pixels [batch, image_size, image_size, 3] and gives logits.
+"""
+
+import contextlib
+import dataclasses
+from collections.abc import Iterator
+from typing import Any
+
+import keras
+
+from efficientnet_tf import config as config_lib
+from efficientnet_tf import variants
+from efficientnet_tf.data import preparation as preparation_lib
+from efficientnet_tf.models import efficientnet
+from efficientnet_tf.runs import checkpoints
+from efficientnet_tf.runs.run_dir import RunDir
+from efficientnet_tf.weights import reading
+from efficientnet_tf.weights.weights_file import WeightsFile
+
+
+def create(
+    config: config_lib.Config,
+    *,
+    policy: str = "float32",
+    variant: variants.Variant | None = None,
+) -> keras.Model:
+    """Builds a run's model with random weights.
+
+    Args:
+        config: the run's.
+        policy: name of a Keras dtype policy.
+        variant: the network as weights want it; None takes the configuration's.
+    """
+    keras.utils.set_random_seed(config.seed)
+    with dtype_policy(policy):
+        model = efficientnet.EfficientNet(
+            variant or config.variant,
+            input_shape=(config.image_size, config.image_size, 3),
+            classes=config.num_classes,
+            classifier_activation=None,
+            survival_prob=config.survival_prob,
+            dropout_rate=config.dropout_rate,
+            batch_norm=config.batch_norm,
+        )
+    _state_preparation(model, config)
+    return model
+
+
+def start_from(
+    config: config_lib.Config, weights: WeightsFile, *, policy: str = "float32"
+) -> keras.Model:
+    """Builds a run's model by the conventions of its first weights, and loads them.
+
+    Args:
+        config: the run's.
+        weights: the weights, read from a file.
+        policy: name of a Keras dtype policy.
+    """
+    variant = weights.adapt(config.variant)
+    model = create(config, policy=policy, variant=variant)
+    weights.assign(model, skip=config.skipped_weights)
+    _state_preparation(model, config)
+    return model
+
+
+def of_weights(
+    config: config_lib.Config, weights: WeightsFile, *, policy: str = "float32"
+) -> keras.Model:
+    """Builds the network that weights belong to, to use it as it is, and loads them.
+
+    Args:
+        config: the configuration that `open_weights` returned.
+        weights: the weights, read from a file.
+        policy: name of a Keras dtype policy.
+    """
+    variant = weights.variant
+    if not isinstance(variant, variants.Variant):
+        variant = weights.adapt(config.variant)
+    model = create(config, policy=policy, variant=variant)
+    weights.assign(model)
+    return model
+
+
+def of_run(run: RunDir, config: config_lib.Config) -> keras.Model:
+    """Builds a run's model and loads the weights to serve.
+
+    Args:
+        run: the run's folder.
+        config: the folder's, perhaps with what may change changed.
+
+    Raises:
+        ValueError: if the folder holds no checkpoint.
+    """
+    path = run.inference_checkpoint()
+    model = create(config, variant=run.read_variant())
+    checkpoints.restore_inference(model, path)
+    model.passport = dataclasses.replace(
+        model.passport, averaged=config.moving_average_decay > 0, source=path
+    )
+    return model
+
+
+def open_weights(
+    source: str,
+    model: str | None = None,
+    *,
+    ema: bool = True,
+    chosen: dict[str, Any] | None = None,
+) -> tuple[config_lib.Config, WeightsFile]:
+    """Reads weights from outside, to be used as they are.
+
+    Args:
+        source: a file, a TF1 checkpoint or a release, see `load_weights`.
+        model: the network's name; None goes by what the file says of itself.
+        ema: whether to take a TF1 checkpoint's moving averages, not its raw weights.
+        chosen: the user's fields of Config, which say how images are prepared where
+            they are not to be as the weights say; None counts as not chosen.
+
+    Returns:
+        What the weights and the user say, as a Config, and the weights.
+
+    Raises:
+        ValueError: if the file cannot be read; naming a field that the weights fix, or
+            one that is missing.
+    """
+    variant = None if model is None else variants.get_variant(model)
+    weights = reading.read_weights(source, variant, ema=ema)
+    chosen = (chosen or {}) | {"model": model}
+    stated = _stated(weights)
+    for name in ("weights_skip", "blocks", "width_coefficient", "depth_coefficient"):
+        if chosen.get(name) is not None:
+            raise ValueError(
+                f"{name}={chosen[name]}: the network of the weights is taken as it is; "
+                "leave it out"
+            )
+    if model not in (None, stated.get("model", model)):
+        raise ValueError(
+            f"weights={source}: holds {stated['model']}, not {model}; leave the model "
+            "out"
+        )
+    if not (model or "model" in stated):
+        raise ValueError(
+            f"weights={source}: does not say which model it holds; name the model too"
+        )
+    # No data set's recipe where no data set is named.
+    chosen["dataset"] = chosen.get("dataset") or "fake"
+    return config_lib.create(stated, **chosen), weights
+
+
+def preparation(config: config_lib.Config) -> preparation_lib.Preparation:
+    """Returns how evaluation and serving prepare a run's images."""
+    fraction = preparation_lib.crop_fraction(config.image_size, config.eval_crop)
+    return preparation_lib.Preparation(config.image_size, fraction, config.resize)
+
+
+def _state_preparation(model: keras.Model, config: config_lib.Config) -> None:
+    """Writes into the model's passport how the run prepares images and labels."""
+    stated = model.passport.variant
+    pixels = dataclasses.replace(stated.pixels, resize=config.resize)
+    label_sets = {"digits": "digits", "imagenet": "imagenet-1k"}
+    labels = config.num_classes - config.label_offset
+    known = config.dataset != "imagenet" or labels == 1000
+    model.passport = dataclasses.replace(
+        model.passport,
+        variant=dataclasses.replace(stated, pixels=pixels),
+        image_size=config.image_size,
+        crop=config.eval_crop,
+        label_offset=config.label_offset,
+        label_set=label_sets.get(config.dataset) if known else None,
+    )
+
+
+def _stated(weights: WeightsFile) -> dict[str, Any]:
+    """Returns the settings that a weights file fixes."""
+    if weights.classes is None:
+        raise ValueError(f"weights={weights.origin}: has no classifier")
+    fields: dict[str, Any] = {
+        "num_classes": weights.classes,
+        "label_offset": weights.label_offset,
+    }
+    variant = weights.variant
+    name = variant if isinstance(variant, str) else getattr(variant, "name", None)
+    if name in variants.list_variants():
+        fields["model"] = name
+    if weights.passport and isinstance(variant, variants.Variant):
+        # A network without a recipe of its own gets the default model's.
+        fields.setdefault("model", config_lib.Config.model)
+        fields |= {
+            "resize": variant.pixels.resize,
+            "image_size": weights.passport.image_size,
+            "eval_crop": weights.passport.crop or "padded",
+        }
+    return fields
+
+
+@contextlib.contextmanager
+def dtype_policy(name: str) -> Iterator[None]:
+    """Sets Keras's dtype policy for a while."""
+    previous = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(name)
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(previous)

@@ -1,1 +1,0 @@
-"""The search of section 4 for a baseline: networks sampled, trained and compared."""

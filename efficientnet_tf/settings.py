@@ -1,0 +1,126 @@
+"""Settings: documented and checked fields of frozen dataclasses, section by section.
+
+A section lies beside its subject and is a dataclass of `setting` fields. `Config` joins
+all sections; each flag of the command line is one of its fields.
+"""
+
+import dataclasses
+import math
+import types
+import typing
+from collections.abc import Callable
+from typing import Any
+
+from efficientnet_tf.spelling import did_you_mean
+
+
+@dataclasses.dataclass(frozen=True)
+class Allowed:
+    """The values that a setting may hold: the words for an error, and the test."""
+
+    words: str
+    test: Callable[[Any], bool]
+    choices: tuple[str, ...] = ()
+
+
+ANY = Allowed("", lambda value: True)
+FRACTION = Allowed("0 to below 1", lambda value: 0 <= value < 1)
+PROBABILITY = Allowed("above 0, at most 1", lambda value: 0 < value <= 1)
+
+
+def choice(*values: str) -> Allowed:
+    """Allows one of some words; a setting of a Literal type needs none."""
+    return Allowed(", ".join(values), lambda value: value in values, values)
+
+
+def at_least(low: float) -> Allowed:
+    """Allows numbers from `low` on."""
+    return Allowed(f"{low} and more", lambda value: value >= low)
+
+
+def above(low: float) -> Allowed:
+    """Allows numbers above `low`."""
+    return Allowed(f"more than {low}", lambda value: value > low)
+
+
+def setting(
+    help: str, allowed: Allowed = ANY, *, may_change: bool = False, **default: Any
+) -> Any:
+    """Makes a field of a section.
+
+    Args:
+        help: words for the command line's help.
+        allowed: the values it may hold, besides None where its type says so.
+        may_change: whether a resumed run may change it.
+        **default: `default=VALUE` for what nobody has to choose. A setting without a
+            default gets its value from a recipe or from the data.
+    """
+    metadata = {"help": help, "allowed": allowed, "may_change": may_change}
+    return dataclasses.field(metadata=metadata, **default)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Section:
+    """Settings that are checked one by one, and then those of each section together.
+
+    Raises:
+        ValueError: naming the setting, its value and what is allowed.
+    """
+
+    def __post_init__(self) -> None:
+        for field in dataclasses.fields(self):
+            check(field, getattr(self, field.name))
+        for section in reversed(type(self).__mro__):
+            together = vars(section).get("check_together")
+            if together:
+                together(self)
+
+    def check_together(self) -> None:
+        """Raises ValueError where values are wrong together."""
+
+
+def kind(field: dataclasses.Field) -> type:
+    """Returns the type of a setting's values, None aside."""
+    first = _first(field)
+    return str if typing.get_origin(first) is typing.Literal else first
+
+
+def _first(field: dataclasses.Field) -> Any:
+    if typing.get_origin(field.type) in (typing.Union, types.UnionType):
+        return typing.get_args(field.type)[0]
+    return field.type
+
+
+def allowed(field: dataclasses.Field) -> Allowed:
+    """Returns the values that a setting may hold, besides None."""
+    if typing.get_origin(_first(field)) is typing.Literal:
+        return choice(*typing.get_args(_first(field)))
+    return field.metadata["allowed"]
+
+
+def check(field: dataclasses.Field, value: Any) -> None:
+    """Raises ValueError unless a field may hold a value.
+
+    Args:
+        field: a field that `setting` made.
+        value: the value to check.
+    """
+    if value is None and types.NoneType in typing.get_args(field.type):
+        return
+    values = allowed(field)
+    if not (_has_type(value, kind(field)) and values.test(value)):
+        words = values.words or f"a {kind(field).__name__}"
+        hint = did_you_mean(str(value), values.choices)
+        raise ValueError(f"{field.name}={value}: allowed is {words}{hint}")
+
+
+def _has_type(value: Any, kind: type) -> bool:
+    """Whether a value has a type; float takes whole numbers too, nothing infinite."""
+    if kind is float:
+        return type(value) in (int, float) and math.isfinite(value)
+    return type(value) is kind
+
+
+def listed(text: str | None) -> tuple[str, ...]:
+    """Splits a comma-separated setting."""
+    return tuple(part.strip() for part in (text or "").split(",") if part.strip())

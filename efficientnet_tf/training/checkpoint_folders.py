@@ -1,0 +1,67 @@
+"""Saves a run's checkpoints: those to continue from, and the one to serve."""
+
+import tensorflow as tf
+
+from efficientnet_tf.runs import checkpoints
+from efficientnet_tf.training import bucket_checkpoints
+from efficientnet_tf.training import state as state_lib
+
+_KEPT = 3
+
+
+class CheckpointFolders:
+    """The two checkpoint folders of a run.
+
+    Args:
+        model_dir: the run's folder.
+        state: made in the strategy's scope.
+        writes: whether saving does anything; one host does it for all, for what is
+            saved is the same on all and saving it takes no other host.
+    """
+
+    def __init__(
+        self, model_dir: str, state: state_lib.TrainState, *, writes: bool = True
+    ):
+        self._model_dir = model_dir
+        self._state = state
+        self._writes = writes
+        device = state.step.device
+        self._latest = bucket_checkpoints.manager(
+            state.checkpoint(), f"{model_dir}/checkpoints", _KEPT, device=device
+        )
+        self._best = bucket_checkpoints.manager(
+            state.inference_checkpoint(), f"{model_dir}/best", 1, device=device
+        )
+
+    def restore(self) -> bool:
+        """Continues from the latest checkpoint, if there is one.
+
+        Raises:
+            ValueError: naming a checkpoint that does not fit or is damaged.
+        """
+        path = checkpoints.latest(f"{self._model_dir}/checkpoints")
+        if path is None:
+            return False
+        try:
+            status = self._latest.checkpoint.restore(path)
+            status.assert_existing_objects_matched()
+        except tf.errors.UnavailableError:
+            raise  # a host or a bucket is away; the checkpoint is whole
+        except (AssertionError, IndexError, ValueError, tf.errors.OpError) as error:
+            raise ValueError(
+                f"checkpoint {path} cannot be restored ({error}); delete it to fall "
+                "back to the one before, or use another model_dir"
+            ) from None
+        return True
+
+    def save(self) -> None:
+        """Saves everything, to continue from."""
+        self._save(self._latest)
+
+    def save_best(self) -> None:
+        """Saves the weights to serve."""
+        self._save(self._best)
+
+    def _save(self, manager: tf.train.CheckpointManager) -> None:
+        if self._writes:
+            manager.save(checkpoint_number=self._state.step.numpy())

@@ -1,0 +1,47 @@
+"""What the hosts of a run go by together, or one would wait for another for ever."""
+
+import contextlib
+import dataclasses
+import signal
+from collections.abc import Callable, Iterator
+
+from efficientnet_tf.config import Config
+from efficientnet_tf.data import sources
+from efficientnet_tf.hardware import agreement
+
+
+def facts(
+    config: Config, source: sources.Source, checkpoint: str | None
+) -> dict[str, str]:
+    """What decides the steps of a run; see `agreement.Hosts.require_same`.
+
+    Args:
+        config: the run's.
+        source: the run's data.
+        checkpoint: path of the checkpoint that it starts from; None for none.
+    """
+    found = {
+        f"--{name}": str(value)
+        for name, value in dataclasses.asdict(config).items()
+        if name != "data_dir"  # each host may have a copy of its own
+    }
+    splits = source.splits
+    for split in filter(None, (splits.train, splits.minival, splits.validation)):
+        data = f"{split.images} images in {len(split.files)} files"
+        found[f"the {split.name} data"] = data
+    step = "none" if checkpoint is None else f"step {checkpoint.rsplit('-', 1)[1]}"
+    return found | {"the checkpoint in --model_dir": step}
+
+
+@contextlib.contextmanager
+def sigterm(hosts: agreement.Hosts) -> Iterator[Callable[[], bool]]:
+    """Yields a function that tells whether SIGTERM has come since, on any host.
+
+    All hosts call it after the same steps, and so stop after the same.
+    """
+    received = []
+    previous = signal.signal(signal.SIGTERM, lambda *_: received.append(True))
+    try:
+        yield lambda: hosts.any(bool(received))
+    finally:
+        signal.signal(signal.SIGTERM, previous)

@@ -1,0 +1,83 @@
+"""The objective that a training step differentiates."""
+
+import functools
+from collections.abc import Callable
+from typing import Protocol
+
+import keras
+import tensorflow as tf
+
+from efficientnet_tf.training.settings import Optimisation
+
+Batch = dict[str, tf.Tensor]
+
+
+class Objective(Protocol):
+    """The losses of one replica's share of a batch.
+
+    The trainer calls it in replica context, within a gradient tape, and lowers the sum
+    of its losses over the model's trainable variables.
+    """
+
+    def __call__(self, batch: Batch) -> tuple[dict[str, tf.Tensor], tf.Tensor]:
+        """Computes the losses.
+
+        Args:
+            batch: "image" uint8 [batch / replicas, height, width, 3] and "label"
+                float32 [batch / replicas, classes], the probability of each class.
+
+        Returns:
+            Losses by name, float32 scalars whose sums over replicas are the losses of
+            the whole batch; and the logits, float [batch / replicas, classes].
+        """
+
+
+class PaperObjective:
+    """Cross-entropy of smoothed labels, and L2 outside batch norm (section 5.2).
+
+    Args:
+        model: the one that is trained.
+        optimisation: settings; `label_smoothing` and `weight_decay` are used.
+        batch_size: int, global.
+        replicas: int, among which the batch is divided.
+        forward: computes logits of images in training; None calls the model.
+    """
+
+    def __init__(
+        self,
+        model: keras.Model,
+        optimisation: Optimisation,
+        *,
+        batch_size: int,
+        replicas: int,
+        forward: Callable[[tf.Tensor], tf.Tensor] | None = None,
+    ):
+        self._forward = forward or functools.partial(model, training=True)
+        self._optimisation = optimisation
+        self._batch_size = batch_size
+        self._replicas = replicas
+        batch_norm = ("/gamma", "/beta")
+        self._decayed = [
+            v for v in model.trainable_variables if not v.path.endswith(batch_norm)
+        ]
+
+    def __call__(self, batch: Batch) -> tuple[dict[str, tf.Tensor], tf.Tensor]:
+        """Computes losses and logits of one replica's share; see `Objective`."""
+        logits = self._forward(batch["image"])
+        return self.losses(logits, batch["label"]), logits
+
+    def losses(self, logits: tf.Tensor, labels: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Computes this replica's share of the batch's mean cross-entropy, and of L2.
+
+        Args:
+            logits: float [batch / replicas, classes].
+            labels: float32 [batch / replicas, classes].
+        """
+        smoothing = self._optimisation.label_smoothing
+        smoothed = labels * (1 - smoothing) + smoothing / labels.shape[-1]
+        cross_entropy = tf.nn.softmax_cross_entropy_with_logits(smoothed, logits)
+        l2 = tf.add_n([tf.nn.l2_loss(v.value) for v in self._decayed])
+        return {
+            "cross_entropy": tf.reduce_sum(cross_entropy) / self._batch_size,
+            "l2": self._optimisation.weight_decay * l2 / self._replicas,
+        }

@@ -1,0 +1,112 @@
+"""The settings of a training: how it computes, its schedule, its rhythm."""
+
+import dataclasses
+import fractions
+import math
+from typing import Literal
+
+from efficientnet_tf.settings import (
+    FRACTION,
+    PROBABILITY,
+    Allowed,
+    Section,
+    above,
+    at_least,
+    setting,
+)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Computation(Section):
+    """The way that a step computes; see each field's help."""
+
+    precision: Literal["auto", "float32", "float32_no_tf32", "bfloat16"] = setting(
+        "compute dtype; auto: bfloat16 on TPU, else float32, whose products an NVIDIA "
+        "card computes in TF32 (10 bits of mantissa); float32_no_tf32: all 23 bits",
+        default="auto",
+    )
+    fused: Literal["auto", "on", "off"] = setting(
+        "train with a forward pass whose gradient moves fewer bytes, which no TPU has "
+        "run yet; auto: to recompute",
+        default="auto",
+    )
+    recompute: str | None = setting(
+        "blocks whose largest activations the fused pass computes again rather than "
+        "keeps: beginnings of their names, comma-separated, such as block1,block2a; "
+        "block is all of them",
+        default=None,
+    )
+    seed: int = setting(
+        "of every random draw",
+        Allowed("0 to 2147483647", lambda value: 0 <= value < 2**31),
+        default=0,
+    )
+
+    def check_together(self) -> None:
+        """Raises ValueError where the fused pass is needed and off."""
+        if self.recompute and self.fused == "off":
+            raise ValueError(f"recompute={self.recompute}: needs fused=on or auto")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Schedule(Section):
+    """The length of a run, and its learning rate."""
+
+    train_batch_size: int = setting("global batch", at_least(1))
+    train_epochs: float = setting("passes over the data", above(0), may_change=True)
+    learning_rate: float = setting("per 256 images of batch", above(0))
+    lr_decay_epochs: float = setting("epochs between decays", above(0))
+    lr_decay_rate: float = setting("factor of each decay", PROBABILITY)
+    warmup_epochs: float = setting("epochs of linear warm-up", at_least(0))
+
+    def steps(self, epochs: float, *, train_images: int) -> int:
+        """Returns the whole steps in a number of epochs, at least one.
+
+        Args:
+            epochs: float, passes over the training images.
+            train_images: int, images in an epoch.
+        """
+        return max(1, int(self._exact_steps(epochs, train_images)))
+
+    def interval(self, epochs: float, *, train_images: int) -> int:
+        """Returns the steps between events that happen every so many epochs.
+
+        Rounded up: a run that resumes at an epoch's beginning has little to skip.
+
+        Args:
+            epochs: float, passes over the training images.
+            train_images: int, images in an epoch.
+        """
+        return math.ceil(self._exact_steps(epochs, train_images))
+
+    def _exact_steps(self, epochs: float, train_images: int) -> fractions.Fraction:
+        return fractions.Fraction(str(epochs)) * train_images / self.train_batch_size
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Optimisation(Section):
+    """The optimizer, regularisation and averages of a step."""
+
+    rmsprop_decay: float = setting("of the mean square", FRACTION)
+    momentum: float = setting("of RMSProp", FRACTION)
+    rmsprop_epsilon: float = setting("inside the square root", above(0))
+    weight_decay: float = setting("L2 outside batch norm", at_least(0))
+    label_smoothing: float = setting("share given to all classes", FRACTION)
+    moving_average_decay: float = setting("of the averaged weights; 0: none", FRACTION)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Rhythm(Section):
+    """The intervals at which a run evaluates, saves and stops."""
+
+    eval_batch_size: int = setting(
+        "global batch of evaluation", at_least(1), may_change=True
+    )
+    steps_per_loop: int = setting("steps per host call", at_least(1), may_change=True)
+    checkpoint_epochs: float = setting(
+        "epochs between checkpoints", above(0), may_change=True
+    )
+    eval_epochs: float = setting("epochs between evaluations", above(0))
+    early_stopping_evals: int = setting(
+        "stop after this many evaluations without a better one; 0: never", at_least(0)
+    )

@@ -1,0 +1,84 @@
+"""Sends files that grow during a run to the run's folder."""
+
+import contextlib
+import os
+import tempfile
+import time
+from typing import Self
+
+import tensorflow as tf
+
+from efficientnet_tf import files
+
+_SECONDS_BETWEEN_SENDS = 60
+
+
+class Uploads:
+    """A folder to append to, for a run's own folder; use as a context manager.
+
+    On a local disk it is the run's folder. A bucket has no appending: every flush of an
+    event file would upload all of it. So there it is a folder of this machine, and
+    whoever writes to it says when to send what has changed: before each checkpoint, so
+    that a kill loses only lines of steps that will be taken again.
+
+    Args:
+        model_dir: the run's folder, local or a URL.
+    """
+
+    def __init__(self, model_dir: str):
+        self._target = model_dir
+        self._here = tempfile.TemporaryDirectory() if files.is_url(model_dir) else None
+        self._sent: dict[str, tuple[int, int]] = {}
+        self._last = time.monotonic()
+
+    @property
+    def folder(self) -> str:
+        """The folder to write to."""
+        return self._here.name if self._here else self._target
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        # A run that has failed says why, whatever else fails.
+        expected = (tf.errors.OpError,) if kind else ()
+        with contextlib.suppress(*expected):
+            self.send()
+        if self._here:
+            self._here.cleanup()
+
+    def fetch(self, name: str) -> None:
+        """Copies an earlier process's file here, if there is one, to append to."""
+        if not self._here:
+            return
+        try:
+            with tf.io.gfile.GFile(f"{self._target}/{name}", "rb") as file:
+                content = file.read()
+        except tf.errors.NotFoundError:
+            return
+        path = f"{self.folder}/{name}"
+        files.write_whole(path, content)
+        self._sent[path] = _state(path)
+
+    def send(self) -> None:
+        """Uploads, whole, the files that have changed since they were sent."""
+        self._last = time.monotonic()
+        if not self._here:
+            return
+        for folder, _, names in os.walk(self.folder):
+            for path in (f"{folder}/{name}" for name in sorted(names)):
+                state = _state(path)
+                if self._sent.get(path) != state:
+                    name = os.path.relpath(path, self.folder)
+                    files.upload(path, f"{self._target}/{name}")
+                    self._sent[path] = state
+
+    def send_at_times(self) -> None:
+        """Sends once a minute, for people who watch the run."""
+        if time.monotonic() - self._last > _SECONDS_BETWEEN_SENDS:
+            self.send()
+
+
+def _state(path: str) -> tuple[int, int]:
+    status = os.stat(path)
+    return status.st_size, status.st_mtime_ns

@@ -1,0 +1,140 @@
+"""Names and axes of keras.applications' weights, by this package's paths."""
+
+from collections.abc import Collection
+
+import numpy as np
+
+from efficientnet_tf.weights import model_layout
+
+
+def detect(names: Collection[str]) -> str:
+    """Tells the family of keras.applications by its layer names."""
+    marks = {"conv_dw_1/kernel": "mobilenet-v1", "Conv1/kernel": "mobilenet-v2"}
+    marks["conv1_conv/kernel"] = "resnet"
+    return next((f for mark, f in marks.items() if mark in names), "efficientnet")
+
+
+def names(
+    model: model_layout.Layout, family: str, known: Collection[str] = ()
+) -> dict[str, str]:
+    """The file's name of each path; `known` are the names it has, if it is there.
+
+    V2 says dwconv2, and qubvel's files call the classifier probs.
+
+    Args:
+        model: the model's tensors.
+        family: what `detect` returned.
+        known: names that the file has; empty where it is to be written.
+    """
+    layers = {
+        "mobilenet-v1": _mobilenet_v1,
+        "mobilenet-v2": _mobilenet_v2,
+        "resnet": _resnet,
+    }.get(family, lambda model: {})(model)
+    names = {}
+    for tensor in model.tensors:
+        name = f"{layers.get(tensor.layer, tensor.layer)}/{tensor.variable}"
+        aliases = {
+            name.replace("_dwconv/", "_dwconv2/"),
+            name.replace("predictions/", "probs/"),
+        }
+        other = next((alias for alias in aliases - {name} if alias in known), None)
+        names[tensor.path] = other if other and name not in known else name
+    return names
+
+
+def encode(tensor: model_layout.Tensor, value: np.ndarray, family: str) -> np.ndarray:
+    """Our value as keras.applications holds it.
+
+    Args:
+        tensor: the tensor's path, kind and shape.
+        value: the value in this package's axes.
+        family: what `detect` returned.
+    """
+    if family == "resnet" and tensor.path == "stem_conv/kernel":
+        return value[:, :, ::-1]  # keras.applications feeds BGR images
+    if family == "mobilenet-v1" and tensor.path == "predictions/kernel":
+        return value[np.newaxis, np.newaxis]  # it classifies by a convolution
+    return value
+
+
+def decode(tensor: model_layout.Tensor, value: np.ndarray, family: str) -> np.ndarray:
+    """Its value as we hold it.
+
+    Args:
+        tensor: the tensor's path, kind and shape.
+        value: the value as the file holds it.
+        family: what `detect` returned.
+    """
+    if family == "resnet" and tensor.path == "stem_conv/kernel":
+        return value[:, :, ::-1]
+    if family == "mobilenet-v1" and tensor.path == "predictions/kernel":
+        return value[0, 0] if value.ndim == 4 else value
+    return value
+
+
+def fold_biases(
+    tensors: dict[str, np.ndarray], model: model_layout.Layout, names: dict[str, str]
+) -> list[str]:
+    """Takes biases in front of batch norms off the moving means.
+
+    keras.applications' ResNets have such biases; the network stays the same function.
+
+    Args:
+        tensors: the file's weights by its names; changed in place.
+        model: the model's tensors.
+        names: the file's name of each path.
+
+    Returns:
+        The names of the biases, which `tensors` holds no longer.
+    """
+    folded = []
+    for tensor in model.tensors:
+        bias = names[tensor.path].replace("/kernel", "/bias")
+        mean = f"{tensor.layer.removesuffix('conv')}bn/moving_mean"
+        if tensor.kind == "conv" and bias in tensors and mean in names:
+            if tensor.path.replace("/kernel", "/bias") in names:
+                continue
+            if tensors[bias].shape != getattr(tensors.get(names[mean]), "shape", None):
+                continue  # reported with the tensors that do not fit
+            tensors[names[mean]] = tensors[names[mean]] - tensors.pop(bias)
+            folded.append(bias)
+    return folded
+
+
+def _mobilenet_v1(model: model_layout.Layout) -> dict[str, str]:
+    layers = {"stem_conv": "conv1", "stem_bn": "conv1_bn", "predictions": "conv_preds"}
+    for block in model.blocks:
+        number = block.index + 1
+        layers |= {
+            block.layer("dwconv"): f"conv_dw_{number}",
+            block.layer("bn"): f"conv_dw_{number}_bn",
+            block.layer("project_conv"): f"conv_pw_{number}",
+            block.layer("project_bn"): f"conv_pw_{number}_bn",
+        }
+    return layers
+
+
+def _mobilenet_v2(model: model_layout.Layout) -> dict[str, str]:
+    layers = {"stem_conv": "Conv1", "stem_bn": "bn_Conv1"}
+    layers |= {"top_conv": "Conv_1", "top_bn": "Conv_1_bn"}
+    roles = {"expand": "expand", "dw": "depthwise", "project": "project"}
+    for block in model.blocks:
+        prefix = f"block_{block.index}" if block.index else "expanded_conv"
+        for role, name in roles.items():
+            norm = "bn" if role == "dw" else f"{role}_bn"
+            conv = "dwconv" if role == "dw" else f"{role}_conv"
+            layers[block.layer(conv)] = f"{prefix}_{name}"
+            layers[block.layer(norm)] = f"{prefix}_{name}_BN"
+    return layers
+
+
+def _resnet(model: model_layout.Layout) -> dict[str, str]:
+    layers = {"stem_conv": "conv1_conv", "stem_bn": "conv1_bn"}
+    numbers = {"shortcut_": 0, "reduce_": 1, "": 2, "project_": 3}
+    for block in model.blocks:
+        prefix = f"conv{block.stage + 2}_block{block.repeat + 1}"
+        for role, number in numbers.items():
+            layers[block.layer(f"{role}conv")] = f"{prefix}_{number}_conv"
+            layers[block.layer(f"{role}bn")] = f"{prefix}_{number}_bn"
+    return layers

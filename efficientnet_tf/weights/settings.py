@@ -1,0 +1,27 @@
+"""The settings of the weights that a run starts from."""
+
+import dataclasses
+
+from efficientnet_tf.settings import Section, listed, setting
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class StartingWeights(Section):
+    """Where a run's weights come from; see each field's help."""
+
+    weights: str | None = setting(
+        "weights to start from: a file, a TF1 checkpoint or a release (imagenet)",
+        default=None,
+    )
+    weights_skip: str | None = setting(
+        "layers not to load, comma-separated, such as predictions"
+    )
+    weights_ema: bool = setting(
+        "of a TF1 checkpoint, load the moving averages, not the raw weights",
+        default=True,
+    )
+
+    @property
+    def skipped_weights(self) -> tuple[str, ...]:
+        """Layers that `weights` are not loaded into."""
+        return listed(self.weights_skip)

@@ -1,0 +1,271 @@
+"""Weights on their way into a model.
+
+Strict: each tensor of the file and each of the model is used, or asked to be skipped,
+or known to be no weight; everything is checked before anything is changed.
+"""
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+
+from efficientnet_tf import variants
+from efficientnet_tf.weights import conventions, model_layout
+from efficientnet_tf.weights import passport as passports
+
+# The name of the classifier's bias in each project.
+_BIASES = (
+    *("predictions/bias", "probs/bias", "conv_preds/bias", "head/dense/bias"),
+    *("classifier.bias", "classifier.1.bias", "_fc.bias", "fc.bias"),
+)
+# Fields of a variant that say which network it is.
+_NETWORK = (
+    *("width", "depth", "blocks", "stem_filters", "stem_kernel", "stem_pool"),
+    *("head_filters", "head_shrinks", "scale_ends", "activation", "experts"),
+    *("divisor", "keep_90_percent"),
+)
+_SHOWN = 5  # problems in one error
+
+
+@dataclasses.dataclass(frozen=True)
+class Report:
+    """A report of what loading did with every tensor."""
+
+    source: str
+    project: str  # the project whose names the file has
+    loaded: int
+    skipped: tuple[str, ...]  # the model's paths that were left out on request
+    unused: tuple[str, ...]  # the file's names: no weights, or not asked for
+    adapted: tuple[str, ...]  # paths whose values were made to fit, and how
+
+
+@dataclasses.dataclass(frozen=True)
+class WeightsFile:
+    """Weights read from a file, not in a model yet."""
+
+    source: str
+    project: str
+    tensors: dict[str, np.ndarray]  # by the project's names
+    names: Callable[[model_layout.Layout], dict[str, str]]
+    decode: Callable[[model_layout.Tensor, np.ndarray], np.ndarray]
+    # Merges tensors that only this project has into others; returns their names.
+    fold: Callable[..., list[str]] = lambda tensors, layout, names: []
+    unused: tuple[str, ...] = ()
+    averaged: bool | None = None
+    network: str | None = None  # the network's name in a TF1 checkpoint
+    release: str | None = None  # "efficientnet-b0 imagenet"
+    passport: passports.Passport | None = None
+
+    @property
+    def origin(self) -> str:
+        """Where the weights come from, for people."""
+        return self.release or self.source
+
+    @property
+    def variant(self) -> str | variants.Variant | None:
+        """The network the file says it holds, if it says so."""
+        if self.passport:
+            return self.passport.variant
+        return self.network if self.network in variants.list_variants() else None
+
+    @property
+    def classes(self) -> int | None:
+        """Number of the classifier's outputs in the file; None if it has none."""
+        found = [self.tensors[name] for name in _BIASES if name in self.tensors]
+        return found[0].size if found else None
+
+    @property
+    def label_offset(self) -> int:
+        """Outputs before the first label: one where 1,001 include the background."""
+        if self.passport:
+            return self.passport.label_offset
+        return 1 if self.classes == 1001 else 0
+
+    @property
+    def label_set(self) -> str | None:
+        """Name of the set of labels, if it is known."""
+        if self.passport:
+            return self.passport.label_set
+        if self.release is None:
+            return None
+        return "imagenet-21k" if self.release.endswith("21k") else "imagenet-1k"
+
+    def adapt(self, variant: variants.Variant) -> variants.Variant:
+        """Returns the variant with the conventions of the weights' origin.
+
+        Raises:
+            ValueError: if the file says it holds another network.
+        """
+        if self.passport and self.passport.variant:
+            stated = self.passport.variant
+            _check_same_network(self.origin, variant, stated)
+            changes = {name: getattr(stated, name) for name in conventions.FIELDS}
+            return dataclasses.replace(variant, **changes)
+        return conventions.adapt(
+            variant, self.project, path=self.source, tensors=self.tensors
+        )
+
+    def assign(
+        self, model: keras.Model, *, skip: Sequence[str] = (), part: bool = False
+    ) -> None:
+        """Puts the weights into a model, or raises and leaves it as it was.
+
+        The model's `load_report` then says what became of every tensor.
+
+        Args:
+            model: built by this package.
+            skip: layers ("predictions"), blocks ("block7a") or paths to leave out.
+            part: whether the model may lack what the file has.
+
+        Raises:
+            ValueError: naming every tensor that does not fit.
+        """
+        layout = model_layout.layout(model)
+        names = self.names(model_layout.with_classifier(layout))
+        skipped = _skipped(self.origin, names, skip)
+        tensors = dict(self.tensors)
+        unused = list(self.unused)
+        unused += _take(tensors, lambda name: name.startswith("normalization/"))
+        folded = self.fold(tensors, layout, names)
+        adapted = [f"{name}: taken off the moving mean" for name in folded]
+        skipped_names = {names[path] for path in skipped}
+        unused += _take(tensors, lambda name: name in skipped_names)
+
+        wanted = [tensor for tensor in layout.tensors if tensor.path not in skipped]
+        loaded, problems = {}, []
+        for tensor in wanted:
+            try:
+                value = self._value(tensor, names[tensor.path], tensors, adapted)
+            except _DoesNotFit as problem:
+                problems.append(str(problem))
+            else:
+                loaded[tensor.path] = value
+        if part:
+            unused += _take(tensors, lambda name: True)
+        problems += [
+            f"{name} {value.shape}: the model has no place for it"
+            for name, value in tensors.items()
+        ]
+        if problems:
+            raise ValueError(self._complaint(model, problems))
+        for path, variable in model_layout.variables(model).items():
+            if path in loaded:
+                variable.assign(loaded[path])
+        left = tuple(t.path for t in layout.tensors if t.path in skipped)
+        report = Report(
+            self.origin, self.project, len(loaded), left, tuple(unused), tuple(adapted)
+        )
+        self._stamp(model, report)
+
+    def _value(
+        self, tensor: model_layout.Tensor, name: str, tensors: dict, adapted: list[str]
+    ) -> np.ndarray:
+        """Takes a tensor's value in this package's axes; notes what was adapted."""
+        if name not in tensors:
+            raise _DoesNotFit(f"{tensor.path} {tensor.shape}: the file has no {name}")
+        value = self.decode(tensor, tensors.pop(name))
+        if tensor.path == "stem_conv/kernel" and _fits_but_for_channels(value, tensor):
+            adapted.append(f"{tensor.path}: from 3 channels to {tensor.shape[2]}")
+            value = _adapt_channels(value, tensor.shape[2])
+        if value.shape != tensor.shape:
+            raise _DoesNotFit(f"{tensor.path} {tensor.shape}: {name} is {value.shape}")
+        if not _is_numeric(value):
+            raise _DoesNotFit(f"{tensor.path}: {name} is no numbers but {value.dtype}")
+        return value
+
+    def _complaint(self, model: keras.Model, problems: list[str]) -> str:
+        shown = "; ".join(problems[:_SHOWN])
+        more = f"; and {len(problems) - _SHOWN} more" if len(problems) > _SHOWN else ""
+        hint = ""
+        if all(problem.startswith("predictions/") for problem in problems):
+            hint = ' (skip=["predictions"], --weights_skip=predictions, loads the rest)'
+        return (
+            f"{self.origin} ({self.project}) does not fit {model.name}: "
+            f"{shown}{more}{hint}"
+        )
+
+    def _stamp(self, model: keras.Model, report: Report) -> None:
+        """Stores report and passport on the model."""
+        model.load_report = report
+        stated = passports.of(model)
+        told: dict[str, Any] = {"averaged": self.averaged}
+        if self.passport:
+            told = {
+                name: getattr(self.passport, name)
+                for name in ("image_size", "crop", "averaged")
+            }
+        if "predictions/kernel" not in report.skipped:
+            told |= {"label_set": self.label_set, "label_offset": self.label_offset}
+        model.passport = dataclasses.replace(
+            stated, **told, source=self.origin, skipped=report.skipped
+        )
+
+
+class _DoesNotFit(Exception):
+    """One tensor of the model that the file does not fill."""
+
+
+def _check_same_network(
+    source: str, wanted: variants.Variant, stated: variants.Variant
+) -> None:
+    for field in _NETWORK:
+        asked, has = getattr(wanted, field), getattr(stated, field)
+        if field == "blocks":
+            asked, has = map(conventions.common_blocks, (asked, has))
+        if asked == has:
+            continue
+        if wanted.name != stated.name:
+            raise ValueError(f"{source}: holds {stated.name}, not {wanted.name}")
+        raise ValueError(
+            f"{source}: holds {stated.name} with {field}={has}, not with "
+            f"{field}={asked}"
+        )
+
+
+def _skipped(source: str, names: dict[str, str], skip: Sequence[str]) -> set[str]:
+    """Returns the paths that the caller asks to skip."""
+    if isinstance(skip, str):
+        raise ValueError(f"skip={skip!r}: allowed is a list of names")
+    skipped = set()
+    for wanted in skip:
+        found = {path for path in names if _is_skipped(path, wanted)}
+        if not found:
+            raise ValueError(f"{source}: skip={wanted!r} names no layer, block or path")
+        skipped |= found
+    return skipped
+
+
+def _is_skipped(path: str, wanted: str) -> bool:
+    layer = path.split("/")[0]
+    return wanted in (path, layer) or layer.startswith(f"{wanted}_")
+
+
+def _is_numeric(value: np.ndarray) -> bool:
+    # bfloat16 is not NumPy's own and counts as a structure.
+    return value.dtype.kind in "fiu" or value.dtype.name == "bfloat16"
+
+
+def _take(tensors: dict, wanted: Callable[[str], bool]) -> list[str]:
+    """Removes the wanted tensors and returns their names."""
+    names = [name for name in tensors if wanted(name)]
+    for name in names:
+        del tensors[name]
+    return names
+
+
+def _fits_but_for_channels(value: np.ndarray, tensor: model_layout.Tensor) -> bool:
+    rows, columns, channels, filters = tensor.shape
+    return channels != 3 and value.shape == (rows, columns, 3, filters)
+
+
+def _adapt_channels(kernel: np.ndarray, channels: int) -> np.ndarray:
+    """Adapts the kernel of an RGB stem, [rows, columns, 3, filters], to other channels.
+
+    One channel gets the sum of the three, which is what grey pixels meet; more get the
+    three in turn, scaled to keep the sum's size.
+    """
+    if channels == 1:
+        return kernel.sum(axis=2, keepdims=True)
+    return kernel[:, :, np.arange(channels) % 3] * np.float32(3 / channels)

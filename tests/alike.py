@@ -1,0 +1,39 @@
+"""Makes each test begin alike: random numbers, names of layers, dtype policy."""
+
+import random
+import sys
+
+
+def begin_alike():
+    """Takes back what tests before may have changed in this process."""
+    random.seed(0)
+    if "numpy" in sys.modules:
+        sys.modules["numpy"].random.seed(0)
+    # Most test modules need no TensorFlow, which takes seconds to import.
+    if "tensorflow" in sys.modules:
+        _begin_tensorflow_alike()
+
+
+def split_cpu(count: int):
+    """Gives this process virtual CPU devices.
+
+    Their number cannot change once TensorFlow has started, so no module of tests makes
+    a tensor where it is imported.
+    """
+    if "tensorflow" in sys.modules:
+        config = sys.modules["tensorflow"].config
+        (cpu,) = config.list_physical_devices("CPU")
+        virtual = [config.LogicalDeviceConfiguration()] * count
+        config.set_logical_device_configuration(cpu, virtual)
+
+
+def _begin_tensorflow_alike():
+    import keras
+    from tensorflow.python.framework import config
+
+    config.disable_op_determinism()  # nothing public does; a run in-process enables it
+    # Names of layers begin at 0, and the dtype policy is float32.
+    keras.utils.clear_session(free_memory=False)
+    keras.config.set_floatx("float32")
+    keras.config.set_image_data_format("channels_last")
+    keras.utils.set_random_seed(0)  # TensorFlow's, NumPy's and Python's too

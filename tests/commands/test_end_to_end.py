@@ -1,0 +1,231 @@
+"""The command line as a user meets it: train, evaluate, export, predict."""
+
+import json
+
+import networks
+import numpy as np
+import pytest
+import tensorflow as tf
+from command_line import refusal, succeed
+from end_to_end_support import new_process
+
+from efficientnet_tf.data import preparation, tfrecord
+from efficientnet_tf.inference.classifier import Classifier
+
+
+@pytest.fixture(scope="module")
+def trained(digits_dir, tmp_path_factory):
+    """The folder of a small model after 3 epochs, and what main.py printed."""
+    model_dir = tmp_path_factory.mktemp("run")
+    return model_dir, new_process(*training_arguments(digits_dir, model_dir)).checked()
+
+
+def training_arguments(digits_dir, model_dir):
+    return (
+        "--dataset=digits",
+        f"--data_dir={digits_dir}",
+        f"--model_dir={model_dir}",
+        f"--blocks={networks.TINY}",
+        "--train_batch_size=16",
+        "--learning_rate=0.016",
+        "--moving_average_decay=0.98",
+        "--train_epochs=3",
+        "--eval_epochs=1",
+        "--warmup_epochs=0.25",
+        "--json",
+    )
+
+
+@pytest.fixture(scope="module")
+def validation(digits_dir):
+    """All validation records: encoded images and labels from 0."""
+    split = tfrecord.open_splits(digits_dir).validation
+    records = [
+        tfrecord.parse(record) for record in tf.data.TFRecordDataset(list(split.files))
+    ]
+    encoded = np.array([image.numpy() for image, _ in records])
+    return encoded, np.array([int(label) - 1 for _, label in records])
+
+
+def test_training_learns_and_says_where_everything_is(trained):
+    model_dir, result = trained
+    scores = result.json
+    assert scores["finished"] and scores["step"] == int(3 * 1347 / 16)
+    assert scores["examples"] == 360
+    assert scores["weights"] == "ema"
+    assert scores["top_1"] > 0.3
+    for told in (model_dir, model_dir / "saved_model", "What to try next"):
+        assert str(told) in result.stdout
+    assert "images/s" in result.stderr and "left" in result.stderr
+    for left in ("config.json", "checkpoints", "best", "metrics.jsonl", "train"):
+        assert (model_dir / left).exists()
+
+
+def test_metrics_are_json_lines_in_order(trained):
+    lines = (trained[0] / "metrics.jsonl").read_text().splitlines()
+    records = [json.loads(line) for line in lines]
+    assert {record["kind"] for record in records} == {"train", "eval"}
+    on_the_way = [r for r in records if r.get("split") != "validation"]
+    steps = [record["step"] for record in on_the_way]
+    assert steps == sorted(steps)
+    for record in records:
+        assert record["epoch"] == pytest.approx(record["step"] * 16 / 1347, abs=1e-4)
+        if record["kind"] == "eval":
+            assert (
+                record["examples"]
+                == {"minival": 90, "validation": 360}[record["split"]]
+            )
+            assert 0 <= record["top_1"] <= record["top_5"] <= 1
+        else:
+            assert {"loss", "learning_rate", "top_1"} <= record.keys()
+
+
+def test_evaluation_in_other_batches_on_two_devices_scores_the_same(trained):
+    model_dir, first = trained
+    again = new_process(
+        "--mode=eval",
+        f"--model_dir={model_dir}",
+        "--eval_batch_size=14",
+        "--num_cpu_devices=2",
+        "--json",
+    )
+    ours, expected = again.json, first.json
+    for name in ("top_1", "top_5", "examples", "checkpoint"):
+        assert ours[name] == expected[name]
+    assert ours["loss"] == pytest.approx(expected["loss"], rel=1e-5)
+
+
+def test_the_best_held_out_weights_are_the_ones_evaluated(trained):
+    lines = (trained[0] / "metrics.jsonl").read_text().splitlines()
+    held_out = [r for r in map(json.loads, lines) if r.get("split") == "minival"]
+    best = max(held_out, key=lambda record: (record["top_1"], -record["loss"]))
+    assert trained[1].json["checkpoint"].endswith(f"-{best['step']}")
+
+
+def test_saved_model_serves_encoded_images_as_evaluation_saw_them(trained, validation):
+    served = tf.saved_model.load(str(trained[0] / "saved_model"))
+    serve = served.signatures["serving_default"]
+    encoded, labels = validation
+    outputs = serve(encoded=tf.constant(encoded))
+    assert set(outputs) == {
+        "probabilities",
+        "classes",
+        "top_k_classes",
+        "top_k_probabilities",
+    }
+    scores = trained[1].json
+    assert np.mean(outputs["classes"] == labels) == pytest.approx(scores["top_1"])
+    top_5 = (outputs["top_k_classes"].numpy() == labels[:, None]).any(1).mean()
+    assert top_5 == pytest.approx(scores["top_5"])
+    np.testing.assert_allclose(tf.reduce_sum(outputs["probabilities"], 1), 1, rtol=1e-5)
+
+
+def test_saved_model_takes_pixels_of_either_type(trained, validation):
+    served = tf.saved_model.load(str(trained[0] / "saved_model"))
+    prepared = preparation.Preparation(32, 0.875, "bicubic")
+    images = tf.stack([prepared.decode(image) for image in validation[0][:20]])
+    from_bytes = served.signatures["serving_default"](
+        encoded=tf.constant(validation[0][:20])
+    )["probabilities"]
+    from_uint8 = served.signatures["tensor_uint8"](images=images)
+    from_float = served.signatures["tensor"](images=tf.cast(images, tf.float32))
+    for outputs in (from_uint8, from_float):
+        np.testing.assert_allclose(outputs["probabilities"], from_bytes, atol=1e-6)
+        np.testing.assert_allclose(
+            tf.nn.softmax(outputs["logits"]), outputs["probabilities"], atol=1e-6
+        )
+    model = Classifier.of_run(str(trained[0])).model
+    np.testing.assert_allclose(
+        from_uint8["logits"], model(images, training=False), atol=1e-4, rtol=1e-4
+    )
+
+
+def test_saved_model_decodes_png_and_jpeg_alike(trained, validation):
+    serve = tf.saved_model.load(str(trained[0] / "saved_model")).signatures[
+        "serving_default"
+    ]
+    jpeg = validation[0][0]
+    pixels = tf.io.decode_jpeg(jpeg, channels=3)
+    png = tf.io.encode_png(pixels).numpy()
+    outputs = serve(encoded=tf.constant([jpeg, png]))["probabilities"].numpy()
+    np.testing.assert_allclose(outputs[0], outputs[1], atol=1e-6)
+
+
+def test_export_replaces_the_old_model_whole(trained, tmp_path):
+    target = tmp_path / "served"
+    target.mkdir()
+    (target / "saved_model.pb").write_text("an old one")
+    (target / "leftover").write_text("old")
+    arguments = ["--mode=export", f"--model_dir={trained[0]}"]
+    result = succeed(*arguments, f"--export_dir={target}", "--json")
+    assert result.json["export_dir"] == str(target)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["served"]
+    assert not (target / "leftover").exists()
+    assert tf.saved_model.load(str(target)).signatures
+
+
+def test_export_refuses_a_folder_that_holds_something_else(trained, tmp_path):
+    (tmp_path / "thesis.tex").write_text("years of work")
+    arguments = ["--mode=export", f"--model_dir={trained[0]}"]
+    for target, message in [
+        (tmp_path, f"export_dir={tmp_path} holds thesis.tex and no SavedModel"),
+        (trained[0], "the SavedModel would replace the run"),
+        (trained[0].parent, "the SavedModel would replace the run"),
+    ]:
+        assert message in refusal(*arguments, f"--export_dir={target}")
+    assert (tmp_path / "thesis.tex").read_text() == "years of work"
+    assert (trained[0] / "config.json").exists()
+
+
+def test_predict_ranks_classes_of_image_files(trained, validation, tmp_path):
+    paths = []
+    for number, image in enumerate(validation[0][:3]):
+        paths.append(tmp_path / f"{number}.jpg")
+        paths[-1].write_bytes(image)
+    result = succeed("--mode=predict", f"--model_dir={trained[0]}", "--json", *paths)
+    results = result.json["results"]
+    assert [r["file"] for r in results] == list(map(str, paths))
+    serve = tf.saved_model.load(str(trained[0] / "saved_model")).signatures[
+        "serving_default"
+    ]
+    outputs = serve(encoded=tf.constant(validation[0][:3]))
+    for row, prediction in enumerate(results):
+        ranked = [p["class"] for p in prediction["predictions"]]
+        assert ranked == outputs["top_k_classes"][row].numpy().tolist()
+        assert prediction["predictions"][0]["probability"] == pytest.approx(
+            float(outputs["top_k_probabilities"][row, 0]), abs=1e-5
+        )
+        assert f"class {ranked[0]}" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("contents", "message"),
+    [(None, "does not exist"), (b"not an image", "cannot be decoded")],
+)
+def test_predict_names_the_file_it_cannot_read(trained, tmp_path, contents, message):
+    path = tmp_path / "broken.jpg"
+    if contents is not None:
+        path.write_bytes(contents)
+    line = refusal("--mode=predict", f"--model_dir={trained[0]}", path)
+    assert line.startswith(f"error: image file {path} {message}")
+
+
+def test_the_command_of_a_finished_run_changes_nothing(trained, digits_dir):
+    model_dir, first = trained
+    held_out = [p.name for p in (model_dir / "best").iterdir()]
+    again = succeed(*training_arguments(digits_dir, model_dir)).json
+    expected = first.json
+    for name in ("step", "finished", "top_1", "top_5", "checkpoint"):
+        assert again[name] == expected[name]
+    assert [p.name for p in (model_dir / "best").iterdir()] == held_out
+
+
+@pytest.mark.parametrize("mode", ["eval", "export"])
+def test_folder_without_a_run_is_named(tmp_path, mode):
+    line = refusal(f"--mode={mode}", f"--model_dir={tmp_path}")
+    assert f"--model_dir={tmp_path}: no config.json" in line
+
+
+def test_eval_refuses_settings_the_run_was_not_trained_with(trained):
+    line = refusal("--mode=eval", f"--model_dir={trained[0]}", "--image_size=64")
+    assert "--image_size=64: the run was trained with 32" in line

@@ -1,0 +1,344 @@
+import io
+import os
+import pathlib
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+
+from efficientnet_tf.data import preparation
+
+SHARED = pathlib.Path(__file__).parents[3] / "shared" / "data"
+ODD_IMAGES = (
+    pathlib.Path(os.environ.get("EFFICIENTNET_TF_TEST_DATA", SHARED)) / "odd_images"
+)
+
+
+def _photo(height: int, width: int, seed: int = 0) -> np.ndarray:
+    """Smooth random colours, which JPEG keeps nearly as they are."""
+    small = np.random.default_rng(seed).integers(0, 256, (5, 6, 3), np.uint8)
+    large = Image.fromarray(small).resize((width, height), Image.Resampling.BICUBIC)
+    return np.asarray(large)
+
+
+def _encode(pixels: np.ndarray, file_format="PNG", mode="RGB", **options) -> bytes:
+    buffer = io.BytesIO()
+    image = Image.fromarray(pixels).convert(mode)
+    image.save(buffer, file_format, **options)
+    return buffer.getvalue()
+
+
+def _resized(pixels: np.ndarray, size: int) -> np.ndarray:
+    """TF1's bicubic resizing, rounded to uint8."""
+    resized = tf.compat.v1.image.resize_bicubic(pixels[np.newaxis], [size, size])[0]
+    return np.clip(np.rint(resized), 0, 255).astype(np.uint8)
+
+
+def _center_square(pixels: np.ndarray, side: int) -> np.ndarray:
+    """The central square, one pixel further from the origin where it cannot be."""
+    y, x = ((length - side + 1) // 2 for length in pixels.shape[:2])
+    return pixels[y : y + side, x : x + side]
+
+
+def _eval(encoded: bytes, *, size=32, fraction=1.0, resize="bicubic") -> np.ndarray:
+    image = preparation.Preparation(size, fraction, resize).decode(encoded)
+    assert image.dtype == tf.uint8
+    return image.numpy()
+
+
+def _distort(
+    encoded: bytes, seed=(0, 0), *, size=32, fraction=0.875, resize="bicubic", **kwargs
+) -> np.ndarray:
+    image = preparation.decode_and_distort(
+        encoded,
+        preparation.Preparation(size, fraction, resize),
+        seed=tf.constant(seed, tf.int64),
+        **{"crop_area_min": 0.08, "flip": True} | kwargs,
+    )
+    assert image.dtype == tf.uint8
+    return image.numpy()
+
+
+@pytest.mark.parametrize(
+    ("size", "padded"),
+    [(32, 1 / 2), (224, 7 / 8), (600, 600 / 632), (800, 800 / 832)],
+)
+def test_crop_fractions_of_both_rules(size, padded):
+    assert preparation.crop_fraction(size, "padded") == pytest.approx(padded, abs=1e-12)
+    assert preparation.crop_fraction(size, "fixed") == 0.875
+
+
+@pytest.mark.parametrize(
+    ("height", "width", "size", "rule", "side"),
+    [
+        (256, 256, 224, "padded", 224),
+        (256, 256, 224, "fixed", 224),
+        (375, 500, 224, "padded", 328),
+        (375, 500, 64, "padded", 250),
+        (375, 500, 64, "fixed", 328),
+        (500, 375, 300, "padded", 338),
+        (333, 251, 128, "padded", 200),
+        (333, 251, 128, "fixed", 219),
+        (100, 640, 48, "padded", 60),
+        (31, 17, 32, "padded", 8),
+        (31, 17, 32, "fixed", 14),
+        (3, 2, 8, "fixed", 1),
+        (1, 1, 8, "fixed", 1),
+        (1, 9, 32, "padded", 1),
+    ],
+)
+def test_eval_crop_is_the_central_square_of_the_rule(height, width, size, rule, side):
+    pixels = _photo(height, width)
+    found = _eval(
+        _encode(pixels), size=size, fraction=preparation.crop_fraction(size, rule)
+    )
+    wanted = _resized(_center_square(pixels, side), size)
+    np.testing.assert_array_equal(found, wanted)
+
+
+@pytest.mark.parametrize("subsampling", [0, 1, 2])
+@pytest.mark.parametrize(("height", "width"), [(121, 87), (64, 200)])
+def test_eval_crop_of_a_jpeg_is_that_of_the_whole_image(height, width, subsampling):
+    pixels = _photo(height, width)
+    encoded = _encode(pixels, "JPEG", quality=95, subsampling=subsampling)
+    decoded = tf.io.decode_jpeg(encoded, channels=3).numpy()
+    assert np.abs(decoded.astype(int) - pixels).mean() < 3
+    side = {87: 58, 200: 42}[width]  # two thirds of the short side
+    found = _eval(encoded, size=64, fraction=preparation.crop_fraction(64, "padded"))
+    wanted = _resized(_center_square(decoded, side), 64)
+    np.testing.assert_array_equal(found, wanted)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_eval_crops_are_equal_for_equal_pixels_of_other_formats(seed):
+    pixels = _photo(45, 61, seed)
+    found = [_eval(_encode(pixels, name), fraction=0.7) for name in ("PNG", "BMP")]
+    np.testing.assert_array_equal(found[0], found[1])
+
+
+def _jpeg(mode: str, **options) -> bytes:
+    return _encode(_photo(21, 21), "JPEG", mode, quality=95, subsampling=0, **options)
+
+
+def _sixteen_bit_png() -> bytes:
+    return tf.io.encode_png(_photo(21, 21).astype(np.uint16) * 256 + 77).numpy()
+
+
+@pytest.mark.parametrize(
+    ("encoded", "wanted", "mean_difference"),
+    [
+        (_encode(_photo(21, 21)), _photo(21, 21), 0),
+        (_encode(_photo(21, 21), mode="RGBA"), _photo(21, 21), 0),
+        (_sixteen_bit_png, _photo(21, 21), 0),
+        (
+            _encode(_photo(21, 21), mode="L"),
+            np.asarray(Image.fromarray(_photo(21, 21)).convert("L").convert("RGB")),
+            0,
+        ),
+        (_jpeg("RGB"), _photo(21, 21), 3),
+        (
+            _jpeg("L"),
+            np.asarray(Image.fromarray(_photo(21, 21)).convert("L").convert("RGB")),
+            2,
+        ),
+        (_jpeg("CMYK"), _photo(21, 21), 3),
+        (_jpeg("RGB", progressive=True), _photo(21, 21), 3),
+    ],
+    ids=[
+        *("png", "rgba-png", "16-bit-png", "grey-png"),
+        *("jpeg", "grey-jpeg", "cmyk-jpeg", "progressive-jpeg"),
+    ],
+)
+def test_every_kind_of_file_becomes_uint8_rgb(encoded, wanted, mean_difference):
+    encoded = encoded() if callable(encoded) else encoded
+    for found in (_eval(encoded, size=21), _distort(encoded, size=21)):
+        assert found.shape == (21, 21, 3)
+    difference = np.abs(_eval(encoded, size=21).astype(int) - wanted)
+    assert difference.mean() <= mean_difference
+
+
+def test_a_png_named_jpeg_is_read_by_its_bytes(tmp_path):
+    path = tmp_path / "n02105855_2933.JPEG"
+    path.write_bytes(_encode(_photo(30, 40)))
+    encoded = tf.io.read_file(str(path))
+    np.testing.assert_array_equal(
+        _eval(encoded), _resized(_center_square(_photo(30, 40), 30), 32)
+    )
+    seed = (4, 2)
+    np.testing.assert_array_equal(
+        _distort(encoded, seed), _distort(_encode(_photo(30, 40)), seed)
+    )
+
+
+@pytest.mark.parametrize(
+    "encoded",
+    [b"", b"not an image", _encode(_photo(21, 21), "JPEG")[:100]],
+    ids=["empty", "text", "cut"],
+)
+def test_bytes_that_hold_no_image_are_refused(encoded):
+    with pytest.raises(tf.errors.InvalidArgumentError):
+        _eval(encoded)
+
+
+@pytest.mark.skipif(not ODD_IMAGES.is_dir(), reason=f"no images in {ODD_IMAGES}")
+@pytest.mark.parametrize(
+    ("file", "mean_difference"),
+    [
+        ("jpegdec_4x261.jpg", 0),
+        ("jpegdec_cmyk_prog.jpg", 3),
+        ("jpegdec_grayscale_square.jpg", 3),
+        ("jpegdec_restarts.jpg", 3),
+        ("jpegdec_rgb.jpg", 3),
+        ("jpegdec_ycck.jpg", 3),
+        ("pillow_flower.jpg", 3),
+        ("pillow_flower2.jpg", 3),
+        ("pillow_hopper.bmp", 0),
+        ("pillow_hopper.gif", 0),
+        ("pillow_hopper.jpg", 3),
+        ("pillow_hopper.png", 0),
+        ("pillow_hopper_gray.jpg", 3),
+        ("pillow_imagedraw_polygon_kite_L.png", 0),
+        ("pillow_invalid-exif.jpg", 3),
+        ("pillow_mode_16bit.png", 0),
+        ("pillow_multiple_exif.jpg", 3),
+        ("pillow_pil123rgba.png", 0),
+        ("pillow_pil_sample_cmyk.jpg", 6),
+        ("pillow_pil_sample_rgb.jpg", 3),
+        ("pillow_transparent.png", 0),
+        ("png_named.JPEG", 0),
+    ],
+)
+def test_odd_real_files_look_as_pillow_shows_them(file, mean_difference):
+    encoded = (ODD_IMAGES / file).read_bytes()
+    with Image.open(io.BytesIO(encoded)) as image:
+        pixels = np.asarray(image.convert("RGB"))
+    wanted = _resized(_center_square(pixels, min(pixels.shape[:2])), 32)
+    difference = np.abs(_eval(encoded).astype(int) - wanted)
+    assert difference.mean() <= mean_difference
+    assert _distort(encoded).shape == (32, 32, 3)
+
+
+def test_training_crops_are_decided_by_the_seed():
+    encoded = _encode(_photo(90, 120))
+    images = [_distort(encoded, (3, seed)) for seed in range(20)]
+    again = [_distort(encoded, (3, seed)) for seed in range(20)]
+    np.testing.assert_array_equal(images, again)
+    assert len({image.tobytes() for image in images}) == 20
+    assert (_distort(encoded, (4, 0)) != images[0]).any()
+
+
+def test_training_crops_ignore_the_global_seed():
+    encoded = _encode(_photo(90, 120))
+    tf.random.set_seed(1)
+    first = _distort(encoded, (3, 4))
+    tf.random.set_seed(2)
+    np.testing.assert_array_equal(_distort(encoded, (3, 4)), first)
+
+
+HEIGHT, WIDTH = 200, 250
+
+
+def _windows(
+    crop_area_min=0.08, *, flip=False, height=HEIGHT, width=WIDTH, size=50, seeds=200
+) -> np.ndarray:
+    """Crops of many seeds as [y, x, height, width, flipped], read off the pixels.
+
+    Red grows with x and green with y, so a crop's corner and slopes tell where it was.
+    """
+    scale = 255 // max(height, width)
+    pixels = np.zeros((height, width, 3), np.uint8)
+    pixels[..., 0] = scale * np.arange(width)
+    pixels[..., 1] = scale * np.arange(height)[:, np.newaxis]
+
+    def distort(encoded, number):
+        return preparation.decode_and_distort(
+            encoded,
+            preparation.Preparation(size, 0.9, "bicubic"),  # 0.81 of the area
+            seed=tf.stack([number, 7]),
+            crop_area_min=crop_area_min,
+            flip=flip,
+        )
+
+    encoded = tf.data.Dataset.from_tensors(_encode(pixels)).repeat(seeds)
+    numbered = tf.data.Dataset.zip(encoded, tf.data.Dataset.range(seeds))
+    images = next(numbered.map(distort).batch(seeds).as_numpy_iterator()).astype(float)
+    flipped = images[:, 0, 0, 0] > images[:, 0, -1, 0]
+    images[flipped] = images[flipped, :, ::-1]
+    columns, rows = images[:, 0, :, 0] / scale, images[:, :, 0, 1] / scale
+    # Pixel i of the result shows pixel start + i * length / size of the image; the last
+    # few lean on the crop's edge.
+    last = size - 5
+    x_length = (columns[:, last] - columns[:, 0]) * size / last
+    y_length = (rows[:, last] - rows[:, 0]) * size / last
+    return np.stack([rows[:, 0], columns[:, 0], y_length, x_length, flipped], 1)
+
+
+@pytest.mark.parametrize("crop_area_min", [0.08, 0.3, 0.7])
+def test_training_crops_keep_to_the_bounds(crop_area_min):
+    y, x, height, width, _ = _windows(crop_area_min, flip=True).T
+    area, ratio = height * width / (HEIGHT * WIDTH), width / height
+    # Crops have whole pixels and are measured to about one.
+    assert crop_area_min - 0.01 < area.min() < crop_area_min + 0.05
+    assert 0.85 < area.max() <= 1
+    assert ratio.min() > 3 / 4 - 0.04
+    assert ratio.max() < 4 / 3 + 0.05
+    assert (y + height).max() < HEIGHT + 1
+    assert (x + width).max() < WIDTH + 1
+
+
+def test_training_crops_take_every_aspect_ratio():
+    _, _, height, width, _ = _windows().T
+    low, *quarters, high = np.quantile(width / height, [0, 0.25, 0.5, 0.75, 1])
+    assert quarters == pytest.approx([0.89, 1.04, 1.19], abs=0.06)
+    assert (low, high) == pytest.approx((0.75, 1.33), abs=0.04)
+
+
+def test_training_crops_of_small_images_keep_to_the_bounds():
+    # Of 32x32 pixels many a crop is the whole image, and the evaluation crop serves.
+    _, _, height, width, _ = _windows(0.7, height=32, width=32, size=32, seeds=1000).T
+    assert (height * width / 32**2).min() > 0.7 - 0.05
+
+
+def test_training_crops_lie_everywhere():
+    y, x, height, width, _ = _windows().T
+    small = height * width < 0.4 * HEIGHT * WIDTH
+    for start, length, whole in ((y, height, HEIGHT), (x, width, WIDTH)):
+        place = (start / (whole - length))[small]
+        assert place.min() < 0.1
+        assert place.max() > 0.9
+        assert place.mean() == pytest.approx(0.5, abs=0.1)
+
+
+def test_half_of_the_training_images_are_mirrored():
+    assert 0.4 < _windows(flip=True)[:, 4].mean() < 0.6
+
+
+def test_without_flip_none_is_mirrored_and_crops_stay_the_same():
+    plain, mirrored = _windows(flip=False), _windows(flip=True)
+    assert not plain[:, 4].any()
+    unchanged = mirrored[:, 4] == 0
+    np.testing.assert_array_equal(plain[unchanged], mirrored[unchanged])
+
+
+def test_where_no_crop_fits_training_takes_the_evaluation_crop():
+    pixels = _photo(8, 400)  # at 4/3 no crop can take 8% of it
+    wanted = _resized(_center_square(pixels, 4), 32)
+    got = _distort(_encode(pixels), flip=False, fraction=0.5)
+    np.testing.assert_array_equal(got, wanted)
+
+
+@pytest.mark.parametrize("size", [21, 32, 61])
+def test_bilinear_resizing_is_tf1s(size):
+    photo = _photo(40, 40)
+    expected = tf.compat.v1.image.resize_bilinear(photo[np.newaxis], [size, size])[0]
+    image = _eval(_encode(photo), size=size, resize="bilinear")
+    np.testing.assert_array_equal(image, np.rint(expected).astype(np.uint8))
+    assert (image != _eval(_encode(photo), size=size)).any()
+
+
+def test_training_crops_are_resized_as_asked():
+    encoded = _encode(_photo(40, 40))
+    kwargs = {"size": 64, "crop_area_min": 1.0, "flip": False}
+    bilinear = _distort(encoded, resize="bilinear", **kwargs)
+    assert (bilinear != _distort(encoded, resize="bicubic", **kwargs)).any()

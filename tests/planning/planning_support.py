@@ -1,0 +1,39 @@
+"""Steps and modules that tests of plans share."""
+
+import importlib.util
+import pathlib
+
+import networks
+import pytest
+
+from efficientnet_tf import config as config_lib
+from efficientnet_tf.planning import (
+    hlo,
+    lowering,
+)
+
+ROOT = pathlib.Path(__file__).parents[2]
+
+
+needs_libtpu = pytest.mark.skipif(
+    importlib.util.find_spec("libtpu") is None,
+    reason="libtpu is for Linux on x86-64; pip install -e '.[plan]'",
+)
+
+
+def small_config(**fields):
+    tiny = {"model": "efficientnet-test", "blocks": networks.TINY}
+    batch = {"train_batch_size": 16, "eval_batch_size": 16}
+    data = {"dataset": "fake", "num_classes": 10}
+    return config_lib.create(**(tiny | batch | data | fields))
+
+
+def lowered(step="train", *, replicas=1, **fields):
+    prepared = lowering.prepare(small_config(**fields), step=step, replicas=replicas)
+    return hlo.parse(lowering.lower(prepared))
+
+
+def model_size() -> int:
+    from efficientnet_tf import counting
+
+    return counting.count(small_config().variant, classes=10).trainable_params

@@ -1,0 +1,124 @@
+"""A run that is killed ends where a run that was never killed does."""
+
+import os
+import pathlib
+import random
+import shutil
+import signal
+import subprocess
+import sys
+from unittest import mock
+
+import interrupted_run
+import pytest
+import tensorflow as tf
+import whole_run
+from command_line import refusal, succeed
+
+ROOT = pathlib.Path(__file__).parents[2]
+SCRIPT = pathlib.Path(interrupted_run.__file__)
+
+
+def arguments(digits_dir, model_dir) -> list[str]:
+    """Without the end's validation and export, which are done anew if they fail."""
+    return [*whole_run.arguments(digits_dir, model_dir), "--mode=train"]
+
+
+def kill(digits_dir, model_dir, moment) -> str:
+    """Starts or continues the run and kills it; returns what it printed."""
+    how = f"SIGKILL {moment}"
+    done = subprocess.run(
+        [sys.executable, SCRIPT, how, *arguments(digits_dir, model_dir)],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=1800,  # if it hangs
+    )
+    assert done.returncode == -signal.SIGKILL, done.stdout
+    return done.stdout
+
+
+def finish(digits_dir, model_dir) -> str:
+    """Starts or continues the run up to its end; returns what it tells on the way."""
+    return succeed(*arguments(digits_dir, model_dir)).stderr
+
+
+@pytest.fixture(scope="module")
+def unbroken(digits_dir, tmp_path_factory):
+    """The folder of a run that nothing disturbs."""
+    model_dir = str(tmp_path_factory.mktemp("unbroken"))
+    finish(digits_dir, model_dir)
+    return model_dir
+
+
+@pytest.fixture(scope="module")
+def stopped(digits_dir, tmp_path_factory):
+    """The folder of a run that got SIGTERM after its 8th loop, and what it printed."""
+    model_dir = tmp_path_factory.mktemp("stopped")
+    loop = interrupted_run.PLACES["loop"]
+    with mock.patch.object(*loop, getattr(*loop)):  # as it is again afterwards
+        interrupted_run.interrupt("SIGTERM", "loop", 8, seconds=0)
+        return model_dir, finish(digits_dir, model_dir)
+
+
+@pytest.fixture
+def moments():
+    """One moment in each of a run's doings, in the order of the seed."""
+    seed = int(os.environ.get("KILL_SEED", 0))
+    print(f"KILL_SEED={seed}")
+    draw = random.Random(seed)
+    # At most 24 of 84 steps to each: loops are of 3 steps or less, evaluations 11
+    # steps apart, checkpoints 6, with two records each.
+    most = {"loop": 8, "evaluation": 2, "save": 3, "record": 6}
+    places = draw.sample(list(most), len(most))
+    return [
+        f"{place} {draw.randint(1, most[place])} {draw.uniform(0, 0.1)}"
+        for place in places
+    ]
+
+
+def test_sigterm_then_sigkill_change_no_bit(
+    digits_dir, tmp_path, unbroken, stopped, moments
+):
+    model_dir = shutil.copytree(stopped[0], tmp_path / "run")
+    # Loops end at 3, 6, 9, 11, 12, 15, 18 and 21; checkpoints are of 6, 12 and 18.
+    assert "SIGTERM: saved at step 21;" in stopped[1]
+    assert whole_run.latest_step(model_dir) == 21
+    output = kill(digits_dir, model_dir, moments[0])
+    assert "continuing from step 21" in output
+    finish(digits_dir, model_dir)
+    whole_run.assert_same_end(model_dir, unbroken)
+    assert whole_run.metrics(model_dir, "eval") == whole_run.metrics(unbroken, "eval")
+
+
+@pytest.mark.slow
+def test_three_sigkills_change_no_bit(digits_dir, tmp_path, unbroken, moments):
+    for moment in moments[1:]:
+        kill(digits_dir, tmp_path, moment)
+    finish(digits_dir, tmp_path)
+    whole_run.assert_same_end(tmp_path, unbroken)
+    assert whole_run.metrics(tmp_path, "eval") == whole_run.metrics(unbroken, "eval")
+
+
+def test_a_run_with_other_settings_is_refused_and_left_alone(digits_dir, unbroken):
+    model_dir = unbroken
+    before = pathlib.Path(model_dir, "config.json").read_text()
+    line = refusal(*arguments(digits_dir, model_dir), "--seed=8")
+    assert "seed=7 (now 8)" in line
+    assert pathlib.Path(model_dir, "config.json").read_text() == before
+
+
+def test_a_damaged_checkpoint_is_named_and_the_one_before_serves(
+    digits_dir, tmp_path, unbroken, stopped
+):
+    model_dir = shutil.copytree(stopped[0], tmp_path / "run")
+    saved = tf.train.latest_checkpoint(f"{model_dir}/checkpoints")
+    data = pathlib.Path(f"{saved}.data-00000-of-00001")
+    data.write_bytes(data.read_bytes()[:1000])
+    line = refusal(*arguments(digits_dir, model_dir))
+    assert f"checkpoint {saved} cannot be restored" in line
+    for path in pathlib.Path(saved).parent.glob(f"{pathlib.Path(saved).name}.*"):
+        path.unlink()
+    assert "continuing from step" in finish(digits_dir, model_dir)
+    whole_run.assert_same_end(model_dir, unbroken)

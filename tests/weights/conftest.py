@@ -1,0 +1,41 @@
+"""Fixtures that several files of this folder share."""
+
+import pytest
+import weight_helpers as helpers
+from weight_helpers import build, values
+from weights_support import TEST
+
+import efficientnet_tf as en
+
+
+@pytest.fixture(scope="module")
+def built():
+    model = build(TEST)
+    return model, model.passport
+
+
+@pytest.fixture
+def model(built):
+    """Built once, and for each test as if it were new."""
+    model, model.passport = built
+    if hasattr(model, "load_report"):
+        del model.load_report
+    return helpers.randomize(model, seed=0)
+
+
+@pytest.fixture
+def saved(model, tmp_path):
+    """A file of ours, and what is in it."""
+    path = str(tmp_path / "saved.weights.h5")
+    en.save_weights(model, path)
+    expected = values(model)
+    helpers.randomize(model)
+    return path, expected
+
+
+@pytest.fixture
+def own_cache_settings(monkeypatch):
+    """Nothing of the machine's reaches the cache of releases."""
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    monkeypatch.delenv("EFFICIENTNET_TF_OFFLINE", raising=False)
+    monkeypatch.delenv("EFFICIENTNET_TF_CACHE", raising=False)

@@ -1,0 +1,74 @@
+"""Models of keras.applications and their files."""
+
+import functools
+
+import keras
+import pytest
+import weight_helpers as helpers
+from keras.src.applications import efficientnet, efficientnet_v2
+from weight_helpers import images
+
+import efficientnet_tf as en
+
+SIZE = 64
+
+
+KWARGS = {"classes": 10, "input_shape": (SIZE, SIZE, 3)}
+
+
+WHOLE = {
+    "efficientnet-b0": keras.applications.EfficientNetB0,
+    "efficientnetv2-b0": keras.applications.EfficientNetV2B0,
+    "mobilenet-v1": keras.applications.MobileNet,
+    "mobilenet-v2": keras.applications.MobileNetV2,
+    "resnet-50-v1": keras.applications.ResNet50,
+}
+
+
+# Width and depth of networks that stand for others: every kind of tensor is left.
+SCALES = {"efficientnet-b0": (0.25, 0.25), "efficientnetv2-b0": (0.25, 0.2)}
+
+
+SCALED = {
+    "efficientnet-b0": efficientnet.EfficientNet,
+    "efficientnetv2-b0": functools.partial(
+        efficientnet_v2.EfficientNetV2, name="efficientnetv2-b0"
+    ),
+}
+
+
+def unless(default):
+    return () if default else pytest.mark.slow
+
+
+def some(suffix_of, suffixes):
+    """Every network with every suffix, by default with one of its own."""
+    return [
+        pytest.param(name, suffix, marks=unless(suffix_of[name] == suffix))
+        for name in suffix_of
+        for suffix in suffixes
+    ]
+
+
+def theirs(name, **kwargs):
+    """A network of keras.applications, some scaled down."""
+    kwargs = KWARGS | {"weights": None} | kwargs
+    if name in SCALES:
+        return SCALED[name](*SCALES[name], 224, **kwargs)  # 224: a size it never takes
+    return WHOLE[name](**kwargs)
+
+
+def ours_of(name, **kwargs):
+    """The same network of ours."""
+    width, depth = SCALES.get(name, (None, None))
+    return en.EfficientNet(name, width=width, depth=depth, **KWARGS | kwargs)
+
+
+@functools.cache
+def random_ours(name):
+    model = helpers.randomize(ours_of(name), seed=1)
+    return helpers.calibrate(model, images(SIZE, batch=4))
+
+
+def read(name, path, **kwargs):
+    return ours_of(name, weights=str(path), **kwargs)

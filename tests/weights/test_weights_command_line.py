@@ -1,0 +1,268 @@
+"""Weights from files at the command line: train from them, evaluate, predict, convert.
+
+A run on a folder of images is the source of all files.
+"""
+
+import dataclasses
+
+import networks
+import numpy as np
+import pytest
+import tensorflow as tf
+from command_line import refusal, succeed, tool
+
+import efficientnet_tf as en
+from efficientnet_tf.data import preparation, tfrecord
+from efficientnet_tf.inference.classifier import Classifier
+from efficientnet_tf.runs.run_dir import RunDir
+from efficientnet_tf.weights import passport as passports
+
+MODEL = "--model=efficientnet-test"
+SMALL = ("--image_size=32", "--eval_batch_size=20", "--device=cpu", "--json")
+
+
+@pytest.fixture(scope="module")
+def images(digits_dir, tmp_path_factory):
+    """PNG files of digits: train/CLASS, 200 in all, and val/CLASS, 60."""
+    folder = tmp_path_factory.mktemp("images")
+    splits = tfrecord.open_splits(digits_dir)
+    for name, split, count in (
+        ("train", splits.train, 200),
+        ("val", splits.validation, 60),
+    ):
+        records = tf.data.TFRecordDataset(list(split.files)).take(count)
+        for number, record in enumerate(records):
+            encoded, label = tfrecord.parse(record)
+            path = folder / name / f"digit{int(label) - 1}" / f"{number}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(encoded.numpy())
+    return folder
+
+
+def training(images, model_dir, *arguments):
+    return (
+        *("--mode=train_and_eval", MODEL, "--dataset=folder", f"--data_dir={images}"),
+        *(f"--model_dir={model_dir}", "--train_batch_size=20", "--learning_rate=0.1"),
+        *("--warmup_epochs=0", "--moving_average_decay=0.9", "--augment=none"),
+        *SMALL,
+        *arguments,
+    )
+
+
+@pytest.fixture(scope="module")
+def trained(images, tmp_path_factory):
+    """The folder of a run of two epochs, and its scores."""
+    model_dir = tmp_path_factory.mktemp("run")
+    result = succeed(*training(images, model_dir, "--train_epochs=2"))
+    return model_dir, result.json
+
+
+@pytest.fixture(scope="module")
+def files(trained, tmp_path_factory):
+    """The run's weights in this package's and in keras.applications' layout."""
+    folder = tmp_path_factory.mktemp("files")
+    paths = {"own": folder / "own.weights.h5", "keras": folder / "keras.h5"}
+    for name, format in (("own", "efficientnet_tf"), ("keras", "keras")):
+        arguments = (trained[0], f"--to={format}", f"--out={paths[name]}", "--json")
+        result = tool("convert_weights", *arguments).checked().json
+        assert result["model"] == "efficientnet-test"
+    return paths
+
+
+def model_of(model_dir):
+    return Classifier.of_run(str(model_dir)).model
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments"), [("own", ()), ("keras", (MODEL, "--image_size=32"))]
+)
+def test_weights_score_on_a_folder_what_their_run_scored(
+    trained, files, images, name, arguments
+):
+    scores = succeed(
+        *("--mode=eval", f"--weights={files[name]}", "--dataset=folder"),
+        *(f"--data_dir={images}", "--eval_batch_size=20", "--json", *arguments),
+    ).json
+    for key in ("top_1", "top_5", "examples"):
+        assert scores[key] == trained[1][key]
+    assert scores["loss"] == pytest.approx(trained[1]["loss"], rel=1e-5)
+    assert scores["examples"] == 60
+    assert scores["weights"] == str(files[name])
+
+
+def test_weights_predict_what_their_run_predicts(trained, files, images):
+    photos = sorted((images / "val").glob("*/*.png"))[:3]
+    of_run, of_own, of_keras = (
+        succeed("--mode=predict", "--json", *arguments, *photos).json["results"]
+        for arguments in (
+            (f"--model_dir={trained[0]}",),
+            (f"--weights={files['own']}",),
+            (f"--weights={files['keras']}", MODEL, "--image_size=32"),
+        )
+    )
+    assert len(of_run) == 3 and len(of_run[0]["predictions"]) == 5
+    for got in (of_own, of_keras):
+        for ours, theirs in zip(got, of_run, strict=True):
+            assert ours["file"] == theirs["file"]
+            for one, other in zip(
+                ours["predictions"], theirs["predictions"], strict=True
+            ):
+                assert one["class"] == other["class"]
+                assert one["probability"] == pytest.approx(other["probability"])
+
+
+def test_weights_export_without_a_run(files, images, tmp_path):
+    out = tmp_path / "saved_model"
+    arguments = (f"--weights={files['own']}", f"--export_dir={out}", "--json")
+    assert succeed("--mode=export", *arguments).json["export_dir"] == str(out)
+    photo = next((images / "val").glob("*/*.png"))
+    serve = tf.saved_model.load(str(out)).signatures["serving_default"]
+    served = serve(tf.constant([photo.read_bytes()]))["top_k_probabilities"][0]
+    (predicted,) = succeed(
+        "--mode=predict", f"--weights={files['own']}", "--json", photo
+    ).json["results"]
+    expected = [p["probability"] for p in predicted["predictions"]]
+    np.testing.assert_allclose(served, expected, rtol=1e-5)
+
+
+def test_training_starts_from_weights_and_keeps_its_passport(images, tmp_path):
+    blocks = networks.TINY.split(",")
+    variant = en.EfficientNet("efficientnet-test", blocks=blocks).passport.variant
+    # As PyTorch does, which no flag of a run says.
+    variant = dataclasses.replace(variant, padding="symmetric")
+    model = en.EfficientNet(variant, classes=7)
+    weights = tmp_path / "start.weights.h5"
+    en.save_weights(model, str(weights))
+    model_dir = tmp_path / "run"
+    arguments = training(
+        *(images, model_dir, "--mode=train", "--learning_rate=1e-9"),
+        *(f"--blocks={networks.TINY}", "--image_size=24", "--eval_crop=fixed"),
+        *(f"--weights={weights}", "--weights_skip=predictions"),
+    )
+    succeed(*arguments, "--train_epochs=0.1")
+    before = (model_dir / "passport.json").read_text()
+    passport = passports.loads(before)
+    assert (passport.image_size, passport.crop) == (24, "fixed")
+    assert passport.source == str(weights)
+    assert passport.skipped == ("predictions/kernel", "predictions/bias")
+    succeed(*arguments, "--train_epochs=0.2")
+    assert (model_dir / "passport.json").read_text() == before
+    assert RunDir(str(model_dir)).read_variant().padding == "symmetric"
+    again = model_of(model_dir)
+    assert again.passport.variant.padding == "symmetric"
+    assert again.passport.classes == 10
+    assert again.passport.averaged is True
+    for layer in ("stem_conv", "block1b_project_conv"):
+        got, start = (m.get_layer(layer).kernel.numpy() for m in (again, model))
+        np.testing.assert_allclose(got, start, atol=1e-5)
+
+
+def test_two_formats_of_the_same_weights_verify_as_equal(files):
+    arguments = (files["own"], files["keras"], MODEL, "--image_size=64", "--json")
+    result = tool("verify_weights", *arguments).checked().json
+    assert result["max_difference"] == 0 and result["max_logit"] > 0
+    assert result["top_1_agreement"] == 1 and result["images"] == 16
+
+
+def test_converting_replaces_no_file_unasked(files):
+    before = files["keras"].read_bytes()
+    out = f"--out={files['keras']}"
+    result = tool("convert_weights", files["own"], "--to=keras", out)
+    assert result.returncode != 0
+    (line,) = result.stderr.splitlines()
+    assert "exists; --overwrite replaces it" in line
+    assert files["keras"].read_bytes() == before
+
+
+def test_weights_that_do_not_fit_leave_no_run_behind(files, images, tmp_path):
+    model_dir = tmp_path / "run"
+    arguments = training(images, model_dir, f"--weights={files['keras']}")
+    line = refusal(*arguments, "--width_coefficient=2")
+    assert "stem_conv/kernel (3, 3, 3, 16)" in line and "(3, 3, 3, 8)" in line
+    assert not model_dir.exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (
+            ("--mode=predict", "--weights=x.h5", "--model_dir=y", "z.jpg"),
+            "--mode=predict takes one of them",
+        ),
+        (("--mode=eval", "--weights=x.h5"), "name the images, with --dataset"),
+        (("--mode=export", "--weights=x.h5"), "name the --export_dir"),
+        (
+            ("--mode=predict", "--weights=x.h5", MODEL, "z.jpg"),
+            "weights=x.h5: does not exist",
+        ),
+        (
+            ("--mode=predict", "--weights=imagenet", "z.jpg"),
+            "a release takes the model's name too",
+        ),
+        (
+            ("--mode=predict", "--weights=best", MODEL, "z.jpg"),
+            "weights=best: no such release; efficientnet-test has none",
+        ),
+        (("--blocks=r1_k3_s11_e1_i32",), "option 'o' (output_filters) is missing"),
+        (
+            ("--blocks=r1_k3_s11_e1_i8_o8,r1_k3_s22_e4_i16_o8",),
+            "takes 16, but the block string before it gives 8",
+        ),
+        (("--label_offset=10",), "label_offset=10: allowed is less than"),
+    ],
+)
+def test_wrong_flags_get_one_line(arguments, message):
+    assert message in refusal(*arguments)
+
+
+@pytest.mark.parametrize(
+    ("flag", "message"),
+    [
+        ("--weights_skip=predictions", "is taken as it is"),
+        ("--width_coefficient=2", "is taken as it is"),
+        ("--model=efficientnet-b3", "holds efficientnet-test, not efficientnet-b3"),
+    ],
+)
+def test_finished_weights_take_no_other_network(files, flag, message):
+    line = refusal("--mode=predict", f"--weights={files['own']}", flag, "z.jpg")
+    assert message in line and "leave" in line
+
+
+def test_a_network_by_another_name_is_used_as_it_is(images, tmp_path):
+    variant = dataclasses.replace(
+        en.get_variant("efficientnet-test"), name="mine", head_filters=64
+    )
+    model = en.EfficientNet(
+        variant, classes=10, activation="elu", input_shape=(48, 48, 3)
+    )
+    weights = tmp_path / "mine.weights.h5"
+    en.save_weights(model, weights)
+    photo = next((images / "val").glob("*/*.png"))
+    done = succeed("--mode=predict", f"--weights={weights}", "--json", photo)
+    (result,) = done.json["results"]
+    prepared = preparation.Preparation(48, 48 / 80, "bicubic")
+    pixels = prepared.decode(tf.constant(photo.read_bytes()))
+    expected = np.sort(model(pixels[tf.newaxis])[0])[::-1][:5]
+    got = [p["probability"] for p in result["predictions"]]
+    np.testing.assert_allclose(got, expected, rtol=1e-4)
+
+
+def test_weights_that_name_no_model_ask_for_it(files):
+    line = refusal("--mode=predict", f"--weights={files['keras']}", "z.jpg")
+    assert "does not say which model it holds; name the model too" in line
+
+
+@pytest.mark.slow
+def test_own_blocks_train_and_are_evaluated_again(images, tmp_path):
+    model_dir = tmp_path / "run"
+    blocks = "r1_k3_s11_e1_i8_o8,r2_k3_s22_e4_i8_o16_se0.25,r1_k3_s22_e2_i16_o24_f1"
+    scores = succeed(
+        *training(images, model_dir, "--train_epochs=0.2", f"--blocks={blocks}")
+    ).json
+    weights = tmp_path / "own.weights.h5"
+    en.save_weights(model_of(model_dir), str(weights))
+    scored = succeed(
+        *("--mode=eval", f"--weights={weights}", "--dataset=folder"),
+        *(f"--data_dir={images}", "--eval_batch_size=20", "--json"),
+    ).json
+    assert scored["loss"] == pytest.approx(scores["loss"], rel=1e-6)

@@ -1,0 +1,48 @@
+"""What the tools have in common: errors of one line, --json, main.py's flags."""
+
+import importlib.util
+import json
+import os
+import pathlib
+import sys
+from collections.abc import Callable
+
+from absl import app
+from absl import flags as absl_flags
+
+_FLAGS_FILE = pathlib.Path(__file__).parents[1] / "flags.py"
+
+
+def run(
+    work: Callable[[list[str]], dict],
+    *,
+    errors: tuple[type[Exception], ...] = (ValueError, OSError),
+    in_words: Callable[[Exception], str] = str,
+) -> None:
+    """Runs a tool: prints its result with --json, and its errors as one line.
+
+    Args:
+        work: takes the arguments that are no flags; returns plain data.
+        errors: exceptions that are mistakes of the user's.
+        in_words: words such an exception.
+    """
+
+    def main(argv: list[str]) -> None:
+        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+        try:
+            result = work(argv[1:])
+        except errors as error:
+            sys.exit(f"error: {in_words(error)}")
+        if absl_flags.FLAGS.json:
+            print(json.dumps(result))
+
+    app.run(main)
+
+
+def run_flags():
+    """The module flags.py, no part of the package; importing it defines the flags."""
+    if "flags" not in sys.modules:
+        spec = importlib.util.spec_from_file_location("flags", _FLAGS_FILE)
+        sys.modules["flags"] = module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+    return sys.modules["flags"]
