@@ -68,13 +68,13 @@ class Config(
         """Names of the blocks that `recompute` selects and can change."""
         blocks = self.expanded.blocks
         names = [block.name for block in blocks]
-        for start in listed(self.recompute):
+        starts = listed(self.recompute)
+        for start in starts:
             if not any(name.startswith(start) for name in names):
                 raise ValueError(
                     f"recompute={self.recompute}: no block begins with {start!r}; "
                     f"allowed are beginnings of {names[0]} to {names[-1]}"
                 )
-        starts = listed(self.recompute)
         chosen = [block for block in blocks if block.name.startswith(starts)]
         found = tuple(block.name for block in chosen if block.can_be_recomputed)
         if chosen and not found:

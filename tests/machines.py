@@ -8,6 +8,14 @@ V5E = ("0x1ae0", "0x0063", "0x120000")
 H100 = ("0x10de", "0x2330", "0x030200")
 NVLINK_SWITCH = ("0x10de", "0x22a3", "0x068000")  # NVIDIA's, and no card
 
+# What tells TensorFlow of a TPU, of which a test begins with nothing.
+VARIABLES = (
+    *("PJRT_DEVICE", "NEXT_PLUGGABLE_DEVICE_USE_C_API", "TPU_LOAD_LIBRARY"),
+    *("TF_PLUGGABLE_DEVICE_LIBRARY_PATH", "TF_XLA_FLAGS", "TPU_SKIP_MDS_QUERY"),
+    *("TPU_ACCELERATOR_TYPE", "ACCELERATOR_TYPE", "ALLOW_MULTIPLE_LIBTPU_LOAD"),
+    "TPU_CHIPS_PER_PROCESS_BOUNDS",
+)
+
 
 def lay_out(
     root: pathlib.Path,

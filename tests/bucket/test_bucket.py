@@ -13,24 +13,9 @@ import whole_run
 from bucket import commands, server
 from efficientnet_tf.data import digits, tfrecord
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("fresh")]
 
 TRAIN_IMAGES = 1347
-
-
-@pytest.fixture(scope="module")
-def served(digits_dir):
-    with server.serve() as started:
-        commands.serve_digits(started, digits_dir)
-        yield started
-
-
-@pytest.fixture(autouse=True)
-def fresh(served):
-    """The digits and nothing else; no host but the service's was asked."""
-    commands.clear(served)
-    yield
-    assert served.strays == []
 
 
 @pytest.fixture(scope="module")

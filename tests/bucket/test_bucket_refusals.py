@@ -5,27 +5,12 @@ import time
 import pytest
 
 import efficientnet_tf as en
-from bucket import commands, server
+from bucket import commands
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("fresh")]
 
 DENIED = "access is denied"
 GONE = "is not there; check the bucket's name"
-
-
-@pytest.fixture(scope="module")
-def served(digits_dir):
-    with server.serve() as started:
-        commands.serve_digits(started, digits_dir)
-        yield started
-
-
-@pytest.fixture(autouse=True)
-def fresh(served):
-    """The digits and nothing else; no host but the service's was asked."""
-    commands.clear(served)
-    yield
-    assert served.strays == []
 
 
 @pytest.mark.parametrize(
@@ -42,7 +27,7 @@ def fresh(served):
 def test_a_wrong_bucket_is_named_before_training(served, argument, error, reason):
     served.denied = {"private"}
     line = refusal(commands.start(served, *commands.training(argument)))
-    assert line.startswith(f"error: {error}") and reason in line
+    assert line.startswith(f"error: --{error}") and reason in line
     assert not served.store.names("bucket", "run/")
 
 

@@ -1,8 +1,7 @@
-"""The bucket stand-in, asked by TensorFlow's own client, and what of ours uses it."""
+"""The bucket stand-in, asked by TensorFlow's own client."""
 
 import collections
 import itertools
-import os
 import re
 from unittest.mock import ANY
 
@@ -17,23 +16,7 @@ CONTENT = bytes(itertools.islice(itertools.cycle(range(251)), 3_000_000))
 NAMES = ("a b/ä.txt", "a b/50%25+x?.bin", "a b/c/#deep", "z")
 
 
-@pytest.fixture(scope="module")
-def bucket():
-    """A server with one bucket, and a client of it."""
-    with server.serve() as served, client.start(served) as ask:
-        yield served, ask
-
-
-@pytest.fixture(autouse=True)
-def fresh(bucket):
-    """An empty bucket and nothing counted; no host but the service's was asked."""
-    served, _ = bucket
-    served.store = store.Store()
-    served.store.create("bucket")
-    served.faults, served.denied = server.Faults(), set()
-    served.requests.clear()
-    yield
-    assert served.strays == []
+pytestmark = pytest.mark.usefixtures("empty")
 
 
 def looked(count: int) -> int:
@@ -237,121 +220,3 @@ def test_other_errors_are_no_business_of_a_bucket():
     assert files.why_refused(ValueError("HTTP response code 404")) is None
     assert files.reason(OSError(2, "No such file")) == "No such file"
     assert files.reason(ValueError("two\nlines")) == "two lines"
-
-
-def test_our_writes_are_one_upload_of_the_whole(bucket):
-    served, ask = bucket
-    ask(files.write_whole, "gs://bucket/run/config.json", "{}\n")
-    ask(files.write_whole, "gs://bucket/run/empty", b"")
-    assert served.count() == {"begin": 2, "put": 2}
-    assert served.store.get("bucket", "run/config.json").data == b"{}\n"
-    assert served.store.get("bucket", "run/empty").data == b""
-
-
-def test_a_failed_write_leaves_the_object_as_it_was(bucket):
-    served, ask = bucket
-    served.store.put("bucket", "file", b"whole")
-    with pytest.raises(RuntimeError, match="halfway"):
-        ask(_fail_halfway, "gs://bucket/file")
-    assert served.store.get("bucket", "file").data == b"whole"
-    assert served.requests == []
-
-
-def _fail_halfway(url):
-    with files.replacing(url) as path, open(path, "w") as file:
-        file.write("ha")
-        raise RuntimeError("halfway")
-
-
-def test_only_a_folder_that_can_be_written_is_one(bucket):
-    served, ask = bucket
-    served.denied = {"private"}
-    ask(files.check_writable, "gs://bucket/run")
-    assert served.store.names("bucket") == []
-    assert served.count() == {"begin": 1, "put": 1, "delete": 1}
-    for url, reason in (
-        ("gs://private/run", "access is denied"),
-        ("gs://nowhere/run", "is not there; check the bucket's name"),
-    ):
-        with pytest.raises(ValueError) as error:
-            ask(_check_writable, url)
-        told = str(error.value)
-        assert told.startswith(f"model_dir={url}: cannot be written: {url}/.trial-")
-        assert reason in told and "\n" not in told
-
-
-def _check_writable(url):
-    files.check_writable(url, label="model_dir=")
-
-
-def test_a_run_appends_here_and_sends_what_has_changed(bucket):
-    served, ask = bucket
-    served.store.put("bucket", "run/metrics.jsonl", b"one\n")
-    steps = ask(_append_and_send, "gs://bucket/run")
-    assert steps == [b"one\n", b"one\ntwo\n", b"one\ntwo\nthree\n"]
-    assert served.store.get("bucket", "run/train/events").data == b"event"
-    counted = [(request.kind, request.name) for request in served.requests]
-    for name, times in (("run/metrics.jsonl", 2), ("run/train/events", 1)):
-        assert counted.count(("begin", name)) == counted.count(("put", name)) == times
-
-
-def _append_and_send(url):
-    """What the bucket holds after fetching, after a send, and at the end."""
-    from efficientnet_tf.training import uploads
-
-    found = []
-    with uploads.Uploads(url) as out:
-        out.fetch("metrics.jsonl")
-        out.fetch("none")
-        out.send()
-        found.append(client.read(f"{url}/metrics.jsonl"))
-        os.makedirs(f"{out.folder}/train")
-        for name, line in (("metrics.jsonl", "two\n"), ("train/events", "event")):
-            with open(f"{out.folder}/{name}", "a") as file:
-                file.write(line)
-        out.send()
-        out.send()
-        found.append(client.read(f"{url}/metrics.jsonl"))
-        with open(f"{out.folder}/metrics.jsonl", "a") as file:
-            file.write("three\n")
-    found.append(client.read(f"{url}/metrics.jsonl"))
-    return found
-
-
-def test_checkpoints_are_uploaded_once_and_the_oldest_goes(bucket):
-    served, ask = bucket
-    kinds = {}
-    for step in (3, 6, 9, 12, 15):
-        served.requests.clear()
-        # Each by another process, which has to know of the others' checkpoints; those
-        # of even steps by TensorFlow's own manager.
-        found = ask(_save_checkpoint, "gs://bucket/run/best", step)
-        assert found == (f"gs://bucket/run/best/ckpt-{step}", step)
-        kinds[step] = served.kinds()
-    suffixes = (".data-00000-of-00001", ".index")
-    kept = [f"run/best/ckpt-{n}{suffix}" for n in (12, 15, 9) for suffix in suffixes]
-    assert served.store.names("bucket") == ["run/best/checkpoint", *kept]
-    # The list of checkpoints is read, but for the TPU build, whose client keeps it;
-    # values, index and list are uploaded; the oldest's files are found and deleted.
-    first = kinds[15].index("begin")
-    assert packages.is_tpu_build() or kinds[15][:first] == ["stat", "stat", "read"]
-    uploads = ["begin", "put"] * 3
-    assert kinds[15][first : first + 9] == [*uploads, "list", "delete", "delete"]
-
-
-def _save_checkpoint(url, number):
-    """Saves; returns what TensorFlow finds afterwards: a path and the step in it."""
-    import tensorflow as tf
-
-    from efficientnet_tf.training import bucket_checkpoints
-
-    job = "localhost" if number % 2 else "worker"
-    step = tf.Variable(number)
-    manager = bucket_checkpoints.manager(
-        tf.train.Checkpoint(step=step), url, 3, device=f"/job:{job}/device:CPU:0"
-    )
-    assert isinstance(manager, bucket_checkpoints.Manager) == (job == "localhost")
-    manager.save(number)
-    reader = tf.train.load_checkpoint(url)
-    value = reader.get_tensor("step/.ATTRIBUTES/VARIABLE_VALUE")
-    return tf.train.latest_checkpoint(url), int(value)

@@ -10,21 +10,6 @@ import pytest
 
 from efficientnet_tf.hardware import machine
 
-UNSET = ("TPU_ACCELERATOR_TYPE", "ACCELERATOR_TYPE", "TPU_SKIP_MDS_QUERY")
-
-
-@pytest.fixture
-def lay_out(tmp_path, monkeypatch):
-    for name in UNSET:
-        monkeypatch.delenv(name, raising=False)
-
-    def lay_out(*devices, **kwargs):
-        root = machines.lay_out(tmp_path, *devices, **kwargs)
-        monkeypatch.setattr(machine, "ROOT", root)
-        return tmp_path
-
-    return lay_out
-
 
 @pytest.mark.parametrize(
     ("device", "generation"),

@@ -8,32 +8,15 @@ import socket
 import machines
 import pytest
 
-from efficientnet_tf.hardware import failures, machine, packages, preflight, tpu
+from efficientnet_tf.hardware import failures, packages, preflight, tpu
 from efficientnet_tf.hardware.settings import Hardware
-
-VARIABLES = (
-    *("PJRT_DEVICE", "NEXT_PLUGGABLE_DEVICE_USE_C_API", "TPU_LOAD_LIBRARY"),
-    *("TF_PLUGGABLE_DEVICE_LIBRARY_PATH", "TF_XLA_FLAGS", "TPU_SKIP_MDS_QUERY"),
-    *("TPU_ACCELERATOR_TYPE", "ACCELERATOR_TYPE", "ALLOW_MULTIPLE_LIBTPU_LOAD"),
-    "TPU_CHIPS_PER_PROCESS_BOUNDS",
-)
 
 
 @pytest.fixture
-def lay_out(tmp_path, monkeypatch):
+def lay_out(lay_out, monkeypatch):
     """Lays a machine out whose environment has TensorFlow's TPU build."""
-    for name in VARIABLES:
-        # So that what a test sets is gone after it, whether it was there or not.
-        monkeypatch.setenv(name, "")
-        monkeypatch.delenv(name)
     monkeypatch.setattr(packages, "is_tpu_build", lambda: True)
     monkeypatch.setattr(packages, "libtpu_path", lambda: "/site/libtpu/libtpu.so")
-
-    def lay_out(*devices, **kwargs):
-        root = machines.lay_out(tmp_path, *devices, **kwargs)
-        monkeypatch.setattr(machine, "ROOT", root)
-        return tmp_path
-
     return lay_out
 
 
@@ -102,7 +85,7 @@ PJRT = {
 
 
 def environment():
-    return {name: os.environ[name] for name in VARIABLES if name in os.environ}
+    return {name: os.environ[name] for name in machines.VARIABLES if name in os.environ}
 
 
 def test_pjrt_sets_its_variables_and_says_so(lay_out):
