@@ -1,4 +1,4 @@
-"""The command line: run flags by hand, one flag for each field of Config."""
+"""The command line: flags defined by hand, and one for each field of a section."""
 
 import dataclasses
 import re
@@ -85,12 +85,12 @@ _define(Hardware)
 
 
 def chosen() -> dict:
-    """The Config fields that flags were given for; None for the others."""
+    """Returns the values of Config's fields that flags give; None for the others."""
     return {name: FLAGS[name].value for name in config.FIELDS}
 
 
 def parse(argv: list[str]) -> list[str]:
-    """Parses a command line; returns what is left of it.
+    """Parses a command line; returns the arguments that are no flags.
 
     Raises:
         ValueError: naming the flag and what is allowed, or the nearest known name.
@@ -107,7 +107,7 @@ def parse(argv: list[str]) -> list[str]:
 
 
 def in_words(error: Exception) -> str:
-    """An error's text, with the setting that it begins with as a flag."""
+    """Returns an error's text; a setting's name at its beginning becomes a flag."""
     begins = re.match(r"(\w+)(=| is missing)", str(error))
     return f"{'--' if begins and begins[1] in FLAGS else ''}{error}"
 
@@ -153,7 +153,7 @@ def check() -> None:
     for name in ("data_dir", "model_dir", "export_dir", "cam_dir"):
         files.check_name(FLAGS[name].value or "", label=f"--{name}=")
     hardware()
-    # Before anyone looks into it.
+    # Before the folder is opened to find out what it holds.
     preflight.check_paths(_remote(), data_dir=FLAGS.data_dir)
 
 
@@ -171,11 +171,11 @@ def _check_folders() -> None:
 
 
 def _remote() -> str | None:
-    """The TPU whose hosts read the data and write the run, if it has any of its own."""
+    """Returns `--tpu` in a mode in which its hosts read and write files, else None."""
     return FLAGS.tpu if MODES[FLAGS.mode].keeps_files else None
 
 
-# What each mode takes of the flags.
+# The arguments that each mode's command takes from the flags.
 
 
 def _for_training() -> dict:
@@ -192,7 +192,7 @@ def _for_training_and_export() -> dict:
 
 
 def _for_classifier() -> dict:
-    """The run's classifier, or that of weights to be used as they are."""
+    """Returns arguments for the run's classifier, or for weights taken as they are."""
     fields = chosen()
     if not FLAGS.weights:
         return {"model_dir": model_dir(), "chosen": fields}
@@ -249,10 +249,10 @@ def _for_plan() -> dict:
 
 @dataclasses.dataclass(frozen=True)
 class Mode:
-    """One of `--mode`.
+    """One value of `--mode`.
 
     Args:
-        command: the module of `efficientnet_tf.commands` whose `run` does it.
+        command: the module of `efficientnet_tf.commands` whose `run` performs it.
         arguments: checks the mode's flags and returns the keyword arguments of `run`.
         on_devices: whether `run` takes a strategy and its hosts first.
         keeps_files: whether the hosts of a remote TPU read data and write files for it.

@@ -34,7 +34,7 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     module = _MODULE_OF[name]
     if module.split(".")[0] in _NEED_TENSORFLOW:
-        # An import that aborts would take a notebook's kernel with it, without a word.
+        # An import that aborts would end a notebook's kernel without a message.
         importlib.import_module(f"{__name__}.hardware.preflight").before_import()
     value = getattr(importlib.import_module(f"{__name__}.{module}"), name)
     globals()[name] = value

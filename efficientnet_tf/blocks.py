@@ -27,9 +27,9 @@ class BlockArgs:
     output_filters: int
     expand_ratio: int
     strides: tuple[int, int]
-    se_ratio: float | None = None  # None: no squeeze-excite; of the block's input
+    se_ratio: float | None = None  # share of the input filters; None: no squeeze-excite
     id_skip: bool = True
-    conv_type: int = 0  # 0: depthwise, 1: one full convolution (EdgeTPU)
+    conv_type: int = 0  # index of expansion.KINDS; 0: depthwise
     fused_conv: int = 0  # 1: expansion and depthwise fused into one convolution
     space2depth: int = 0
     condconv: bool = False

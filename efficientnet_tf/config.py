@@ -1,8 +1,8 @@
 """The settings of a run: all sections joined in one frozen Config.
 
-A setting has the recipe's value, unless the data or the weights know better, unless the
-user chooses: recipe < facts < flags. Where a run happens (device, folders) is not part
-of it.
+A setting's value comes from the user's flag, else from a fact of the data or of the
+weights, else from the recipe: recipe < facts < flags. The hardware, `model_dir` and
+`export_dir` are not part of a Config.
 """
 
 import dataclasses
@@ -23,7 +23,7 @@ from efficientnet_tf.weights.settings import StartingWeights
 S = TypeVar("S", bound=settings_lib.Section)
 
 
-# Python lists the fields of the last section first.
+# Python lists the fields of the last base class first.
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Config(
     training_settings.Rhythm,
@@ -115,10 +115,10 @@ def create(stated: dict[str, Any] | None = None, **chosen: Any) -> Config:
 def resolve(stated: dict[str, Any] | None = None, **chosen: Any) -> Resolved:
     """Builds a Config from a recipe, facts and the user's choices.
 
-    Where `data_dir` is chosen and `dataset` is not, the folder's contents decide.
+    Where only `data_dir` is chosen, the folder's contents decide `dataset`.
 
     Args:
-        stated: facts that a weights file states of itself.
+        stated: settings by name that a weights file states.
         **chosen: settings; None counts as not chosen.
 
     Raises:
@@ -157,7 +157,7 @@ def resolve(stated: dict[str, Any] | None = None, **chosen: Any) -> Resolved:
 
 
 def _check_recipe(name: str, values: dict[str, Any]) -> None:
-    """Raises ValueError unless a recipe has every value that has no default."""
+    """Raises ValueError unless a recipe gives every setting that has no default."""
     wanted = FIELDS.keys() - DEFAULTS.keys() - {"num_classes"}
     for missing in sorted(wanted - values.keys()):
         raise ValueError(f"{missing} is missing in the recipe {name}")
@@ -166,7 +166,7 @@ def _check_recipe(name: str, values: dict[str, Any]) -> None:
 
 
 def override(saved: Config, **chosen: Any) -> Config:
-    """Returns a saved Config with new values where they may change; None keeps one.
+    """Returns a saved Config with the chosen values; None keeps the saved one.
 
     Raises:
         ValueError: if a choice contradicts what the run was trained with.
@@ -189,7 +189,7 @@ def dumps(config: Config) -> str:
 
 
 def loads(text: str) -> Config:
-    """Reads `config.json`; recipes play no part, so later ones change no old run.
+    """Reads `config.json` without a recipe, so that a new recipe changes no old run.
 
     Raises:
         ValueError: naming settings that this version does not know, or that it misses.

@@ -1,8 +1,9 @@
 """Parameters and multiply-accumulates of a variant, by arithmetic alone.
 
-One multiply-accumulate counts once (the paper prints these as FLOPS): convolutions, the
-squeeze-excite 1x1 convolutions, the routing and mixing of conditional kernels and the
-classifier. Normalisation, activations and pooling count nothing, as in the paper.
+A multiply-accumulate counts once; the paper prints their number as FLOPS. The count
+covers convolutions (also the 1x1 ones of squeeze-excite), the routing and mixing of
+conditional kernels, and the classifier. Normalisation, activations and pooling count
+nothing, as in the paper.
 """
 
 import dataclasses
@@ -48,7 +49,7 @@ def count(
         image_size: height and width in pixels, or one number for both; None takes the
             variant's resolution.
         channels: int, channels of the input image.
-        classes: outputs of the classifier.
+        classes: int, outputs of the classifier.
         include_top: whether the classifier counts.
 
     Returns:
@@ -146,7 +147,7 @@ def _conv(
 ) -> Count:
     """Counts a convolution without a bias, and the batch normalisation behind it.
 
-    With experts, each image's kernel is a mixture of theirs.
+    With experts, each image's kernel is a mixture of the experts' kernels.
     """
     weights = kernel_size * kernel_size * inputs * outputs
     mixing = weights * experts

@@ -12,15 +12,15 @@ from typing import Any
 from efficientnet_tf import blocks
 from efficientnet_tf.variants import Variant, get_variant
 
-# What a block is built of, by conv_type (c0, c1, ...):
+# The layers of a block, by conv_type (c0, c1, ...):
 # mbconv: 1x1 expansion, depthwise, squeeze-excite, 1x1 projection, skip.
 # edge: full convolution for expansion, 1x1 projection that strides (EdgeTPU).
 # separable: depthwise, activated 1x1, no skip (MobileNetV1).
 # bottleneck: 1x1, full convolution that strides, 1x1, skip (ResNet v1.5); expand_ratio
-#   is output filters over the inner ones.
+#   is the output filters divided by the inner filters.
 # bottleneck_v1: the same, but the first 1x1 strides (ResNet v1).
-# A fused block (f1) is one full convolution that strides and a 1x1 projection, with an
-# expansion of 1 a single activated convolution (EfficientNetV2).
+# A fused block (f1) is one full convolution that strides and a 1x1 projection; if its
+# expansion is 1, it is a single activated convolution (EfficientNetV2).
 KINDS = ("mbconv", "edge", "separable", "bottleneck", "bottleneck_v1")
 
 
@@ -35,16 +35,16 @@ class Block:
     input_filters: int
     output_filters: int
     expand_ratio: int
-    expanded_filters: int  # of a bottleneck: its inner filters
+    expanded_filters: int  # in a bottleneck, the inner filters
     se_filters: int  # 0: no squeeze-excite
     skip: bool  # adds its input to its output
-    drop_rate: float  # stochastic depth's, for the block
+    drop_rate: float  # probability that stochastic depth drops the block
     activation: str
     experts: int  # 0: plain convolutions
 
     @property
     def can_be_recomputed(self) -> bool:
-        """Whether the fused pass can compute parts again; see `training.fused`."""
+        """Whether the fused pass can recompute activations; see `training.fused`."""
         expands = self.kind == "mbconv" and not self.experts
         return expands or self.expand_ratio == 1
 
@@ -71,7 +71,7 @@ class Expansion:
         return self.head_filters or self.blocks[-1].output_filters
 
     def reductions(self) -> dict[str, str]:
-        """Maps endpoints to the names of the last blocks before each stride.
+        """Maps endpoints to the last block before each stride and the last of all.
 
         `{"reduction_1": "block1a", ...}`; the stem is "stem". Names as in
         tensorflow/tpu efficientnet_model.py.
@@ -106,13 +106,13 @@ def customize(
 
     Args:
         variant: a name or a `Variant`.
-        blocks: block strings; the stem gets the filters the first one takes.
+        blocks: block strings; the stem gets the first string's input filters.
         width: filter multiplier, above 0.
         depth: repeat multiplier, above 0.
         activation: name of a Keras activation.
 
     Raises:
-        ValueError: naming what is wrong; block strings are expanded to find out.
+        ValueError: naming the argument or the block string that is wrong.
     """
     variant = get_variant(variant)
     changes: dict[str, Any] = {"width": width, "depth": depth, "activation": activation}
@@ -139,7 +139,7 @@ def round_filters(
 
     Args:
         filters: int, the filters before scaling.
-        width: multiplier.
+        width: float, the multiplier.
         divisor: int that divides the result.
         keep_90_percent: whether to round up rather than go below 90% of the product.
 
@@ -155,11 +155,11 @@ def round_filters(
 def round_repeats(repeats: int, depth: float) -> int:
     """Scales a repeat count, rounding up.
 
-    The coefficient is taken as the decimal it is written as: in floats 1.1 * 10 is
+    The coefficient is read as the decimal that it prints as; in floats, 1.1 * 10 is
     above 11 and would round up to 12.
 
     Args:
-        repeats: int, of the unscaled stage.
+        repeats: int, repeats of the unscaled stage.
         depth: float above 0, the multiplier.
     """
     return math.ceil(fractions.Fraction(str(depth)) * repeats)
@@ -170,13 +170,13 @@ def expand(variant: str | Variant, *, survival_prob: float | None = None) -> Exp
 
     Args:
         variant: a name or a `Variant`.
-        survival_prob: of the last block, in (0, 1]; None takes the variant's. Block i
-            of n is dropped with probability (1 - survival_prob) * i / n, with n counted
-            after scaling.
+        survival_prob: float in (0, 1], of the last block; None takes the variant's.
+            Block i of n is dropped with probability (1 - survival_prob) * i / n, with n
+            counted after scaling.
 
     Raises:
-        ValueError: if the variant is unknown, a block string is malformed, asks for
-            what cannot be built or does not take what the one before it gives.
+        ValueError: if the variant is unknown, or if a block string is malformed, cannot
+            be built or does not take the filters that the string before it gives.
     """
     variant = get_variant(variant)
     survival_prob = variant.survival_prob if survival_prob is None else survival_prob
@@ -294,11 +294,11 @@ def _block(
     channels: int,
     drop_rate: float,
 ) -> Block:
-    """Makes one block of a stage; only the first strides and changes the width.
+    """Makes one block of a stage; only the first block strides and changes filters.
 
-    `channels` is what the block before it gives. The block strings' own input filters
-    differ from it where the stem has a width of its own (Lite, EdgeTPU); expansion
-    and squeeze-excite go by them, as in the original.
+    `channels` is the number of filters that the block before gives. The block string's
+    input filters differ from it where the stem has a width of its own (Lite, EdgeTPU);
+    expansion and squeeze-excite use the string's, as in the original.
     """
     kind = "fused" if stage.fused_conv else KINDS[stage.conv_type]
     ratio = stage.expand_ratio
@@ -331,7 +331,7 @@ def _block(
 
 
 def _letters(index: int) -> str:
-    """Names 0 to 25 a to z, then aa, ab."""
+    """Returns a to z for 0 to 25, then aa, ab and so on."""
     alphabet = string.ascii_lowercase
     head, tail = divmod(index, len(alphabet))
     return (_letters(head - 1) if head else "") + alphabet[tail]

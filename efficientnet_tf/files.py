@@ -1,8 +1,8 @@
 """Files that appear whole or not at all, on local disks and in buckets.
 
-A local disk appends and renames; an object store does neither: what is written under a
-URL becomes an object when it is closed, and a rename copies. So a local file is written
-beside its place, and an object is written here and uploaded once.
+A local disk appends and renames; an object store does neither: a file under a URL
+becomes an object when it is closed, and a rename copies it. So a local file is written
+under another name and renamed; an object is written to a local file and uploaded once.
 """
 
 import contextlib
@@ -47,11 +47,11 @@ def check_name(path: str, *, label: str = "") -> None:
 
 @contextlib.contextmanager
 def replacing(path: str) -> Iterator[str]:
-    """Yields a local path to write to; it replaces the file if nothing fails.
+    """Yields a local path to write to; that file replaces `path` if nothing fails.
 
     Args:
         path: path or URL of the file; its folder is made if need be. Two processes
-            may write it at once: the last one's is kept.
+            may write the file at once; the content of the last one is kept.
     """
     folder, name = os.path.split(path)
     if is_url(path):
@@ -60,7 +60,7 @@ def replacing(path: str) -> Iterator[str]:
             upload(f"{here}/{name}", path)
         return
     os.makedirs(folder or ".", exist_ok=True)
-    # Hidden from patterns such as train-*, and no other process's.
+    # Patterns such as train-* do not match this name, and no other process uses it.
     partial = os.path.join(folder, f".{name}.{uuid.uuid4().hex}.partial")
     try:
         yield partial
@@ -101,7 +101,7 @@ def upload(source: str, target: str) -> None:
     import tensorflow as tf
 
     with open(source, "rb") as read, tf.io.gfile.GFile(target, "wb") as write:
-        write.write(b"")  # an empty file is one too
+        write.write(b"")  # else an empty file would not be uploaded
         shutil.copyfileobj(read, write, _BLOCK)
 
 
@@ -120,7 +120,7 @@ def write_csv(path: str, rows: Sequence[Mapping]) -> None:
 
 
 def cache_dir(name: str) -> str:
-    """Returns this package's cache folder for one kind of files; makes none."""
+    """Returns this package's cache folder for one kind of files; does not make it."""
     cache = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
     return os.path.join(cache, "efficientnet_tf", name)
 
@@ -142,9 +142,9 @@ def make_folder(path: str, *, label: str = "") -> None:
 
 
 def check_writable(path: str, *, label: str = "") -> None:
-    """Raises ValueError unless a folder can be written, before the work; makes none.
+    """Raises ValueError unless a folder can be written; does not make it.
 
-    Only trying tells: neither the roles of a bucket nor the modes of /proc do.
+    It tries to write, because neither a bucket's roles nor the modes of /proc tell.
 
     Args:
         path: path or URL of the folder, which need not be there yet.
@@ -185,7 +185,7 @@ def reason(error: Exception) -> str:
     """Says in one line why a file could not be read or written.
 
     Args:
-        error: an OSError, or what TensorFlow raised.
+        error: an OSError or an error of TensorFlow.
     """
     told = getattr(error, "strerror", None) or getattr(error, "message", None)
     return why_refused(error) or " ".join((told or str(error)).split())

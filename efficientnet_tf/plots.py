@@ -22,12 +22,12 @@ def lines(
     Args:
         path: path of the PNG; its folder is made if need be.
         curves: points by name: (x, y), or (x, y, stddev) for error bars.
-        x: label of the axis, with its unit.
-        y: label of the axis, with its unit.
-        marks: single points by the name written beside them.
-        title: above the plot.
-        log_x: whether the axis is logarithmic.
-        log_y: whether the axis is logarithmic.
+        x: label of the x axis, with its unit.
+        y: label of the y axis, with its unit.
+        marks: single points (x, y) by the name that is written beside them.
+        title: title above the plot.
+        log_x: whether the x axis is logarithmic.
+        log_y: whether the y axis is logarithmic.
     """
     from matplotlib.figure import Figure
 
@@ -52,12 +52,12 @@ def lines(
 
 
 def save(figure: Any, path: str) -> None:
-    """Writes a matplotlib figure beside the file, then in its place.
+    """Writes a matplotlib figure; the file appears whole or not at all.
 
     Args:
         figure: a matplotlib figure.
         path: path of the PNG file.
     """
     with files.replacing(path) as partial:
-        # Without the version of matplotlib, the same plot is the same file.
+        # Leaves matplotlib's version out, so that equal plots are equal files.
         figure.savefig(partial, format="png", dpi=100, metadata={"Software": None})

@@ -1,7 +1,7 @@
 """Settings: documented and checked fields of frozen dataclasses, section by section.
 
-A section lies beside its subject and is a dataclass of `setting` fields. `Config` joins
-all sections; each flag of the command line is one of its fields.
+A section is a dataclass of `setting` fields and lies in the package of its subject.
+`Config` joins the sections of a run; each field of a section is a command-line flag.
 """
 
 import dataclasses
@@ -29,7 +29,7 @@ PROBABILITY = Allowed("above 0, at most 1", lambda value: 0 < value <= 1)
 
 
 def choice(*values: str) -> Allowed:
-    """Allows one of some words; a setting of a Literal type needs none."""
+    """Allows some words; a setting of a Literal type needs no `choice`."""
     return Allowed(", ".join(values), lambda value: value in values, values)
 
 
@@ -50,9 +50,9 @@ def setting(
 
     Args:
         help: words for the command line's help.
-        allowed: the values it may hold, besides None where its type says so.
+        allowed: the values it may hold, besides None where its type has None.
         may_change: whether a resumed run may change it.
-        **default: `default=VALUE` for what nobody has to choose. A setting without a
+        **default: `default=VALUE` if nobody has to choose one. A setting without a
             default gets its value from a recipe or from the data.
     """
     metadata = {"help": help, "allowed": allowed, "may_change": may_change}
@@ -80,7 +80,7 @@ class Section:
 
 
 def kind(field: dataclasses.Field) -> type:
-    """Returns the type of a setting's values, None aside."""
+    """Returns the type of a setting's values other than None."""
     first = _first(field)
     return str if typing.get_origin(first) is typing.Literal else first
 
@@ -115,7 +115,7 @@ def check(field: dataclasses.Field, value: Any) -> None:
 
 
 def _has_type(value: Any, kind: type) -> bool:
-    """Whether a value has a type; float takes whole numbers too, nothing infinite."""
+    """Whether a value has a type; float takes whole numbers, but no infinity or NaN."""
     if kind is float:
         return type(value) in (int, float) and math.isfinite(value)
     return type(value) is kind

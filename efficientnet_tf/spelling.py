@@ -12,18 +12,18 @@ def did_you_mean(
     always: bool = False,
     most: int = 1,
 ) -> str:
-    """Ends an error about an unknown name.
+    """Returns the end of an error about an unknown name.
 
     Args:
         word: the name that was given.
         known: names that are allowed.
         prefix: put before each name, such as "--".
-        always: whether to guess although no name is near.
-        most: int, how many of the names that are spelt like it.
+        always: whether to guess even where no name is similar.
+        most: int, how many similarly spelt names to give at most.
 
     Returns:
-        "; did you mean A or B?": the shortest three of the names that contain the word,
-        else those that are spelt most like it; "" where none is near.
+        "; did you mean A or B?": the three shortest names that contain the word, else
+        the `most` names that are spelt most like it; "" where no name is similar.
     """
     names = list(known)
     near = sorted((name for name in names if word and word in name), key=len)[:3]

@@ -1,8 +1,8 @@
 """Suffixes of file names, by what the files hold."""
 
 IMAGES = (".bmp", ".gif", ".jpeg", ".jpg", ".png")  # what TensorFlow decodes
-# Images all the same. Fewer images than a user believes to train on would be worse than
-# an error.
+# Images that TensorFlow does not decode. They raise an error, because training on fewer
+# images than the user believes would be worse.
 OTHER_IMAGES = (
     *(".avif", ".dng", ".heic", ".heif", ".ico", ".jfif", ".jp2", ".jpe", ".jxl"),
     *(".pbm", ".pgm", ".pnm", ".ppm", ".psd", ".svg", ".tga", ".tif", ".tiff"),
@@ -15,5 +15,5 @@ WRITTEN = {
     "efficientnet_tf": ".weights.h5",
     "keras": ".h5",
     "timm": ".safetensors",
-    "tf1": ".ckpt",  # by custom: any prefix will do
+    "tf1": ".ckpt",  # by custom; any prefix is allowed
 }

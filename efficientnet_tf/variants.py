@@ -1,7 +1,6 @@
-"""The families as tables; `expansion.py` makes networks of their rows.
+"""The families of networks as tables; `expansion.py` makes networks of the rows.
 
-Block strings are those of `blocks.py`; what `c` and `f` build is said at
-`expansion.KINDS`.
+`blocks.py` explains block strings; `expansion.KINDS` says what `c` and `f` build.
 """
 
 import dataclasses
@@ -44,13 +43,13 @@ class Variant:
     stem_pool: bool = False  # a 3x3 max pooling of stride 2 behind the stem
     head_filters: int = 1280  # 0: no convolution between blocks and pooling
     head_shrinks: bool = True  # whether a width below 1 scales the head
-    scale_ends: bool = True  # stem, head, first and last stage's repeats; Lite: not
-    survival_prob: float = 0.8  # of the last block; stochastic depth, paper section 5.2
+    scale_ends: bool = True  # stem, head, repeats of first and last stage; not Lite
+    survival_prob: float = 0.8  # the last block's, in stochastic depth (section 5.2)
     activation: str = "swish"
     experts: int = 0  # kernels that a `cc` block mixes
     divisor: int = 8
-    keep_90_percent: bool = True  # rounding never takes more than a tenth of a width
-    # Of initial kernels; their variance is 2 / (kernel area * output filters).
+    keep_90_percent: bool = True  # rounding removes a tenth of the filters at most
+    # Distribution of initial kernels, of variance 2 / (kernel area * output filters).
     distribution: str = "untruncated_normal"  # or uniform, which is faster to draw
     padding: str = "same"  # or symmetric, as PyTorch pads: both sides alike
     batch_norm_momentum: float = 0.99
@@ -166,7 +165,7 @@ _V2_BASE = _rows(
 def _v2(
     name: str, resolution: int, dropout: float, repeats: Any, filters: Any
 ) -> Variant:
-    """Makes a larger EfficientNetV2 of its stages' repeats and filters, stem first."""
+    """Makes a larger EfficientNetV2; `filters` lists the stem's before the stages'."""
     layouts = (
         "s11_e1_{}_f1",
         "s22_e4_{}_f1",
@@ -263,7 +262,7 @@ _RESNETS = [
         _resnet(name, repeats, conv_type=3, batch_norm_epsilon=1e-5)
         for name, repeats in _RESNET_DEPTHS.items()
     ),
-    # v1, the one whose weights keras.applications has.
+    # v1: keras.applications has weights of it.
     *(
         _resnet(
             f"{name}-v1",

@@ -1,4 +1,4 @@
-"""The modes of main.py, a module each: plain arguments in, a dict out.
+"""The modes of main.py, one module each; `run` takes plain arguments, returns a dict.
 
-`run` raises ValueError, in one line, for a setting, file or folder that is wrong.
+It raises ValueError, in one line, for a setting, file or folder that is wrong.
 """

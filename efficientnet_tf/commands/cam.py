@@ -13,7 +13,7 @@ def run(
 
     Args:
         images: JPEG, PNG, GIF or BMP files.
-        directory: gets the maps, see `cam_pictures.save_maps`.
+        directory: folder for the maps, see `cam_pictures.save_maps`.
         cam_class: int, the class to map, see `cam_pictures.save_maps`.
         **origin: the keyword arguments of `classifier.open_classifier`.
 

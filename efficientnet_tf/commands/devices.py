@@ -13,10 +13,10 @@ def run(strategy: tf.distribute.Strategy, hosts: agreement.Hosts) -> dict:
         hosts: the hosts of the strategy.
 
     Returns:
-        What `trial.compute` returns; nothing except on the chief.
+        The result of `trial.compute` on the chief; an empty dict on other hosts.
 
     Raises:
-        ValueError: if a device computes something else.
+        ValueError: if a device computes a wrong result.
     """
     result = trial.compute(strategy)
     if not hosts.is_chief:

@@ -25,11 +25,11 @@ def run(
         hosts: the hosts of the strategy.
         model_dir: a run's folder; None scores `weights`.
         weights: a file, a TF1 checkpoint or a release.
-        **of_weights: `model`, `ema` and `chosen`, see `run_model.open_weights`; of a
-            run `chosen` alone, the fields of Config that may change.
+        **of_weights: `model`, `ema` and `chosen`, see `run_model.open_weights`; for a
+            run only `chosen`, the fields of Config that may change.
 
     Returns:
-        What `evaluation.evaluate` returns; nothing except on the chief.
+        The result of `evaluation.evaluate` on the chief; an empty dict on other hosts.
     """
     if weights:
         config, found = run_model.open_weights(weights, **of_weights)

@@ -14,7 +14,7 @@ def run(*, export_dir: str, **origin: Any) -> dict:
         **origin: the keyword arguments of `classifier.open_classifier`.
 
     Returns:
-        "export_dir".
+        "export_dir", the folder that was written.
     """
     saved_model.check_target(export_dir)
     opened = classifier.open_classifier(**origin)

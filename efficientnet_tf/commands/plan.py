@@ -1,4 +1,4 @@
-"""--mode=plan: asks the compiler whether a step fits a device, and how fast it is."""
+"""--mode=plan: asks the compiler whether a step fits a device, and its speed."""
 
 from typing import Any
 
@@ -25,7 +25,7 @@ def run(
         chip: a name in `chips.CHIPS` or `chips.LOCAL_DEVICES`.
         step: one of `lowering.STEPS`.
         slice: shape of the TPU slice, such as "4x4"; None plans one device alone.
-        effort: float from -1 to 1, the TPU compiler's.
+        effort: float from -1 to 1, the effort of the TPU's compiler.
         dump: folder for the step's HLO and tables.
         find_batch: whether to plan the largest batch that fits one device.
         start: int, the batch that the search tries first.

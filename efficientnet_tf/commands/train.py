@@ -26,14 +26,14 @@ def run(
     Args:
         strategy: the strategy that `devices.make_strategy` made.
         hosts: the hosts of the strategy.
-        config: the run's.
+        config: the run's configuration.
         model_dir: the run's folder.
-        export_dir: the folder of the SavedModel; None trains alone, without scores on
+        export_dir: the folder of the SavedModel; None only trains, without scores on
             the validation data and without an export.
 
     Returns:
-        What `loop.train` returns, "model_dir" and "export_dir"; nothing except on the
-        chief.
+        On the chief, the result of `loop.train`, "model_dir" and "export_dir"; on other
+        hosts an empty dict.
     """
     files.check_writable(model_dir, label="model_dir=")
     if export_dir is not None:

@@ -1,8 +1,8 @@
 """AutoAugment, RandAugment and MixUp with stateless randomness.
 
-The operators and the policy v0 are tf-models-official's. Choosing them is ours, because
-its own AutoAugment and RandAugment draw from a global generator: their images depend on
-thread timing and cannot be drawn again after a restart.
+The operators and the policy v0 are those of tf-models-official. This module draws among
+them itself, because that package's AutoAugment and RandAugment use a global generator:
+their images depend on thread timing and cannot be drawn again after a restart.
 """
 
 from typing import Any
@@ -12,7 +12,7 @@ from official.vision.ops import augment as operators
 
 from efficientnet_tf.data.settings import Augmentation
 
-_FILL = [128, 128, 128]  # where a geometric operator uncovers nothing
+_FILL = [128, 128, 128]  # grey where a geometric operator leaves no pixel
 
 
 def augmented(image: tf.Tensor, seed: tf.Tensor, chosen: Augmentation) -> tf.Tensor:
@@ -68,8 +68,9 @@ def randaugment(
     Args:
         image: uint8 [height, width, 3].
         seed: integer [2].
-        num_layers: N of the paper.
-        magnitude: M of the paper; the released B7 uses 28 on a scale made for 10.
+        num_layers: int above 0, the number of operators, N of the paper.
+        magnitude: float, the strength, M of the paper; the released B7 uses 28 on a
+            scale made for 10.
     """
     names = operators.RandAugment().available_ops
     for layer_seed in tf.unstack(tf.random.split(seed, num_layers)):
@@ -92,13 +93,13 @@ def mixup(
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """Blends each image and label with its counterpart from the batch's other end.
 
-    Weights are drawn from Beta(alpha, alpha), the larger of w and 1 - w stays with the
-    image, as in tensorflow/tpu efficientnet imagenet_input.py (arXiv 1710.09412).
+    Each image has a weight w, drawn from Beta(alpha, alpha), and keeps the larger of w
+    and 1 - w, as in tensorflow/tpu efficientnet imagenet_input.py (arXiv 1710.09412).
 
     Args:
         images: uint8 [batch, height, width, 3].
         labels: float32 [batch, classes].
-        alpha: above 0.
+        alpha: float above 0, the parameter of the Beta distribution.
         seed: integer [2].
     """
     gammas = tf.random.stateless_gamma(
@@ -192,7 +193,7 @@ def _magnitude(name: str, level: float, translate: float) -> float:
 
 
 def cutout_square(image: tf.Tensor, half_side: int, seed: tf.Tensor) -> tf.Tensor:
-    """Greys a square around a random pixel; tf-models' operator draws its own place.
+    """Greys a square around a pixel that `seed` draws; tf-models' operator has no seed.
 
     Args:
         image: uint8 [height, width, 3].

@@ -31,7 +31,7 @@ class TrainTransform:
     """Turns a record into a training example.
 
     Args:
-        preparation: size and resampling, and the crop where no random one fits.
+        preparation: size, resampling, and the crop to take where no random one fits.
         augmentation: random crops, flips and operations.
         labels: numbering of the labels and of the network's outputs.
     """
@@ -54,12 +54,12 @@ def train_batches(
     """Reads an endless stream of shuffled, augmented batches.
 
     Args:
-        split: the files to read; every image once an epoch.
+        split: the files to read, every image once in each epoch.
         transform: turns each record into an example.
-        batch_size: images a batch.
+        batch_size: int, images in a batch.
         seed: int; with `start` it decides every bit of the batches.
-        start: images this host has already consumed.
-        shuffle_buffer: records shuffled at a time.
+        start: int, images that this host has already consumed.
+        shuffle_buffer: int, records shuffled at a time.
         shard: this host's share of the files.
 
     Returns:
@@ -85,7 +85,7 @@ def train_batches(
     )
 
     def example(number: tf.Tensor, record: Any) -> Any:
-        # Numbers are unique over hosts and epochs, and so are seeds.
+        # Unique over hosts and epochs, so that no two images share a seed.
         unique = number * shard.count + shard.index
         image_seed = tf.stack([tf.cast(seed, tf.int64), unique])
         image, label = _train_example(*split.example(record), transform, image_seed)
@@ -121,15 +121,15 @@ def eval_batches(
 ) -> tf.data.Dataset:
     """Reads every image once, then batches whose mask is zero, without end.
 
-    The padding gives static shapes and lets hosts with fewer images keep step with the
-    others, or with no file of their own; whoever reads stops when no host's mask has a
+    The padding gives static shapes and lets a host with fewer images than others, or
+    without a file, take part in every step. The reader stops when no host's mask has a
     one left.
 
     Args:
         split: the images to read.
         preparation: how each image is cropped and resized.
         labels: numbering of the labels and of the network's outputs.
-        batch_size: int, images a batch.
+        batch_size: int, images in a batch.
         shard: this host's share of the files.
 
     Returns:
@@ -160,7 +160,7 @@ def eval_batches(
 
 
 def _paths(split: tfrecord.Split, shard: Shard) -> tf.Tensor:
-    """String [a host's files]; the names are any bytes, as the system holds them."""
+    """Returns the paths of a host's files, string [files]; a path may be any bytes."""
     files = split.files[shard.index :: shard.count]
     return tf.constant([os.fsencode(file) for file in files], tf.string)
 
@@ -176,12 +176,12 @@ def shuffled_records(
 ) -> tf.data.Dataset:
     """Reads pairs (running number, record), from the number `start` on.
 
-    An epoch is `images` records in an order of its own. Skipping to the middle of one
-    may read records but decodes none.
+    An epoch is `images` records in an order of its own. Skipping to the middle of
+    an epoch may read records but decodes no image.
 
     Args:
         split: the files' split, which reads records.
-        paths: string [files], this host's.
+        paths: string [files], paths of this host's files.
         images: int, records of an epoch.
         seed: int, decides the order together with the epoch.
         start: int, running number of the first record.
@@ -202,7 +202,7 @@ def shuffled_records(
         records = split.records(ordered).shuffle(
             min(shuffle_buffer, images), seed=seeds[1], reshuffle_each_iteration=False
         )
-        # A host with fewer than its share of images starts over, one with more stops.
+        # A host that has fewer images than its share starts over; one with more stops.
         return records.repeat().take(images)
 
     epochs = tf.data.Dataset.range(first_epoch, tf.int64.max)
@@ -246,8 +246,8 @@ def _class_of(label: tf.Tensor, labels: Labels) -> tf.Tensor:
 def _options() -> tf.data.Options:
     options = tf.data.Options()
     options.deterministic = True
-    # Fused, a shuffle before a repeat reads on into the next round: of a data set no
-    # larger than its buffer, every file twice an epoch.
+    # A fused shuffle and repeat reads on into the next round: it would read every file
+    # of a data set that fits into the buffer twice an epoch.
     options.experimental_optimization.shuffle_and_repeat_fusion = False
     # Files are divided among hosts above; tf.distribute must not divide again.
     options.experimental_distribute.auto_shard_policy = (

@@ -24,7 +24,7 @@ def facts(
     Args:
         dataset: the setting of that name, see `data.settings.Data`.
         data_dir: the data set's folder; None where none is named.
-        num_classes: outputs of the network, if they are chosen.
+        num_classes: int, outputs of the network; None if the user chose no number.
         label_offset: int, outputs before the first label.
 
     Raises:

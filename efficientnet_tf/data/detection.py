@@ -13,8 +13,8 @@ def detect_dataset(data_dir: str) -> str:
     """Returns the value of the setting `dataset` that a folder's contents mean.
 
     Args:
-        data_dir: local folder or URL of a bucket; of a bucket nothing is read, because
-            it can only hold TFRecords.
+        data_dir: local folder or URL of a bucket; a bucket is not read, because it can
+            only hold TFRecords.
 
     Returns:
         "imagenet" for files named train-* or validation-*, "folder" for class folders
@@ -55,7 +55,7 @@ def _is_shard(entry: os.DirEntry) -> bool:
 
 
 def _holds_images(entry: os.DirEntry, *, depth: int) -> bool:
-    """Whether a folder holds an image, or a folder in it up to `depth` does."""
+    """Whether one of `depth` levels of a folder, itself the first, holds an image."""
     if depth == 0 or entry.name.startswith(".") or not entry.is_dir():
         return False
     try:

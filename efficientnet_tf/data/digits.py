@@ -1,7 +1,7 @@
 """scikit-learn's 1,797 handwritten digits as ImageNet-schema JPEG TFRecords.
 
-Real data that needs no download (UCI Optical Recognition of Handwritten Digits, 8x8
-pixels), so that the default run goes through the very pipeline ImageNet does.
+The data is real and needs no download (UCI Optical Recognition of Handwritten Digits,
+8x8 pixels), and the default run reads it through the same pipeline as ImageNet.
 """
 
 import io
@@ -17,7 +17,7 @@ VALIDATION_IMAGES = 360
 _TRAIN_SHARDS = 16
 _VALIDATION_SHARDS = 2
 _PIXELS = 32  # each side; 4 times the original, so that JPEG blurs no stroke
-_MARKER = "DIGITS"  # says whose records these are, and whether all are there
+_MARKER = "DIGITS"  # marks a folder of digits, and says whether it is complete
 _COMPLETE = "complete\n"
 
 

@@ -1,7 +1,8 @@
 """Folders of images, one folder a class: finding and counting, without TensorFlow.
 
-`DIR/train/CLASS/*` and `DIR/val/CLASS/*` (or `validation`, or `test`), or `DIR/CLASS/*`
-to evaluate alone. Classes are the sorted names; hidden files and folders are ignored.
+Images are in `DIR/train/CLASS/*` and `DIR/val/CLASS/*` (or `validation`, or `test`);
+for evaluation alone they may be in `DIR/CLASS/*`. Classes are the sorted names of their
+folders; hidden files and folders are ignored.
 """
 
 import dataclasses
@@ -11,7 +12,7 @@ from collections.abc import Iterable
 from efficientnet_tf import suffixes
 
 TRAINING_LAYOUT = "training wants DIR/train/CLASS/* and DIR/val/CLASS/*"
-_VALIDATION = ("val", "validation", "test")  # the first that is there
+_VALIDATION = ("val", "validation", "test")  # the first that exists is used
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,20 +25,20 @@ class Layout:
 
 
 def is_image(name: str) -> bool:
-    """Whether a file's name ends like an image's, be it readable here or not."""
+    """Whether a file's name has an image's suffix, readable here or not."""
     suffix = os.path.splitext(name)[1].lower()
     return suffix in suffixes.IMAGES + suffixes.OTHER_IMAGES
 
 
 def find_layout(data_dir: str, *, num_classes: int | None = None) -> Layout:
-    """Finds the splits and the classes of a folder; looks at no file.
+    """Finds the splits and the classes of a folder; opens no file.
 
     Args:
         data_dir: local folder.
-        num_classes: int, number of classes there have to be; None takes any number.
+        num_classes: int, the number of classes to require; None takes any number.
 
     Raises:
-        ValueError: naming what is missing, or what does not agree.
+        ValueError: naming what is missing or does not agree.
     """
     if "://" in data_dir:
         raise ValueError(
@@ -45,7 +46,7 @@ def find_layout(data_dir: str, *, num_classes: int | None = None) -> Layout:
             "TFRecords for gs://"
         )
     root = data_dir.rstrip("/")
-    # A class may be called train too; but a split holds folders.
+    # A class may be called train too, but only a split holds folders.
     splits = {
         name: f"{root}/{name}"
         for name in _folders(root)
@@ -141,7 +142,7 @@ def _folders(path: str) -> tuple[str, ...]:
 
 
 def _entries(path: str, *, folders: bool) -> tuple[str, ...]:
-    """Sorts the names of a folder's folders, or of all else, without hidden ones."""
+    """Returns the sorted names of a folder's folders, or of its files; none hidden."""
     try:
         with os.scandir(path) as entries:
             return tuple(

@@ -1,4 +1,4 @@
-"""Splits of single image files in class folders, read as record files are."""
+"""Splits of single image files in class folders, read like record files."""
 
 import dataclasses
 import os
@@ -13,15 +13,15 @@ _MAGIC = (b"\xff\xd8", b"\x89P", b"GI", b"BM")
 
 @dataclasses.dataclass(frozen=True)
 class ImageFiles(tfrecord.Split):
-    """Images in a file each; a label is its folder's place in `classes`, from 0."""
+    """One image per file; its label is its folder's place in `classes`, from 0."""
 
     classes: tuple[str, ...]
 
     def records(self, files: tf.data.Dataset) -> tf.data.Dataset:
-        """Returns the paths themselves: skipping one reads nothing."""
+        """Returns the paths themselves, so that skipping an image reads nothing."""
         return files
 
-    @tf.autograph.experimental.do_not_convert  # it would warn of os.fsencode
+    @tf.autograph.experimental.do_not_convert  # AutoGraph would warn of os.fsencode
     def example(self, record: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Reads the file of a path; see `tfrecord.Split.example`."""
         encoded = tf.io.read_file(record)
@@ -41,7 +41,7 @@ def open_splits(
 
     Args:
         data_dir: local folder, see `folder.find_layout`.
-        num_classes: int, number of classes there have to be.
+        num_classes: int, the number of classes to require.
         minival_images: a number of images, or below 1 a fraction of them (rounded, at
             least one image); 0 holds nothing out.
 

@@ -15,8 +15,8 @@ CROP_PADDING = 32
 def crop_fraction(image_size: int, eval_crop: str) -> float:
     """Returns the share of an image's short side that evaluation keeps.
 
-    `padded`, size / (size + 32), is what the released accuracies were measured with;
-    `fixed` is 0.875 at every size, the released code of today.
+    The released accuracies were measured with "padded", size / (size + 32). Today's
+    released code uses "fixed", 0.875 at every size.
 
     Args:
         image_size: int, height and width in pixels.
@@ -66,9 +66,10 @@ def decode_and_distort(
 ) -> tf.Tensor:
     """Decodes a random crop, resizes it and mirrors half of all images.
 
-    The crop takes `crop_area_min`, and at least a tenth, to all of the image's area at
-    an aspect ratio of 3/4 to 4/3. The evaluation crop serves where 10 attempts find
-    none and where one is the whole image, which the original cannot tell apart.
+    The crop covers from `crop_area_min`, and at least a tenth, up to all of the image's
+    area, at an aspect ratio of 3/4 to 4/3. The evaluation crop takes its place if 10
+    attempts find no crop, or if the crop is the whole image; the original cannot tell
+    these two cases apart.
 
     Args:
         encoded: string scalar, as in `Preparation.decode`.
@@ -119,8 +120,8 @@ def _decode_window(
 ) -> tf.Tensor:
     """Decodes the window that a function of the image's shape returns.
 
-    Of a JPEG only the window is decoded. The format is read off the bytes: ImageNet has
-    a PNG named .JPEG.
+    Only the window of a JPEG is decoded. The format is read from the bytes, because
+    ImageNet has a PNG named .JPEG.
     """
 
     def decode_jpeg() -> tf.Tensor:

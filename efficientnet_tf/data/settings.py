@@ -46,7 +46,7 @@ class Data(Section):
     shuffle_buffer: int = setting("records shuffled at a time", at_least(1))
 
     def check_together(self) -> None:
-        """Raises ValueError where a folder is missing or a count is known."""
+        """Raises ValueError where a folder is missing, or a known count is given."""
         check_folder(self.dataset, self.data_dir)
         is_counted = self.dataset == "folder" or tfds_table.name_of(self.dataset)
         if is_counted and self.num_train_images is not None:

@@ -43,7 +43,7 @@ class Source(Protocol):
 
 @dataclasses.dataclass(frozen=True)
 class Files:
-    """Images in TFRecord files, or a file each."""
+    """Images in TFRecord files, or in one file each."""
 
     splits: tfrecord.Splits
 
@@ -71,7 +71,7 @@ class Fake:
     def train(
         self, transform: batches.TrainTransform, *, batch_size: int, **_: Any
     ) -> tf.data.Dataset:
-        """As `Files.train`; position and seed play no part."""
+        """Repeats one batch, whatever the position and seed; see `Files.train`."""
         images = _random_images(batch_size, transform.preparation.image_size)
         num_classes = transform.labels.num_classes
         labels = tf.one_hot(tf.range(batch_size) % num_classes, num_classes)
@@ -86,7 +86,7 @@ class Fake:
         batch_size: int,
         shard: batches.Shard,
     ) -> tf.data.Dataset:
-        """As `Files.evaluate`, over `split.images` images of class 0 on."""
+        """Yields `split.images` images of classes 0 and on; see `Files.evaluate`."""
         images = _random_images(batch_size, preparation.image_size)
         classes = tf.range(batch_size) % labels.num_classes
         mine = split.images // shard.count + (shard.index < split.images % shard.count)
@@ -107,7 +107,7 @@ def open_source(
     minival_shards: float,
     num_train_images: int | None,
 ) -> Source:
-    """Finds a dataset, writing the digits first if need be, and tries some images.
+    """Finds a data set and tries some images; writes the digits first if need be.
 
     Args:
         dataset: "digits", "imagenet" (any TFRecords in its schema), "folder" (of
@@ -116,7 +116,7 @@ def open_source(
             that of tfds.
         num_classes: int, number of labels.
         minival_shards: the setting of that name, see `data.settings.Data`.
-        num_train_images: int, the training images; None counts them.
+        num_train_images: int, number of training images; None counts them.
 
     Raises:
         ValueError: if something is missing or damaged.

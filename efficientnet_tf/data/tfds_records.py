@@ -1,9 +1,9 @@
-"""Splits of what tensorflow_datasets (tfds) prepares, read as record files are.
+"""Splits of data sets that tensorflow_datasets (tfds) prepares, as record files.
 
 tfds leaves TFRecord files of tf.train.Examples with `image` (encoded bytes) and `label`
-(int64 from 0), and counts them. Its own reader decodes whole images unless told not to
-and orders records by its own shuffling; the files go through ours, whose order is a
-function of the step.
+(int64 from 0), and counts them. The reader of tfds decodes whole images unless told not
+to, and shuffles records its own way. So this package's pipeline reads the files, in an
+order that is a function of the step.
 """
 
 import contextlib
@@ -19,15 +19,15 @@ import tensorflow as tf
 from efficientnet_tf.data import tfds_table, tfrecord
 from efficientnet_tf.spelling import did_you_mean
 
-_VALIDATION = ("validation", "test")  # the first that is there: tests may lack labels
+_VALIDATION = ("validation", "test")  # the first there; a test split may lack labels
 
 
 @dataclasses.dataclass(frozen=True)
 class Records(tfrecord.Split):
-    """Record files without the records that are held out, or the latter alone.
+    """Record files without the records that are held out, or with these alone.
 
-    `held_out` of the `sum(lengths)` records are, at even distances, so that files in
-    the order of their classes give of each its share.
+    `held_out` of the `sum(lengths)` records are held out, at even distances, so that
+    each class gives its share where records are in the order of their classes.
     """
 
     lengths: tuple[int, ...]  # records in each file
@@ -38,7 +38,7 @@ class Records(tfrecord.Split):
     label_key = "label"
     first_label = 0
 
-    @tf.autograph.experimental.do_not_convert  # it would warn of os.fsencode
+    @tf.autograph.experimental.do_not_convert  # AutoGraph would warn of os.fsencode
     def read(self, path: tf.Tensor) -> tf.data.Dataset:
         """See `tfrecord.Split.read`."""
         records = super().read(path)
@@ -59,20 +59,20 @@ class Records(tfrecord.Split):
 def open_splits(
     name: str, data_dir: str | None, *, num_classes: int, minival_images: float = 0
 ) -> tfrecord.Splits:
-    """Finds a dataset of tfds, preparing it first if need be.
+    """Finds a data set of tfds; prepares it first if need be.
 
-    The paper's datasets are split as `tfds_table` says, others into "train" and
+    The paper's data sets are split as `tfds_table` says, others into "train" and
     "validation", or else "test".
 
     Args:
         name: the name that `tfds.builder` takes.
-        data_dir: tfds' folder of datasets; None takes its default.
-        num_classes: int, number of classes there have to be.
+        data_dir: tfds' folder of data sets; None takes its default.
+        num_classes: int, the number of classes to require.
         minival_images: train images to hold out: a number, or below 1 a fraction of
             them (rounded, at least one image); 0 holds nothing out.
 
     Raises:
-        ValueError: if it cannot be had, or is not what is wanted.
+        ValueError: if it cannot be prepared, or its features or files do not fit.
     """
     builder = _builder(name, data_dir)
     if not builder.is_prepared():
@@ -140,7 +140,7 @@ def _announce(name: str, builder: Any) -> None:
         flush=True,
     )
     for url in itertools.islice(urls, 1):
-        requests.head(url, timeout=30)  # tfds would try for minutes
+        requests.head(url, timeout=30)  # fails at once; tfds would try for minutes
 
 
 def _first_line(error: Exception) -> str:

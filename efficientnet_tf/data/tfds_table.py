@@ -16,8 +16,8 @@ class Row:
 
 
 # Paper table 6. It prints 3,369 test images of the pets; there are 3,669.
-# tfds 4.9 has no birdsnap and no fgvc_aircraft; a builder of one's own by that name,
-# prepared in data_dir, is read as the rest are.
+# tfds 4.9 has no birdsnap and no fgvc_aircraft; a user's own builder of that name,
+# prepared in data_dir, is read like the others.
 ROWS = {
     "cifar10": Row("train", "test", 50_000, 10_000, 10),
     "cifar100": Row("train", "test", 50_000, 10_000, 100),
@@ -31,7 +31,7 @@ ROWS = {
 
 
 def name_of(dataset: str) -> str | None:
-    """Returns the part behind "tfds:" of a dataset's name; None if there is none."""
+    """Returns the part behind "tfds:" of a data set's name; None if there is none."""
     found = re.fullmatch(r"tfds:(\w[\w/:.*-]*)", dataset)
     return found and found[1]
 

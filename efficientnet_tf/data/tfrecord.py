@@ -19,7 +19,7 @@ from efficientnet_tf import files as whole_files
 IMAGENET_TRAIN_SHARDS, IMAGENET_TRAIN_IMAGES = 1024, 1_281_167
 IMAGENET_VALIDATION_SHARDS, IMAGENET_VALIDATION_IMAGES = 128, 50_000
 
-_READERS = 16  # files read in turn; fixed, because it decides the order
+_READERS = 16  # files read in turn; fixed, because it decides the records' order
 _COUNTERS = 8  # files counted at once; a bucket's client takes 64 MB for each
 
 
@@ -36,11 +36,11 @@ class Split:
     first_label: ClassVar[int] = 1  # the smallest label in the files
 
     def read(self, path: tf.Tensor) -> tf.data.Dataset:
-        """Reads the records of one of the files, string scalars."""
+        """Reads the records of one file, as string scalars."""
         return tf.data.TFRecordDataset(path)
 
     def records(self, files: tf.data.Dataset) -> tf.data.Dataset:
-        """Reads a string scalar for each image in some of the files; cheap to skip."""
+        """Reads a string scalar for each image of some files; skipping one is cheap."""
         return files.interleave(
             self.read,
             cycle_length=_READERS,
@@ -56,7 +56,7 @@ class Split:
 
 @dataclasses.dataclass(frozen=True)
 class Splits:
-    """The disjoint parts of a dataset; `minival` is None where nothing is held out.
+    """The disjoint parts of a data set; `minival` is None where nothing is held out.
 
     `train` is None where there is nothing to train on.
     """
@@ -71,7 +71,7 @@ class Splits:
         return self.train.images if self.train else 0
 
     def read(self) -> list[Split]:
-        """Lists the splits that have files of their own."""
+        """Lists the train split, if there is one, and the validation split."""
         return [split for split in (self.train, self.validation) if split]
 
 
@@ -101,7 +101,7 @@ def open_splits(
     if num_train_images is None:
         minival_images, train_images = _count(minival_files), _count(kept_files)
     else:
-        # Pro rata: 20 of ImageNet's 1,024 shards come to its exact 25,022 images.
+        # In proportion, which gives the exact 25,022 images of ImageNet's 20 shards.
         minival_images = num_train_images * held_out // len(train_files)
         train_images = num_train_images - minival_images
     validation_images = IMAGENET_VALIDATION_IMAGES
@@ -138,7 +138,7 @@ def number_held_out(minival_shards: float, total: int, *, unit: str) -> int:
         unit: "shards" or "images", for errors.
 
     Raises:
-        ValueError: if that leaves none.
+        ValueError: if that leaves nothing to train on.
     """
     if minival_shards == 0:
         return 0
@@ -160,7 +160,7 @@ def _count(files: Iterable[str]) -> int:
 def count_records(path: str) -> int:
     """Counts records by hopping from header to header.
 
-    A bucket's client reads blocks of 64 MB, so there it is all read, in few requests.
+    A bucket's client reads blocks of 64 MB, so it reads the whole file in few requests.
 
     Raises:
         ValueError: if the file ends in the middle of a record.

@@ -1,10 +1,10 @@
 """The search of section 4: sample a network, train it briefly, reward it, sample again.
 
-The paper's reward, ACC * (FLOPS / T) ** -0.07, and MnasNet's space; Optuna's samplers
-take the place of MnasNet's reinforcement learning. A search's trials lie in a storage
-that workers on one machine or several share. Each training has a folder that its
-network names, so a network that comes up twice is trained once, and one whose worker
-was killed is trained on.
+The reward is the paper's, ACC * (FLOPS / T) ** -0.07, and the space MnasNet's; Optuna's
+samplers take the place of MnasNet's reinforcement learning. The workers of a search, on
+one machine or several, share a storage of its trials. The folder of a training is named
+after its network, so a network that comes up twice is trained once, and a training
+whose worker was killed is continued.
 """
 
 import concurrent.futures
@@ -33,18 +33,18 @@ class Search:
     """One search: its space, its sampler, and the folder of its trials.
 
     Args:
-        space: the networks.
-        settings: fields of Config of each training, but for its `blocks`. Of the data
-            some must be held out (`minival_shards`); they decide.
-        root: folder that all workers see, with file locks.
-        trials: in all, those done before included; may be raised later.
-        sampler: tpe or random.
-        seed: of the sampler. One worker's search is the same each time, interrupted or
-            not; several workers' depends on which of them is faster.
-        target_macs: T, for one image; None takes the skeleton's MACs.
-        storage: URL of a database; None is a journal file in `root`.
+        space: the networks to choose from.
+        settings: fields of Config for each training, without `blocks`. Some images must
+            be held out (`minival_shards`); the accuracy on them decides.
+        root: folder that all workers see, on a file system with file locks.
+        trials: int, trials in all, with those done before; may be raised later.
+        sampler: "tpe" or "random".
+        seed: int, the sampler's. A search with one worker is the same each time,
+            interrupted or not; with several, it depends on which worker is faster.
+        target_macs: T, MACs for one image; None takes the skeleton's.
+        storage: URL of a database; None takes a journal file in `root`.
         trainings: folder of the trainings, which searches of the same settings may
-            share; None is one in `root`.
+            share; None takes one in `root`.
 
     Raises:
         ValueError: naming the setting that is wrong.
@@ -92,10 +92,10 @@ def reward(
     """The paper's ACC(m) * (FLOPS(m) / T) ** w (section 4).
 
     Args:
-        accuracy: top-1, 0 to 1.
+        accuracy: float from 0 to 1, the top-1 accuracy.
         flops: multiply-accumulates, as the paper counts FLOPS.
         target: T, in the same unit; the paper's is 400 million.
-        exponent: w.
+        exponent: float, w.
     """
     return accuracy * (flops / target) ** exponent
 
@@ -108,7 +108,7 @@ def run(search: Search, *, workers: int = 1) -> list[Row]:
         workers: processes, see `trials.run`.
 
     Returns:
-        `rows`.
+        The result of `rows`.
 
     Raises:
         ValueError: if the root or the storage holds a search with other settings.
@@ -120,14 +120,14 @@ def run(search: Search, *, workers: int = 1) -> list[Row]:
 def compare(
     search: Search, *, samplers: Sequence[str], seeds: int = 3, workers: int = 1
 ) -> dict[str, list[list[Row]]]:
-    """Searches alike with each sampler and seed, one worker a search.
+    """Runs the same search with each sampler and seed, with one worker each.
 
     Args:
         search: the search; its sampler and seed are replaced.
         samplers: names of the samplers to compare.
-        seeds: 0 to seeds - 1; those of the trainings stay the same, so that a network
-            that comes up in several searches is trained once.
-        workers: searches at a time.
+        seeds: int; the samplers take the seeds 0 to seeds - 1. The seed of trainings is
+            always the same, so that a network of several searches is trained once.
+        workers: int, searches at a time.
 
     Returns:
         `rows` of each seed, by sampler.
@@ -152,10 +152,10 @@ def compare(
 
 
 def rows(search: Search) -> list[Row]:
-    """Lists a row for each finished trial, in the order of their beginning.
+    """Lists a row for each finished trial, in the order in which they began.
 
-    Its number, blocks (comma-separated), macs and params, held_out_top_1 (decides) and
-    top_1 (on validation images; reported alone) from 0 to 1, reward, seconds.
+    A row has number, blocks (comma-separated), macs, params, held_out_top_1 (decides)
+    and top_1 (on validation images; only reported) from 0 to 1, reward and seconds.
     """
     return _rows(_open(search), search)
 
@@ -202,11 +202,11 @@ def _rows(study: Any, search: Search) -> list[Row]:
 
 
 def _claim(study: Any, search: Search) -> tuple[Any, Any] | None:
-    """Starts a trial, or one again whose worker is gone.
+    """Starts a trial, or restarts one whose worker is gone.
 
     Returns:
-        The trial with all its choices made, and the lock that shows its worker lives;
-        None if as many as wanted are done or begun.
+        The trial with all its choices made, and the lock that shows that its worker
+        lives; None if all trials wanted are begun or done.
     """
     with search_storage.lock(f"{search.root}/search.lock"):
         search_storage.renew_lost(study, search.root)
@@ -227,7 +227,7 @@ def _evaluate(search: Search, trial: Any, train: Train) -> Row:
     config = search.config(blocks)
     folder = search.trainings or f"{search.root}/trainings"
     name = hashlib.sha256(str(config.blocks).encode()).hexdigest()[:16]
-    # Another trial may train it just now.
+    # Another trial may be training the same network.
     with search_storage.lock(f"{folder}/{name}.lock"):
         result = train(config, f"{folder}/{name}")
     count = _count(config)
@@ -262,7 +262,7 @@ def _open(search: Search) -> Any:
 
 
 def identity(search: Search) -> dict:
-    """Returns all that tells searches apart; data may move, and trials may grow."""
+    """Returns what distinguishes searches; not data_dir or trials, which may change."""
     settings = {k: v for k, v in search.settings.items() if k != "data_dir"}
     return {
         "skeleton": search.space.skeleton,
@@ -274,8 +274,8 @@ def identity(search: Search) -> dict:
 def _sampler(search: Search, index: int) -> Any:
     """Makes the sampler of the trial that begins after `index` others.
 
-    Seeded anew for each: a search that goes on after a kill draws what it would have
-    drawn, and workers do not draw the same.
+    Each trial's sampler has its own seed: a search that continues after a kill draws
+    what it would have drawn, and workers do not draw the same.
     """
     import numpy as np
     import optuna

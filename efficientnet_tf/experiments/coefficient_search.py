@@ -1,6 +1,6 @@
 """The search of section 3.3: which alpha, beta and gamma to scale a network by.
 
-Every candidate about doubles the base's FLOPS; each is trained, the best one wins.
+Every candidate about doubles the base's FLOPS; all are trained, and the best one wins.
 """
 
 import itertools
@@ -19,9 +19,10 @@ def grid(
     """Lists candidates with alpha * beta**2 * gamma**2 within `tolerance` of `target`.
 
     Args:
-        step: float, distance between values of each coefficient, from 1.
-        target: growth of FLOPS from phi = 0 to phi = 1, above 1.
-        tolerance: 0.1 takes in the paper's own 1.92.
+        step: float above 0, distance between a coefficient's values, which begin at 1.
+        target: float above 1, growth of FLOPS from phi = 0 to phi = 1.
+        tolerance: float from 0, largest distance from `target`; 0.1 includes the
+            paper's own 1.92.
 
     Raises:
         ValueError: if no candidate is left.
@@ -83,7 +84,7 @@ def costs(
     """Returns `row` of every candidate, scaled from the network of `config`.
 
     Args:
-        config: the base's training.
+        config: the configuration of the base's training.
         candidates: coefficients that `grid` returned.
         resolution_step: int, image sizes become multiples of it.
     """
@@ -100,19 +101,19 @@ def search(
     device: str = "auto",
     resolution_step: int = 2,
 ) -> list[dict]:
-    """Trains the base, scaled at phi = 1 by each candidate; keeps what is trained.
+    """Trains the base, scaled at phi = 1 by each candidate; keeps finished trainings.
 
     Args:
-        config: of the base's training: model, data, recipe. Of the data some must be
-            held out (`minival_shards`), as by default; it decides.
+        config: the configuration of the base's training: model, data, recipe. Some
+            images must be held out (`minival_shards`), as by default; they decide.
         candidates: coefficients that `grid` returned.
         root: folder of the trials; the same call continues a search.
-        workers: trainings at a time, see `trials.run`.
+        workers: int, trainings at a time, see `trials.run`.
         device: "auto", "tpu", "gpu" or "cpu".
-        resolution_step: image sizes become multiples of it.
+        resolution_step: int, image sizes become multiples of it.
 
     Returns:
-        `row` of each with "held_out_top_1" and "top_1" (0 to 1), best first.
+        `row` of each candidate with "held_out_top_1" and "top_1" (0 to 1), best first.
 
     Raises:
         ValueError: naming the setting that is wrong.

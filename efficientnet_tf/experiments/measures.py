@@ -17,12 +17,12 @@ def latency_ms(variant: Variant) -> float:
 
 
 def tpu_memory(variant: Variant) -> float:
-    """Plans the bytes of a v5e that the recipe's step with 128 images takes.
+    """Plans the bytes of a v5e's memory that the recipe's step with 128 images takes.
 
     The TPU's own compiler plans it, which takes a minute or more.
 
     Returns:
-        The bytes planned; twice a v5e's memory where that is too little.
+        The bytes planned; twice a v5e's memory if the step does not fit.
     """
     config = config_lib.create(
         dataset="fake",

@@ -2,7 +2,7 @@
 
 The paper trains them on ImageNet. The proxy is small enough for a laptop: CIFAR-10's
 10,000 test images, 8,000 of them to train on, and a base of 1.1 million MACs at 16
-pixels, a size that leaves the images' 32 pixels to be scaled to.
+pixels, which leaves room to scale up to the images' 32 pixels.
 """
 
 import dataclasses
@@ -20,7 +20,7 @@ from efficientnet_tf.variants import Variant
 
 PROXY = {
     "model": "efficientnet-test",
-    # Stride 4 in all: sizes that are multiples of 4 give whole feature maps.
+    # Total stride 4: sizes that are multiples of 4 give whole feature maps.
     "blocks": "r1_k3_s11_e1_i16_o16_se0.25,r3_k3_s22_e4_i16_o24_se0.25,"
     "r3_k3_s11_e4_i24_o40_se0.25",
     "image_size": 16,
@@ -28,7 +28,7 @@ PROXY = {
     "train_batch_size": 128,
     "eval_batch_size": 200,
     "train_epochs": 10.0,
-    "lr_decay_epochs": 0.2,  # 10 epochs take it as far as 120 of the paper's
+    "lr_decay_epochs": 0.2,  # 10 epochs decay the rate as far as 120 of the paper's
     "warmup_epochs": 1.0,
     "moving_average_decay": 0.99,
     "augment": "none",
@@ -38,14 +38,14 @@ PROXY = {
     "eval_epochs": 2.0,
     "checkpoint_epochs": 10.0,
 }
-_MULTIPLES = (2.09, 3.63)  # of the base's MACs; 24 and 32 pixels take as many
-_RESOLUTION_STEP = 4  # pixels; between them feature maps, and so MACs, jump
+_MULTIPLES = (2.09, 3.63)  # of the base's MACs: those of 24 and of 32 pixels
+_RESOLUTION_STEP = 4  # pixels; between multiples, feature maps and MACs jump
 _AXES = ("width", "depth", "resolution")
 
 
 @dataclasses.dataclass(frozen=True)
 class Point:
-    """One network of a figure: the factors of the base's dimensions."""
+    """One network of a figure, by the factors that scale the base's dimensions."""
 
     curve: str
     depth: float = 1.0
@@ -65,14 +65,14 @@ class Point:
 
 
 def equal_flops(base: Variant) -> list[Point]:
-    """Lists figures 3 and 8: each dimension alone, and all together, at equal MACs.
+    """Lists figures 3 and 8: one dimension scaled, or all of them, at equal MACs.
 
     Args:
         base: the network to scale, with the resolution it is trained at.
 
     Returns:
-        The base, then for each of two multiples of its MACs the network of each curve
-        that comes nearest to it; rounding leaves some percent.
+        The base; then, for each of two multiples of its MACs, the nearest network of
+        each curve, which rounding leaves some percent off.
     """
     fine = [1 + i / 20 for i in range(200)]
     curves = [[Point(axis, **{axis: factor}) for factor in fine] for axis in _AXES]
@@ -85,7 +85,7 @@ def equal_flops(base: Variant) -> list[Point]:
 
 
 def width_sweeps() -> list[Point]:
-    """Lists figure 4: width alone, from four bases of other depth and resolution."""
+    """Lists figure 4: width alone, from four bases, two depths by two resolutions."""
     return [
         Point(f"d={depth}, r={resolution}", depth, width, resolution)
         for depth, resolution in ((1.0, 1.0), (1.0, 1.3), (2.0, 1.0), (2.0, 1.3))
@@ -107,8 +107,8 @@ def train(
         points: the networks of one figure or of several.
         settings: fields of Config; PROXY and a `data_dir`, or a run on ImageNet.
         root: folder of the trials.
-        seeds: trainings of each point.
-        workers: trainings at a time.
+        seeds: int, trainings of each point.
+        workers: int, trainings at a time.
 
     Returns:
         A row for each point: its curve, label, "macs", "params", "top_1" of each seed
@@ -128,10 +128,10 @@ def train(
 
 
 def runs(settings: Mapping, *, root: str) -> dict[str, str]:
-    """Maps titles to the first runs of the base and of its largest scaled networks.
+    """Maps titles to folders: seed 0 of the base and of its largest scaled networks.
 
     Args:
-        settings: of the base's Config.
+        settings: fields of the base's Config.
         root: folder of the trials.
 
     Raises:
@@ -139,7 +139,7 @@ def runs(settings: Mapping, *, root: str) -> dict[str, str]:
     """
     network = trials.network(config_lib.create(**settings))
     points = equal_flops(network)
-    chosen = {point.curve: point for point in points}  # by curve, its last point
+    chosen = {point.curve: point for point in points}  # the last point of each curve
     folders = {
         f"{curve} ({point.label})": f"{root}/{point.label}-seed0"
         for curve, point in chosen.items()
@@ -174,7 +174,7 @@ def _scores(point: Point, results: Mapping[str, dict], seeds: int) -> dict:
 
 
 def _compound(base: Variant, multiple: float) -> Point:
-    """Finds the network nearest to so many MACs and to the compound curve at once.
+    """Finds the network nearest to both the wanted MACs and the compound curve.
 
     Distances are ratios of MACs, which grow as depth, width squared and resolution
     squared. At this size rounding leaves few networks, and none is on the curve.

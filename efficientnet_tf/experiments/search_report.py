@@ -10,13 +10,13 @@ Results = Mapping[str, Sequence[Sequence[Row]]]  # rows of each seed, by sampler
 
 
 def pareto_front(rows: Sequence[Row]) -> list[Row]:
-    """Lists the rows that no other row equals in accuracy with as few MACs.
+    """Lists the rows whose accuracy no other row reaches with as few MACs.
 
     Args:
-        rows: a row a network; the first of equals counts.
+        rows: one row for each network; the first of equals counts.
 
     Returns:
-        By rising MACs, and so by rising accuracy on held-out images.
+        The rows by rising MACs, and so by rising accuracy on held-out images.
     """
     front: list[Row] = []
     for row in sorted(rows, key=lambda row: (row["macs"], -row["held_out_top_1"])):
@@ -93,7 +93,7 @@ def plot_front(path: str, rows: Sequence[Row]) -> None:
 
     Args:
         path: path of the PNG file.
-        rows: a row a network.
+        rows: one row for each network.
     """
     from matplotlib.figure import Figure
 

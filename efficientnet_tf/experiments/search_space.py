@@ -2,7 +2,7 @@
 
 The factorised hierarchical space of MnasNet (arXiv 1807.11626 section 4, figure 4),
 which the paper searches for EfficientNet-B0 (section 4): every stage has choices of its
-own, and all its blocks share them. Strides and the stem stay the skeleton's.
+own, and all its blocks share them. Strides and stem are always the skeleton's.
 """
 
 import dataclasses
@@ -12,15 +12,15 @@ from typing import Any
 from efficientnet_tf import blocks as blocks_lib
 from efficientnet_tf import expansion, variants
 
-# The two kinds that go with every other choice. With an expansion of 1 they are the
-# separable and the regular convolution that MnasNet chooses from as well.
+# These two kinds go together with every other choice. With an expansion of 1 they are
+# the separable and the regular convolution that MnasNet chooses from as well.
 KINDS = ("mbconv", "fused")
 KERNEL_SIZES = (3, 5)
 EXPANSIONS = (1, 2, 3, 4, 5, 6)
 SE_RATIOS = (0.0, 0.25)  # 0: no squeeze-excite
 WIDTHS = (0.75, 1.0, 1.25)  # multiples of the skeleton's filters
 REPEATS = (-1, 0, 1)  # added to the skeleton's repeats
-_DIVISOR = 8  # the builder rounds filters to it
+_DIVISOR = 8  # the builder rounds filters to multiples of it
 _B0 = variants.get_variant("efficientnet-b0").blocks
 
 
@@ -29,8 +29,8 @@ class Space:
     """All networks around a skeleton.
 
     Args:
-        skeleton: block strings; their strides, the first one's input filters and the
-            middle of what filters and repeats are chosen from.
+        skeleton: block strings that fix the strides, the first input filters, and the
+            middle of the choices of filters and repeats.
 
     Raises:
         ValueError: if the skeleton is not a network.
@@ -50,7 +50,7 @@ class Space:
 
         Returns:
             Block strings, as `EfficientNet(blocks=...)` and, joined by commas,
-            `--blocks` take them. Two choices of the same network give the same.
+            `--blocks` take them. All choices of one network give the same strings.
         """
         stages = [blocks_lib.decode_block(text) for text in self.skeleton]
         filters = stages[0].input_filters
@@ -62,7 +62,7 @@ class Space:
         return tuple(strings)
 
     def size(self) -> int:
-        """Returns the number of choices."""
+        """Returns the number of combinations of choices."""
         total = 1
         for text in self.skeleton:
             stage = blocks_lib.decode_block(text)

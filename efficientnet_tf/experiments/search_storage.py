@@ -15,7 +15,7 @@ def open_study(
     Args:
         root: folder of the locks and, without a URL, of the journal file.
         name: name of the study in the storage.
-        settings: everything that tells searches apart, as JSON can hold it.
+        settings: everything that distinguishes searches, as JSON can hold it.
         url: URL of a database.
 
     Raises:
@@ -53,7 +53,7 @@ def trials(study: Any, *states: str) -> list:
 
 
 def renew_lost(study: Any, root: str) -> None:
-    """Queues the trials whose workers are gone anew, with the choices they made.
+    """Queues again the trials whose workers are gone, with the choices made in them.
 
     Args:
         study: the study that `open_study` returned.
@@ -66,7 +66,7 @@ def renew_lost(study: Any, root: str) -> None:
             lock(worker_lock(root, trial.number), wait=False).close()
         except BlockingIOError:
             continue
-        # Read again: its worker may have ended it just before it let go of the lock.
+        # Reads again: the worker may have ended the trial just before it unlocked.
         if trial.number in [running.number for running in trials(study, "RUNNING")]:
             study.tell(trial.number, state=TrialState.FAIL)
             study.enqueue_trial(trial.params)
@@ -77,23 +77,23 @@ def worker_lock(root: str, number: int) -> str:
 
     Args:
         root: the search's folder.
-        number: int, the trial's.
+        number: int, number of the trial.
     """
     return f"{root}/workers/{number}.lock"
 
 
 def lock(path: str, *, wait: bool = True) -> TextIO:
-    """Locks a file until what is returned is closed or its process ends.
+    """Locks a file until the returned file is closed or the process ends.
 
     Args:
-        path: made if need be, its folder too.
-        wait: until no other has it.
+        path: path of the file; file and folder are made if need be.
+        wait: whether to wait until no other process has the lock.
 
     Returns:
         The open file.
 
     Raises:
-        BlockingIOError: if another has it and `wait` is False.
+        BlockingIOError: if another process has the lock and `wait` is False.
     """
     os.makedirs(os.path.dirname(path), exist_ok=True)
     file = open(path, "a")  # noqa: SIM115, the lock lasts as long as it is open

@@ -13,7 +13,7 @@ from efficientnet_tf import counting
 from efficientnet_tf.experiments import trials
 
 PROXY_WIDTHS = (1.0, 1.5, 2.0)
-# 64 pixels: CIFAR's images twice as large, the flowers at less than half their size.
+# 64 pixels: twice the size of CIFAR's images, less than half that of the flowers.
 _COMMON = {"model": "efficientnet-test", "image_size": 64, "dataset": "folder"}
 _QUIET = {"eval_epochs": 5.0, "checkpoint_epochs": 20.0, "eval_crop": "fixed"}
 PRETRAIN = _COMMON | {
@@ -45,21 +45,21 @@ def train(
     pretrain: Mapping = PRETRAIN,
     finetune: Mapping = FINETUNE,
 ) -> list[dict]:
-    """Trains each width three times: before, after, and without pretraining.
+    """Trains each width three times: pretrained, fine-tuned, and from scratch.
 
     Args:
-        pretrain_dir: images by class to start with.
-        data_dir: images by class to move to.
+        pretrain_dir: folder of images by class to pretrain on.
+        data_dir: folder of images by class to fine-tune on.
         root: folder of the trainings; the same call continues them.
         widths: floats, width coefficients of the networks.
-        workers: trainings at a time.
-        pretrain: fields of Config of the first training.
-        finetune: fields of Config of the other two, but for `weights`.
+        workers: int, trainings at a time.
+        pretrain: fields of Config of the pretraining.
+        finetune: fields of Config of the other two trainings, without `weights`.
 
     Returns:
-        A row for each width: "params" and "macs" (after), and top-1 in percent on the
-        validation images: "pretrained" of the first data, "finetuned" and "scratch" of
-        the second.
+        A row for each width: "params" and "macs" (of the fine-tuned network), and top-1
+        in percent on validation images: "pretrained" on those of `pretrain_dir`,
+        "finetuned" and "scratch" on those of `data_dir`.
     """
     first = {
         f"w{width:g}": config_lib.create(
@@ -90,7 +90,7 @@ def export_weights(config: config_lib.Config, model_dir: str) -> str:
     """Writes the run's averaged weights to a file; returns its path.
 
     Args:
-        config: the run's.
+        config: the run's configuration.
         model_dir: the run's folder.
     """
     from efficientnet_tf.runs import run_model

@@ -1,6 +1,6 @@
 """Many trainings to compare: a folder each, several at a time, continued after a kill.
 
-A finished trial leaves `result.json`; the same call takes it from there.
+A finished trial leaves `result.json`, from which the same call reads its result.
 """
 
 import concurrent.futures
@@ -89,16 +89,16 @@ def train_one(
     """Trains or continues one trial, or takes its result if it is finished.
 
     Args:
-        config: the trial's.
+        config: the trial's configuration.
         model_dir: the trial's folder; the training prints into its log.txt.
         device: "auto", "tpu", "gpu" or "cpu".
 
     Returns:
-        What `loop.train` returns, "held_out_top_1" (of the best weights, on images
-        that are neither trained on nor in the validation data; what a search goes by;
-        the validation's where nothing is held out) and "seconds" since the start or
-        the restart. A loss that stops being finite makes all accuracies 0 and is named
-        in "error".
+        The result of `loop.train`, "held_out_top_1" and "seconds" since the start or
+        restart. A search goes by "held_out_top_1": the best weights' top-1 on images
+        that are neither trained on nor in the validation data, or, where nothing is
+        held out, on the validation data. A loss that stops being finite makes all
+        accuracies 0 and is named in "error".
 
     Raises:
         InterruptedError: after SIGTERM, with the run saved.
@@ -148,10 +148,10 @@ def _train(config: config_lib.Config, model_dir: str, device: str) -> dict:
 
 @contextlib.contextmanager
 def passing_graphs() -> Iterator[None]:
-    """Lets go of the graphs traced inside; they cannot be differentiated afterwards.
+    """Frees the graphs traced inside, which cannot be differentiated afterwards.
 
     TensorFlow registers each call of a `tf.custom_gradient` that it traces, silu's
-    among them, and with it keeps the whole graph: 0.3 GB for each run of B0.
+    among them, and so keeps the whole graph: 0.3 GB for each run of B0.
     """
     from tensorflow.python.framework import ops
 
@@ -179,7 +179,7 @@ def _start_worker(slots: Any, workers: int) -> None:
 
 
 def _end_with_parent() -> None:
-    """Ends this worker with its parent, or it would train on beside the next one's."""
+    """Ends this worker with its parent; else it would train on beside later workers."""
     parent = multiprocessing.parent_process()
     if parent:
         multiprocessing.connection.wait([parent.sentinel])
@@ -205,14 +205,14 @@ def _result(model_dir: str, config: config_lib.Config) -> dict | None:
 
 
 def _settings(config: config_lib.Config) -> dict:
-    """Returns all that tells trials apart; the data may move."""
+    """Returns all that distinguishes trials; not data_dir, for the data may move."""
     settings = json.loads(config_lib.dumps(config))
     del settings["data_dir"]
     return settings
 
 
 def check_holds_out(config: config_lib.Config) -> None:
-    """Raises ValueError unless a run holds images out, by which a search chooses."""
+    """Raises ValueError unless a run holds out images, by which a search chooses."""
     if not config.minival_shards:
         raise ValueError(
             "minival_shards=0: a search chooses by held-out images; allowed is more"

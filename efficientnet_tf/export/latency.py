@@ -1,4 +1,4 @@
-"""Latency as the paper's Table 4 has it: one image, one CPU core, the mean of 20 runs.
+"""Latency as in the paper's table 4: one image, one CPU core, the mean of 20 runs.
 
 Each model is saved as it would serve and runs in a process of its own, on one core and
 without Keras; see `latency_process`. Linux only.
@@ -26,7 +26,7 @@ from efficientnet_tf.export import latency_process
 # Models by name, or functions that build them.
 Models = Mapping[str, keras.Model | Callable[[], keras.Model]]
 RUNTIMES = ("saved_model", "litert")
-# Limit of a protocol buffer, and so of a graph that holds its weights.
+# Largest protocol buffer in bytes, and so the largest graph that holds its weights.
 GRAPH_BYTES = 2**31
 
 
@@ -46,7 +46,7 @@ def measure(model: keras.Model, *, runs: int = 20, **settings: Any) -> Latency:
 
     Args:
         model: a model with one input of a fixed size.
-        runs: timed runs, from 1; `rounds` of `compare`.
+        runs: int, timed runs, 1 or more; the `rounds` of `compare`.
         **settings: `runtime`, `warmup`, `frozen` and `directory`, see `compare`.
     """
     return compare({"model": model}, rounds=runs, **settings)["model"]
@@ -63,14 +63,14 @@ def compare(
 ) -> dict[str, Latency]:
     """Measures models in turns, so that other work on the machine slows all alike.
 
-    The first runs of a model, which optimise its graph, are the warm-up's.
+    The first runs of a model optimise its graph and belong to the warm-up.
 
     Args:
-        models: by name, built or functions that build them, one input each of a fixed
-            size. All run on the same core, one at a time.
+        models: models by name, or functions that build them, each with one input of a
+            fixed size. All run on the same core, one at a time.
         runtime: "saved_model" (TensorFlow without XLA) or "litert".
-        rounds: timed runs of each model, from 1.
-        warmup: runs of each before them, from 0.
+        rounds: int, timed runs of each model, 1 or more.
+        warmup: int, runs of each model before the timed ones, 0 or more.
         frozen: whether weights become constants, so that batch norm folds into
             convolutions; graphs are limited to 2 GB. False leaves them variables, and
             is for "saved_model" alone.
@@ -78,7 +78,7 @@ def compare(
 
     Raises:
         ValueError: naming the argument or model that is wrong, before anything runs.
-        ChildProcessError: if a measuring process ends early, with its last words.
+        ChildProcessError: if a measuring process ends early, with its last message.
     """
     _check_arguments(models, runtime, rounds, warmup, frozen)
     with contextlib.ExitStack() as stack:
@@ -89,7 +89,7 @@ def compare(
             model = model if isinstance(model, keras.Model) else model()
             path = os.path.join(directory, f"model{number}")
             path = save(model, path, runtime=runtime, frozen=frozen)
-            del model  # The next one may need its memory.
+            del model  # The next model may need its memory.
             runners[name] = stack.enter_context(Runner(path, runtime=runtime))
         seconds: dict[str, list[float]] = {name: [] for name in runners}
         for _ in range(warmup + rounds):
@@ -110,7 +110,7 @@ def save(
         frozen: as in `compare`.
 
     Returns:
-        Path of what `Runner` takes.
+        The path that `Runner` takes.
 
     Raises:
         ValueError: for a model with several inputs or an open size, or one that is too
@@ -135,8 +135,8 @@ def save(
     tf.saved_model.save(module, path, signatures=module.serve, options=options)
     if runtime == "saved_model":
         return path
-    # From the frozen graph: of a Keras 3 model's variables the converter makes
-    # variables that hold nothing.
+    # Converts the frozen graph, because from a Keras 3 model's variables the converter
+    # makes variables without values.
     converter = tf.lite.TFLiteConverter.from_saved_model(path)
     with open(f"{path}.tflite", "wb") as file:
         file.write(converter.convert())
@@ -156,7 +156,7 @@ class Runner:
         self._errors = tempfile.TemporaryFile("w+")  # noqa: SIM115
         core = max(os.sched_getaffinity(0))
         self._process = subprocess.Popen(
-            # -P: the script's folder holds no modules for it.
+            # -P: the script must import no module from its own folder.
             [sys.executable, "-P", latency_process.__file__, path, runtime, str(core)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

@@ -1,8 +1,8 @@
 """The script that measures one model in a process of its own, on one core.
 
-It answers a line on its standard input, the name of a method of `Served`, with a line
-of JSON; `latency.Runner` asks. It imports nothing of this package: TensorFlow and Keras
-would start threads before the process is bound to its core.
+`latency.Runner` writes the name of a method of `Served` to the script's standard input;
+the script answers with a line of JSON. It imports nothing of this package: TensorFlow
+and Keras would start threads before the process is bound to its core.
 """
 
 import json
@@ -77,7 +77,7 @@ LOAD = {"saved_model": _load_saved_model, "litert": _load_litert}
 
 
 def _main(path: str, runtime: str, core: str) -> None:
-    # First of all: threads inherit it when they start.
+    # Set first, because threads inherit the core when they start.
     os.sched_setaffinity(0, {int(core)})
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # Whatever else is printed goes to stderr.

@@ -9,7 +9,7 @@ import tensorflow as tf
 from efficientnet_tf import files
 from efficientnet_tf.inference.classifier import Classifier, classify
 
-# A file that only TensorFlow writes beside a graph.
+# TensorFlow writes both; nothing else writes the fingerprint.
 _FINGERPRINT, _GRAPH = "fingerprint.pb", "saved_model.pb"
 
 
@@ -28,8 +28,8 @@ def save(classifier: Classifier, export_dir: str) -> str:
     Args:
         classifier: the model and its preparation.
         export_dir: local folder or gs:// URL; replaced whole, and only once the new
-            one is complete. A bucket takes one file after the other: in between it
-            holds no graph, which no reader takes for a SavedModel.
+            one is complete. A bucket takes one file after the other: meanwhile it
+            holds no graph, so that no reader takes it for a SavedModel.
 
     Returns:
         `export_dir`.
@@ -99,7 +99,7 @@ def _write(archive: keras.export.ExportArchive, target: str) -> None:
 def _upload(source: str, target: str) -> None:
     """Replaces a SavedModel: its graph is deleted first, and the new one comes last.
 
-    The fingerprint is there all the while: it says that the folder may be replaced.
+    The fingerprint stays all the while, to mark a folder that may be replaced.
     """
     names = [
         os.path.relpath(f"{folder}/{name}", source)

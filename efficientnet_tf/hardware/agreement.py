@@ -1,6 +1,6 @@
-"""Lets the processes of a run, one a host, come to the same decisions.
+"""Lets the processes of a run, one on each host, come to the same decisions.
 
-A step takes all hosts, so whatever decides what comes next must be the same on all.
+All hosts take part in a step, so all must decide alike whether and how a run goes on.
 """
 
 import contextlib
@@ -26,8 +26,8 @@ _TASK = re.compile(r"/job:(chief|worker)/(?:replica:0/)?task:(\d+)")
 class Hosts:
     """The hosts of a run as one of them sees them.
 
-    Every method takes all hosts, in the same order. Where one process does all, as with
-    any strategy but MultiWorkerMirroredStrategy, nothing is sent.
+    All hosts must call every method, in the same order. Where there is one process, as
+    with any strategy but MultiWorkerMirroredStrategy, nothing is sent.
 
     Args:
         strategy: the strategy that `devices.make_strategy` made.
@@ -38,7 +38,7 @@ class Hosts:
         self._names, self._number = ["worker 0"], 0
         if isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
             self._names, self._number = _names(strategy.cluster_resolver)
-        # One function of one shape: anything else would be traced anew each time.
+        # One function for one shape, or TensorFlow would trace it anew each time.
         self._sum = tf.function(
             lambda row: strategy.reduce(tf.distribute.ReduceOp.SUM, row, axis=None)
         )
@@ -58,7 +58,7 @@ class Hosts:
         return bool(self._gather(float(is_so)).any())
 
     def wait(self) -> None:
-        """Waits until all hosts have come here."""
+        """Waits until all hosts have called this method."""
         self._gather(0.0)
 
     def require_same(self, facts: Mapping[str, str]) -> None:
@@ -80,7 +80,7 @@ class Hosts:
 
     def _differing(self, fact: str) -> str | None:
         """Returns the first host whose fact differs from the chief's."""
-        # A number that another fact is most unlikely to have; exact in float64.
+        # 48 bits of a hash: exact in float64, and hardly ever equal for two facts.
         digest = hashlib.sha256(fact.encode()).hexdigest()[:12]
         digests = self._gather(float(int(digest, 16)))
         (others,) = np.nonzero(digests != digests[0])
@@ -104,10 +104,10 @@ class Hosts:
 
 @contextlib.contextmanager
 def together(strategy: tf.distribute.Strategy) -> Iterator[Hosts]:
-    """Yields the hosts, and waits at the end until all have come to it.
+    """Yields the hosts, and at the end waits until all hosts have come there.
 
     Raises:
-        hosts.HostLostError: in one line, if one is lost on the way.
+        hosts.HostLostError: in one line, if a host is lost meanwhile.
     """
     ours = Hosts(strategy)
     with lost_in_one_line(alone=ours.count == 1):
@@ -117,13 +117,13 @@ def together(strategy: tf.distribute.Strategy) -> Iterator[Hosts]:
 
 @contextlib.contextmanager
 def lost_in_one_line(*, alone: bool = False) -> Iterator[None]:
-    """Names the host that is lost in one line, in place of TensorFlow's many.
+    """Replaces TensorFlow's many lines about a lost host by one that names it.
 
     Args:
         alone: whether there are no other hosts, so that none can be lost.
 
     Raises:
-        hosts.HostLostError: in place of what collectives end with then.
+        hosts.HostLostError: in place of the collectives' errors.
     """
     try:
         yield

@@ -79,7 +79,7 @@ def _of_answer(status: int, said: str, place: str) -> str:
 
 
 def _check_place(name: str, zone: str | None, project: str | None) -> None:
-    """Asks for zone and project off Google's cloud, where nothing else states them."""
+    """Requires zone and project off Google's cloud, where nothing else states them."""
     missing = [
         flag for flag, value in (("--zone", zone), ("--project", project)) if not value
     ]

@@ -21,8 +21,8 @@ def make_strategy(
 ) -> tf.distribute.Strategy:
     """Connects to the hardware. Call before anything else touches a device.
 
-    What can be checked and set before TensorFlow is imported is done by
-    `preflight.prepare`; a TPU of v5e and later needs it.
+    `preflight.prepare` has to come first, before TensorFlow is imported: it checks what
+    can be checked then, and a TPU of v5e and later needs what it sets.
 
     Args:
         device: "tpu", "gpu" (all of them, mirrored), "cpu", or "auto": a TPU if `tpu`
@@ -30,10 +30,10 @@ def make_strategy(
         tpu: name of a Cloud TPU, "local" on a TPU VM, or a grpc:// address.
         zone: the zone of a TPU that is named; None takes this machine's.
         project: the project of a TPU that is named; None takes this machine's.
-        num_cpu_devices: above 1, splits the CPU into virtual devices, to try a
+        num_cpu_devices: int; above 1, splits the CPU into virtual devices, to try a
             distributed run on one machine.
-        cluster: what TF_CONFIG says, to make one run of several hosts, each with all
-            its GPUs or its CPU. Returns once the others are there.
+        cluster: the hosts that TF_CONFIG names, which make one run, each with all its
+            GPUs or its CPU. The call returns once the others are there.
 
     Raises:
         ValueError: if the device asked for is not there.
@@ -52,12 +52,12 @@ def make_strategy(
 
 
 def _strategy_of_hosts(device: str) -> tf.distribute.Strategy:
-    # Physical devices: no device may be started before the strategy is made.
+    # Lists physical devices: no device may be started before the strategy is made.
     if device == "cpu":
         tf.config.set_visible_devices([], "GPU")
     elif not tf.config.list_physical_devices("GPU"):
         raise ValueError(f"device=gpu: {gpu.reason()}")
-    # Ctrl-C ends the wait: Python would hear of it only when all are there.
+    # Ctrl-C ends the wait: Python would handle it only when all hosts are there.
     previous = signal.signal(signal.SIGINT, signal.SIG_DFL)
     try:
         with agreement.lost_in_one_line():
@@ -72,7 +72,7 @@ def _strategy_of_hosts(device: str) -> tf.distribute.Strategy:
 
 
 def _local_kind(num_cpu_devices: int) -> str:
-    # Physical devices: listing logical ones would start them as they are.
+    # Lists physical devices: to list logical ones would start them as they are.
     if num_cpu_devices == 1 and tf.config.list_physical_devices("GPU"):
         return "gpu"
     return "cpu"
@@ -96,12 +96,12 @@ def kind(strategy: tf.distribute.Strategy) -> str:
 def configure_numerics(strategy: tf.distribute.Strategy, precision: str) -> str:
     """Sets what the device needs to be fast and, on CPU, bit-reproducible.
 
-    XLA stays off on the CPU (9 times slower at inference, 12 in training when
-    measured), is always on on TPU and clusters operations on GPU.
+    XLA stays off on a CPU, where it was measured to be 9 times slower at inference and
+    12 times in training. A TPU always uses XLA; on a GPU, XLA clusters operations.
 
     Args:
         strategy: the strategy that `make_strategy` made.
-        precision: the setting of that name.
+        precision: value of the setting `precision`.
 
     Returns:
         The name of the Keras dtype policy to build the model under.
@@ -122,7 +122,7 @@ def precision_note(strategy: tf.distribute.Strategy, precision: str) -> str | No
 
     Args:
         strategy: the strategy that `make_strategy` made.
-        precision: the setting of that name.
+        precision: value of the setting `precision`.
     """
     if kind(strategy) != "gpu" or precision not in ("auto", "float32"):
         return None
@@ -140,7 +140,7 @@ def dtype_policy(precision: str, device: str) -> str:
     """Returns the Keras dtype policy of the setting `precision` on a kind of device.
 
     Args:
-        precision: the setting of that name.
+        precision: value of the setting `precision`.
         device: "tpu", "gpu" or "cpu".
     """
     if precision == "auto":

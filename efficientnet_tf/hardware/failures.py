@@ -48,7 +48,7 @@ def of_tpu(error: BaseException, tpu: str | None) -> str:
 
     Args:
         error: the error that TensorFlow raised.
-        tpu: `--tpu`.
+        tpu: the value of `--tpu`.
     """
     text = str(error)
     for pattern, meaning in _TPU.items():

@@ -1,4 +1,4 @@
-"""Finds out why TensorFlow finds no GPU: card, driver, its age, or libraries."""
+"""Finds out why TensorFlow finds no GPU: card, driver, driver's age, or libraries."""
 
 import ctypes.util
 import glob

@@ -1,7 +1,7 @@
 """The hosts of a run, as TF_CONFIG names them; needs no TensorFlow.
 
 TF_CONFIG is tf.distribute's own environment variable: JSON with the addresses of all
-processes, one to a host, and which of them this one is.
+processes, one for each host, and which of them this process is.
 """
 
 import dataclasses
@@ -14,7 +14,7 @@ _EXAMPLE = (
     '{"cluster": {"worker": ["HOST:PORT", "HOST:PORT"]}, '
     '"task": {"type": "worker", "index": 0}}'
 )
-_JOBS = ("chief", "worker")  # in this order: the first task of all is in charge
+_JOBS = ("chief", "worker")  # in this order: the first task of all is the chief
 
 
 class HostLostError(Exception):
@@ -27,7 +27,7 @@ class Cluster:
 
     Attributes:
         addresses: "HOST:PORT" by name, such as "worker 0".
-        name: this host's.
+        name: name of this host.
     """
 
     addresses: dict[str, str]
@@ -35,11 +35,11 @@ class Cluster:
 
     @property
     def port(self) -> int:
-        """The address that this host listens on."""
+        """The port that this host listens on."""
         return int(self.addresses[self.name].rpartition(":")[2])
 
     def waiting(self) -> str:
-        """Returns the words for the user before all hosts are there."""
+        """Returns the message for the user while other hosts are missing."""
         others = [
             f"{name} at {address}"
             for name, address in self.addresses.items()

@@ -13,8 +13,8 @@ import urllib.request
 ROOT = "/"
 
 _GOOGLE, _NVIDIA = "0x1ae0", "0x10de"  # PCI vendors
-# Google also makes network cards and disks, so the vendor alone is no TPU. A v2 has the
-# number of a v3. Source: jax/_src/hardware_utils.py of JAX 0.10.2.
+# Google also makes network cards and disks, so the vendor alone does not make a TPU. A
+# v2 has the number of a v3. Source: jax/_src/hardware_utils.py of JAX 0.10.2.
 _TPU_DEVICES = {
     "0x0027": "v3",
     "0x005e": "v4",
@@ -77,7 +77,7 @@ def is_google_vm() -> bool:
 
 
 def nvidia_cards() -> int:
-    """Counts this machine's NVIDIA cards; those under WSL count as one."""
+    """Counts this machine's NVIDIA cards; under WSL all cards count as one."""
     on_bus = [
         device
         for vendor, device, kind in _pci_devices()
@@ -104,8 +104,8 @@ def _pci_devices() -> list[tuple[str, ...]]:
 
 
 def _is_tpu_file(path: str) -> bool:
-    # Chips of v2 to v4 are accel files, those of later ones are VFIO groups. A machine
-    # may lend other devices by VFIO, but none that has TPU chips is known to.
+    # Chips of v2 to v4 are accel files, later chips are VFIO groups. A machine may lend
+    # other devices by VFIO, but no machine with TPU chips is known to do so.
     return bool(re.fullmatch(r"/dev/(accel\d+|vfio/\d+)", path))
 
 

@@ -18,7 +18,7 @@ INSTALL = (
     f"libtpu=={NEWEST_LIBTPU}"
 )
 
-_PATH = "TPU_LIBRARY_PATH"  # what TensorFlow loads in place of the package's
+_PATH = "TPU_LIBRARY_PATH"  # what TensorFlow loads in place of the package's library
 LIBRARY = "tensorflow/libtensorflow_framework.so.2"
 
 
@@ -28,7 +28,7 @@ def is_tpu_build() -> bool:
         build = importlib.metadata.distribution("tensorflow-tpu")
     except importlib.metadata.PackageNotFoundError:
         return False
-    # The size of a library tells whose files lie in the folder.
+    # The size of a library tells which build's files lie in the folder.
     record = build.read_text("RECORD") or ""
     size = re.search(rf"^{re.escape(LIBRARY)},[^,]*,(\d+)$", record, re.MULTILINE)
     path = str(build.locate_file(LIBRARY))
@@ -38,7 +38,7 @@ def is_tpu_build() -> bool:
 def check_import() -> None:
     """Raises ValueError if the TPU build meets a libtpu that makes its import abort.
 
-    A libtpu of the user's own (TPU_LIBRARY_PATH) has no version that could be told.
+    A libtpu of the user's own (TPU_LIBRARY_PATH) does not tell its version.
     """
     if not is_tpu_build() or os.environ.get(_PATH):
         return
@@ -67,8 +67,8 @@ def check_tpu_build(tpu: str) -> None:
 def check_compiles_here() -> None:
     """Raises ValueError if the installed build cannot lower a step without a TPU.
 
-    The TPU build cannot, for it has no XLA for the CPU; and the planner's libtpu would
-    make its import abort.
+    The TPU build cannot, because it has no XLA for the CPU; besides, the planner's
+    libtpu would make its import abort.
     """
     if is_tpu_build():
         raise ValueError(

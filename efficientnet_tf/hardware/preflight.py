@@ -16,17 +16,17 @@ def before_import() -> None:
     """
     packages.check_import()
     if packages.is_tpu_build() and not (machine.tpu_chips() or machine.is_google_vm()):
-        # Else libtpu asks for a metadata server: 4 minutes where there is none.
+        # Else libtpu looks for a metadata server, for 4 minutes where there is none.
         os.environ.setdefault("TPU_SKIP_MDS_QUERY", "1")
 
 
 def check_paths(tpu: str | None, **paths: str | None) -> None:
     """Raises ValueError unless a remote TPU's hosts can reach the folders of a run.
 
-    They read the data and write the checkpoints themselves.
+    These hosts read the data and write the checkpoints themselves.
 
     Args:
-        tpu: the setting of that name, see `Hardware`.
+        tpu: value of the setting `tpu`, see `Hardware`.
         **paths: folders by the name of their setting; None is left out.
     """
     if not tpu_lib.is_remote(tpu):
@@ -68,8 +68,8 @@ def prepare(hardware: Hardware) -> tuple[str, list[str]]:
     """Decides what to run on, checks that it is there, and sets its environment.
 
     Returns:
-        The device, "auto" where TensorFlow has to look for GPUs; and lines for the
-        user: what was set, and a TPU that would not be used.
+        The device, "auto" where TensorFlow has to look for GPUs; and lines that tell
+        the user what was set, or that a TPU will not be used.
 
     Raises:
         ValueError: naming what is missing, and what to do.
@@ -84,7 +84,7 @@ def prepare(hardware: Hardware) -> tuple[str, list[str]]:
         ]
     if device == "tpu" or (device == "auto" and tpu):
         return "tpu", _prepare_tpu(hardware)
-    on_linux = sys.platform == "linux"  # elsewhere plugins bring other makers' cards
+    on_linux = sys.platform == "linux"  # elsewhere plugins run other makers' cards
     if device == "gpu" and on_linux and not machine.nvidia_cards():
         raise ValueError(f"device=gpu: {gpu.reason()}; allowed are cpu and auto")
     return device, []

@@ -1,4 +1,4 @@
-"""The settings of the hardware; no TensorFlow, and no look at the machine."""
+"""The settings of the hardware; imports no TensorFlow, does not look at the machine."""
 
 import dataclasses
 from typing import Literal

@@ -13,7 +13,7 @@ from efficientnet_tf.hardware.settings import Hardware
 def opened(hardware: Hardware) -> Iterator[tuple[Any, Any]]:
     """Finds the hardware, makes the strategy and keeps the hosts together.
 
-    TensorFlow is imported here, and whatever puts devices to use has to come later.
+    TensorFlow is imported here; code that uses devices has to come later.
 
     Yields:
         The `tf.distribute.Strategy` and its `agreement.Hosts`.
@@ -42,6 +42,6 @@ def opened(hardware: Hardware) -> Iterator[tuple[Any, Any]]:
 
 
 def _tell(lines: Iterable[str]) -> None:
-    """Prints to stderr what is no result."""
+    """Prints lines to stderr; stdout is for results."""
     for line in lines:
         print(line, file=sys.stderr, flush=True)

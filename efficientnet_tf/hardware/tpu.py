@@ -3,7 +3,7 @@
 TensorFlow drives a TPU by one of two runtimes. v5e, v5p, v6e and later ones run through
 PJRT, which environment variables switch on; v2 to v4 run through the older stream
 executor, which these variables would break (cloud.google.com/tpu/docs/runtimes). The
-variables make TensorFlow crash on a machine without a TPU, so the chips come first.
+variables crash TensorFlow on a machine without a TPU, so the chips are checked first.
 """
 
 import fcntl
@@ -25,7 +25,7 @@ _BRIDGE = (
     "--tf_mlir_enable_convert_control_to_data_outputs_pass=true "
     "--tf_mlir_enable_merge_control_flow_pass=true"
 )
-# How a TPU can be called, and the address of one.
+# What a TPU may be named, and what an address looks like.
 _NAME = re.compile(r"(?!local$)[a-z]([a-z0-9-]*[a-z0-9])?", re.IGNORECASE)
 _ADDRESS = re.compile(r"grpc://([^:/,]+|\[[0-9a-fA-F:]+\]):([0-9]{1,5})")
 _FIND_USERS = "sudo lsof -w /dev/accel* /dev/vfio/*"
@@ -195,7 +195,7 @@ def _set(wanted: dict[str, str], why: str) -> list[str]:
 def _may_share() -> bool:
     """Whether the user lets several processes divide the chips among them.
 
-    As libtpu's loader decides it (tpu_initializer_helper.cc of TensorFlow).
+    The rule is that of libtpu's loader (tpu_initializer_helper.cc of TensorFlow).
     """
     bounds = os.environ.get("TPU_CHIPS_PER_PROCESS_BOUNDS", "2,2,1")
     allowed = os.environ.get("ALLOW_MULTIPLE_LIBTPU_LOAD", "").lower() in ("1", "true")

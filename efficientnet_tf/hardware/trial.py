@@ -4,7 +4,7 @@ import tensorflow as tf
 
 from efficientnet_tf.hardware import devices
 
-_SIDE = 128  # of the matrices; their product's sum is exact in every precision
+_SIDE = 128  # side of the matrices; their product's sum is exact in every precision
 
 
 def compute(strategy: tf.distribute.Strategy) -> dict:

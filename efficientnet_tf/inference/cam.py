@@ -22,7 +22,7 @@ _ACTIVATIONS = (keras.layers.Activation, keras.layers.Softmax)
 class CAM:
     """The maps of a batch of images, one class each."""
 
-    maps: np.ndarray  # float32 [batch, height, width], the raw ones at the images' size
+    maps: np.ndarray  # float32 [batch, height, width], raw maps at the images' size
     raw: np.ndarray  # float32 [batch, rows, columns]; mean + bias is the class's logit
     classes: np.ndarray  # int64 [batch], from 0 as the model counts
     scores: np.ndarray  # float32 [batch], probabilities
@@ -33,23 +33,23 @@ def cam(
 ) -> CAM:
     """Maps a class's evidence in each image.
 
-    A raw map is the last feature map, its channels added up with the class's weights in
-    the classifier. It is upsampled bilinearly.
+    A raw map is the sum of the last feature map's channels, weighted by the class's
+    weights in the classifier. It is upsampled bilinearly.
 
     Args:
-        model: ends in GlobalAveragePooling2D and Dense, with or without Dropout between
-            them and an activation after them.
-        images: uint8 or float [batch, height, width, channels] as the model takes them,
-            of this package's pixels in [0, 255]; channels first if the model is so.
-        classes: one for all images or one for each; None takes the most likely.
+        model: a model that ends in GlobalAveragePooling2D and Dense, with or without
+            Dropout between them and an activation after them.
+        images: uint8 or float [batch, height, width, channels] as the model takes them
+            (this package's: pixels in [0, 255]); channels first if the model's are.
+        classes: int, one for all images or one for each; None takes the most likely.
 
     Returns:
-        The maps, in logits, and the classes' probabilities: the model's own, or the
-        softmax of logits if it ends in them, the sigmoid if there is but one.
+        The maps, in logits, and the classes' probabilities: the model's own, or, if it
+        ends in logits, their softmax, or the sigmoid of a single logit.
 
     Raises:
-        ValueError: naming the end of a model that is another, or images or classes that
-            do not fit it.
+        ValueError: naming the end of a model that ends otherwise, or images or classes
+            that do not fit the model.
     """
     head = find_head(model)
     images = keras.ops.convert_to_numpy(images)
@@ -87,7 +87,7 @@ class Head:
 
 
 def find_head(model: keras.Model) -> Head:
-    """Finds what is pooled, and the classifier behind it; see `cam` for the errors."""
+    """Finds the map that is pooled and the classifier; see `cam` for the errors."""
     inputs = getattr(model, "inputs", None) or []
     outputs = getattr(model, "outputs", None) or []
     if len(inputs) != 1 or len(outputs) != 1:

@@ -16,21 +16,21 @@ from efficientnet_tf import files
 from efficientnet_tf.inference import cam
 from efficientnet_tf.inference.classifier import Classifier
 
-_CELL = 3  # inches a picture in a grid
-_LARGEST = 65_000  # pixels a side; Agg draws less than 2^16
+_CELL = 3  # inches, the side of a picture in a grid
+_LARGEST = 65_000  # pixels, the side of a grid; Agg draws less than 2^16
 
 
 def normalize(cam_map: np.ndarray) -> np.ndarray:
     """Stretches one map from its least to its greatest value, for display.
 
-    Negative evidence stays in and is the low end, as in the code released with
-    arXiv 1512.04150; so colours compare places in one map, not maps.
+    Negative evidence is kept as the low end, as in the code released with
+    arXiv 1512.04150. So colours compare places in one map, not different maps.
 
     Args:
         cam_map: float [height, width].
 
     Returns:
-        float32 [height, width] in [0, 1]; zeros if the map is level.
+        float32 [height, width] in [0, 1]; zeros if the map is constant.
     """
     lifted = np.asarray(cam_map, "float32") - np.min(cam_map)
     return lifted / (lifted.max() or 1)
@@ -75,8 +75,9 @@ def save_grid(
 
     Args:
         path: path of the PNG; a file there is replaced at once.
-        rows: uint8 [height, width, 3] pictures, as many in each row. Each gets 3 by 3
-            inches at 100 dots per inch, or at more to keep the largest's pixels.
+        rows: uint8 [height, width, 3] pictures, the same number in each row. Each
+            gets 3 by 3 inches at 100 dots per inch, or at more dots to keep all pixels
+            of the largest picture.
         titles: titles of the columns.
         labels: labels of the rows.
 
@@ -96,7 +97,7 @@ def save_grid(
         ax.imshow(picture)
         ax.set(xticks=[], yticks=[])
         ax.spines[:].set_visible(False)
-    # A dollar sign in a file name begins no formula.
+    # Otherwise a dollar sign in a file name would begin a formula.
     for ax, title in zip(axes[0], titles or (), strict=False):
         ax.set_title(textwrap.fill(title, 34), fontsize=10, parse_math=False)
     for ax, label in zip(axes[:, 0], labels or (), strict=False):
@@ -132,7 +133,7 @@ def save_maps(
 
     Raises:
         ValueError: naming the first file that is missing or no image, a directory that
-            cannot be written, a size that leaves but one place to map, or as `cam`.
+            cannot be written, or a size that leaves one place to map; or as `cam.cam`.
     """
     if cam.find_head(classifier.model).features.shape[1:3] == (1, 1):
         raise ValueError(
@@ -161,7 +162,7 @@ def save_maps(
 
 
 def _counted_by_model(classifier: Classifier, cam_class: int | None) -> int | None:
-    """Returns a class as the model counts, from 0 before the label offset."""
+    """Returns a class as the model counts: from 0, with all before the first label."""
     if cam_class is None:
         return None
     first = -classifier.label_offset
@@ -201,7 +202,7 @@ def _distinct_names(paths: Sequence[str]) -> list[str]:
 
 
 def _write_whole(path: str, content: bytes) -> None:
-    """Writes beside the file, then takes its place; run folders may be in a bucket."""
+    """Writes a file in one piece, locally or, like a run's folder, in a bucket."""
     with _blame(path):
         files.write_whole(path, content)
 

@@ -63,8 +63,8 @@ class Classifier:
             source: a file, a TF1 checkpoint or a release, see `load_weights`.
             model: the network's name; None goes by what the file says of itself.
             ema: whether to take a TF1 checkpoint's moving averages.
-            chosen: fields of Config that say how images are prepared, where they are
-                not to be as the weights say.
+            chosen: fields of Config that say how images are prepared, in place of what
+                the weights say.
 
         Raises:
             ValueError: if the file does not say what it holds or does not fit.

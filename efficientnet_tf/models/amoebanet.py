@@ -1,13 +1,13 @@
 """AmoebaNet-B, which the paper's Table 4 times against EfficientNet-B7.
 
-The cells: arXiv 1802.01548, as `amoeba_net_b` in tensorflow/tpu
-models/official/amoeba_net/model_specs.py; how they are put together: model_builder.py
-and network_utils.py there. Its size, 18 cells of 512 filters and 480x480 pixels:
+The cells are those of arXiv 1802.01548, as `amoeba_net_b` in tensorflow/tpu
+models/official/amoeba_net/model_specs.py; they are joined as in model_builder.py and
+network_utils.py there. The size, 18 cells of 512 filters and 480x480 pixels, is that of
 "AmoebaNet-B (18, 512)" in GPipe, arXiv 1811.06965, section 4.
 
-GPipe's 557 million parameters are this network's: 557,277,864 are trainable, with
-1,000 classes, the 32 stem filters of amoeba_net_model.py and no auxiliary head (its
-1.8 million would make 559), and 487,616 more are moving statistics. So `filters` is
+The parameters agree with GPipe's 557 million: 557,277,864 are trainable, with 1,000
+classes, the 32 stem filters of amoeba_net_model.py and no auxiliary head (whose 1.8
+million would make 559), and 487,616 more are moving statistics. So `filters` is
 `reduction_size` there, the width of the first normal cells; the two cells of the stem
 have a quarter and half of it.
 """
@@ -21,7 +21,7 @@ from efficientnet_tf.models.layers import Layers, full_precision
 
 # A state is the sum of a pair of steps (index of a state, operation on it). States 0
 # and 1 are the outputs of the previous cell and of the one before it, each after a 1x1
-# convolution. The cell's output joins the states that are listed last.
+# convolution. The cell's output joins the states in *_OUTPUTS.
 NORMAL = (
     ((1, "conv_1x1"), (1, "max_3x3")),
     ((1, "none"), (0, "separable_3x3")),
@@ -53,13 +53,14 @@ def AmoebaNetB(
 ) -> keras.Model:
     """Builds the network, for inference only.
 
-    What acts in training alone is left out: the auxiliary head, drop path and dropout.
+    The auxiliary head, drop path and dropout act only in training and are left out.
 
     Args:
-        layers: normal cells, a multiple of 3; behind each but the last third is a
-            reduction.
-        filters: width of the first third, a multiple of 16; doubled by each reduction.
-        classes: number of classes.
+        layers: int, normal cells, a multiple of 3; a reduction follows the first and
+            the second third.
+        filters: int, width of the first third, a multiple of 16; each reduction
+            doubles it.
+        classes: int, number of classes.
         input_shape: (height, width, channels).
         name: name of the model.
 
@@ -180,7 +181,7 @@ class _Cell:
         return before
 
     def _halved(self, x: keras.KerasTensor) -> keras.KerasTensor:
-        """Halves the map: every second pixel goes to half of the channels."""
+        """Halves the map; half the channels start one row and one column further on."""
         name = f"{self._name}_before"
         x = self._relu(x, "before")
         pad = keras.layers.ZeroPadding2D(((0, 1), (0, 1)), name=f"{name}_pad")

@@ -11,7 +11,7 @@ Builder = Callable[..., keras.Model]
 
 
 def _v2(letter_and_number: str) -> Builder:
-    """Makes the builder of one EfficientNetV2, `_v2("s")` that of S."""
+    """Makes the builder of one EfficientNetV2, such as that of S by `_v2("s")`."""
     variant = f"efficientnetv2-{letter_and_number}"
 
     def build(
@@ -42,7 +42,7 @@ def _v2(letter_and_number: str) -> Builder:
 
 
 def _v1(letter_and_number: str) -> Builder:
-    """Makes the builder of one EfficientNet, `_v1("b0")` that of B0.
+    """Makes the builder of one EfficientNet, such as that of B0 by `_v1("b0")`.
 
     Its signature is V2's without include_preprocessing.
     """

@@ -12,7 +12,7 @@ def build(layers: LayerBuilder, x: Value, block: expansion.Block) -> Value:
 
     Args:
         layers: builds or applies the block's layers.
-        x: [batch, height, width, block.input_filters].
+        x: feature map [batch, height, width, block.input_filters].
         block: description of the block.
 
     Returns:
@@ -22,7 +22,7 @@ def build(layers: LayerBuilder, x: Value, block: expansion.Block) -> Value:
 
 
 def _mbconv(layers: LayerBuilder, inputs: Value, block: expansion.Block) -> Value:
-    """Expands, convolves by channel, squeezes, projects, and adds the input."""
+    """Expands, convolves depthwise, squeezes, projects, and adds the input."""
     x, routing = inputs, None
     if block.experts:
         routing = layers.routing(x, block.experts, name=f"{block.name}_routing")
@@ -44,7 +44,7 @@ def _edge(layers: LayerBuilder, inputs: Value, block: expansion.Block) -> Value:
 
 
 def _fused(layers: LayerBuilder, inputs: Value, block: expansion.Block) -> Value:
-    """Expands with a full convolution; without an expansion it is the only one."""
+    """Expands with a full convolution, which is the only one without an expansion."""
     x, size, strides = inputs, block.kernel_size, block.strides
     is_only = block.expand_ratio == 1
     if not is_only:
@@ -58,7 +58,7 @@ def _fused(layers: LayerBuilder, inputs: Value, block: expansion.Block) -> Value
 
 
 def _separable(layers: LayerBuilder, x: Value, block: expansion.Block) -> Value:
-    """Convolves by channel, then with an activated 1x1 kernel."""
+    """Convolves depthwise, then with an activated 1x1 kernel."""
     x = _depthwise(layers, x, None, block)
     return _conv(layers, x, block, "project_", activated=True)
 
@@ -101,7 +101,8 @@ def _conv(
 ) -> Value:
     """Adds a normalised convolution, whose layers are named by its role in the block.
 
-    One to the block's output filters is activated if asked to be, all others are.
+    A convolution to the block's output filters is activated only if `activated`; all
+    others are activated.
     `routing` mixes the kernels of a 1x1 convolution.
     """
     name = f"{block.name}_{role}"

@@ -1,7 +1,7 @@
-"""Convolutions whose kernel mixes experts, for each image by itself.
+"""Convolutions whose kernel is a mixture of experts, made for each image.
 
 CondConv, arXiv 1904.04971. The original convolves image by image, which fixes the batch
-size; here it stays free.
+size; here the batch size stays free.
 """
 
 from typing import Any
@@ -47,11 +47,11 @@ class _Conditional(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable(package="efficientnet_tf")
 class CondConv2D(_Conditional):
-    """A 1x1 convolution, [batch, rows, columns, inputs] and routing [batch, experts].
+    """A 1x1 convolution of [batch, rows, columns, inputs], routing [batch, experts].
 
     Args:
-        filters: outputs.
-        experts: kernels to mix; `kernel` is [experts, 1, 1, inputs, filters].
+        filters: int, output channels.
+        experts: int, kernels to mix; `kernel` is [experts, 1, 1, inputs, filters].
         kernel_initializer: initializer of one expert's kernel.
         **kwargs: keyword arguments of `keras.layers.Layer`.
     """
@@ -85,11 +85,11 @@ class CondConv2D(_Conditional):
 
 @keras.saving.register_keras_serializable(package="efficientnet_tf")
 class DepthwiseCondConv2D(_Conditional):
-    """A depthwise convolution, [batch, rows, columns, inputs] and routing.
+    """A depthwise convolution of [batch, rows, columns, inputs], routing as above.
 
     Args:
-        kernel_size: rows and columns.
-        experts: kernels to mix; `kernel` is [experts, size, size, inputs, 1].
+        kernel_size: int, rows and columns of the kernel.
+        experts: int, kernels to mix; `kernel` is [experts, size, size, inputs, 1].
         strides: (int, int), strides of rows and columns.
         padding: "same" or "valid".
         kernel_initializer: initializer of one expert's kernel.

@@ -1,9 +1,9 @@
 """Every variant as a functional keras.Model, built from its expanded block list.
 
 Layer names and layer semantics are those of keras.applications, so that its weights fit
-and serve as an oracle. Two things differ on purpose: strided convolutions pad SAME
-themselves (there are no ZeroPadding2D layers, and odd or unknown image sizes come out
-as in the TF1 original), and one stateless Rescaling layer holds all preprocessing.
+and its outputs check ours. Two things differ on purpose: strided convolutions pad SAME
+themselves (there are no ZeroPadding2D layers, and odd or unknown image sizes give the
+results of the TF1 original), and one stateless Rescaling layer does all preprocessing.
 """
 
 import contextlib
@@ -50,33 +50,33 @@ def EfficientNet(
 
     Args:
         variant: a name of `list_variants()` or a `Variant`.
-        blocks: block-argument strings of a network of your own, in the variant's place.
-        width: filter multiplier; None takes the variant's.
-        depth: repeat multiplier; None takes the variant's.
-        weights: None for random ones, or a file or release, see `load_weights`. What
-            the file says of preprocessing, padding and epsilon is built.
+        blocks: block strings of a network of your own, in place of the variant's.
+        width: float, filter multiplier; None takes the variant's.
+        depth: float, repeat multiplier; None takes the variant's.
+        weights: None for random ones, or a file or release, see `load_weights`. The
+            model then has the preprocessing, padding and epsilon that the file states.
         include_top: whether the model ends in the classifier.
         include_preprocessing: whether the model takes pixels in [0, 255], float or
             uint8, and normalises them itself; False takes normalised floats.
         input_tensor: optional `keras.Input` to build on.
         input_shape: (height, width, channels); None takes the variant's resolution
-            with the classifier, any size without, and RGB. Other than 3 channels are
-            all normalised by the mean of the RGB statistics.
+            with the classifier, any size without, and RGB. If there are not
+            3 channels, all are normalised by the mean of the RGB statistics.
         pooling: without the classifier, None (a feature map), "avg" or "max".
-        classes: number of classes.
+        classes: int, number of classes.
         classifier_activation: "softmax", "sigmoid" for several labels an image, None
             for logits.
         endpoints: feature maps to return by name in place of all else: "stem",
             "reduction_1" ... "reduction_5" (the last map before each stride, and the
             last block's), "features" (what is pooled), "pooled_features".
         activation: name of the activation, except where a block string names one.
-        survival_prob: float, that of the last block; None takes the variant's, 1 turns
-            stochastic depth off. Acts in training only.
+        survival_prob: float in (0, 1], of the last block; None takes the variant's, 1
+            turns stochastic depth off. It acts in training only.
         dropout_rate: float, dropout before the classifier; None takes the variant's.
-        batch_norm: in training, statistics over each replica of a `tf.distribute`
-            strategy ("local"), over all ("sync"), over groups as the original on large
-            TPU slices ("grouped"), or the moving ones, never updated, scale and shift
-            neither ("frozen").
+        batch_norm: the statistics in training: over each replica of a `tf.distribute`
+            strategy ("local"), over all ("sync"), over groups as in the original on
+            large TPU slices ("grouped"), or the moving ones ("frozen"), where neither
+            these nor scale and shift are updated.
         name: name of the model; None makes "efficientnetb0" of "efficientnet-b0".
 
     Returns:
@@ -143,7 +143,7 @@ def feature_maps(
 
     Args:
         layers: adds or applies each layer, see `LayerBuilder`.
-        x: normalised images.
+        x: normalised images [batch, height, width, channels].
         network: the blocks to build.
         build: adds a block; takes layers, the block's input and its description.
 
@@ -231,7 +231,7 @@ def _classifier(x: Any, classes: int, activation: Any, dropout_rate: float) -> A
 
 @contextlib.contextmanager
 def deep_graphs() -> Iterator[None]:
-    """Lets Keras walk a graph layer by layer: EfficientNetV2-XL has over 1,000."""
+    """Lets Keras recurse from layer to layer: EfficientNetV2-XL has over 1,000."""
     limit = sys.getrecursionlimit()
     sys.setrecursionlimit(max(limit, 20_000))
     try:

@@ -1,8 +1,8 @@
-"""What a block needs of whoever builds or applies its layers.
+"""The interface through which a block's layers are built or applied.
 
 `Layers` adds Keras layers to a graph; `training.fused.FusedLayers` applies the layers
 of a built model to tensors. A value is a [batch, height, width, channels] feature map
-that one method returns and another takes: symbolic in the first, real in the second.
+that one method returns and another takes: symbolic in `Layers`, real in the other.
 """
 
 from typing import Any, Protocol
@@ -56,14 +56,15 @@ class LayerBuilder(Protocol):
         """The activation that Keras knows by this name."""
 
     def max_pool(self, x: Value, name: str, *, activation: str) -> Value:
-        """The largest of 3x3 pixels, at every second one; `activation` made them."""
+        """A 3x3 max pooling of stride 2, of the outputs of `activation`."""
 
     def squeeze_excite(
         self, x: Value, filters: int, reduced: int, *, activation: str, name: str
     ) -> Value:
-        """Scales each of `filters` channels by a gate in [0, 1] of all their means.
+        """Scales each of `filters` channels by a gate in [0, 1].
 
-        The gate is made by two dense layers, of `reduced` and of `filters` outputs.
+        Two dense layers, of `reduced` and of `filters` outputs, compute the gates from
+        the means of all channels.
         """
 
     def add(self, x: Value, shortcut: Value, *, drop_rate: float, name: str) -> Value:

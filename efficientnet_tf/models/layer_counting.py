@@ -1,6 +1,6 @@
 """Parameters and multiply-accumulates of any Keras model, layer by layer.
 
-By the conventions of `counting`, which needs no model but knows the variants alone.
+The conventions are those of `counting`, which needs no model but knows only variants.
 """
 
 import inspect
@@ -14,8 +14,8 @@ import keras
 from efficientnet_tf import counting
 from efficientnet_tf.models import condconv
 
-# Layers with weights and without multiply-accumulates: what they do to each value is
-# counted nowhere in the paper.
+# Layers with weights and without multiply-accumulates: the paper does not count what
+# they do to each value.
 _FREE = (
     keras.layers.BatchNormalization,
     keras.layers.LayerNormalization,
@@ -38,25 +38,25 @@ def count_model(
 ) -> counting.Count:
     """Counts a functional or sequential model, and the models nested in it.
 
-    Counted: convolutions of every kind, `Dense`, `EinsumDense`, `MultiHeadAttention`
-    and the conditional convolutions of `models.condconv`. A transposed convolution
-    counts its whole kernel at every input pixel, also what padding crops. Biases,
-    normalisation, activation, pooling and other layers without weights count nothing;
-    nor does what a `Lambda` computes. A layer called several times counts
+    The count covers convolutions of every kind, `Dense`, `EinsumDense`,
+    `MultiHeadAttention` and the conditional convolutions of `models.condconv`. A
+    transposed convolution counts its whole kernel at every input pixel, also what
+    padding crops. Biases, normalisation, activation, pooling, `Lambda` and other layers
+    without weights count nothing. A layer that is called several times counts its
     multiply-accumulates for each call and its parameters once.
 
     Args:
-        model: built, so that it has weights.
-        image_size: height and width in pixels, or one number for both, where the model
+        model: a built model, which has its weights.
+        image_size: height and width in pixels, or one number for both, if the model
             leaves them open.
 
     Returns:
         `.params`, `.trainable_params` and `.macs` (for one image).
 
     Raises:
-        ValueError: naming a layer that holds weights, or multiplies, in a way not known
-            here (recurrent ones, for example), an input whose size is open, or an
-            `image_size` that the model does not take.
+        ValueError: naming a layer whose weights or products are not known here (a
+            recurrent one, for example), an input whose size is open, or an `image_size`
+            that the model does not take.
     """
     known: Any = keras.Sequential | _functional_class()
     if not isinstance(model, known):
@@ -198,7 +198,7 @@ def _dense(layer: Any, inputs: Any, _: Any) -> int:
 
 
 def _einsum(layer: Any, inputs: Any, _: Any) -> int:
-    """Counts an einsum: each input value meets the kernel's axes that it lacks."""
+    """Counts an einsum: an input value is multiplied along the kernel's other axes."""
     own, kernel = layer.equation.split("->")[0].split(",")
     sizes = zip(kernel, layer.kernel.shape, strict=True)
     others = [size for label, size in sizes if label not in own]
@@ -206,7 +206,7 @@ def _einsum(layer: Any, inputs: Any, _: Any) -> int:
 
 
 def _attention(layer: Any, inputs: Any, output: Any) -> int:
-    """Counts attention: its projections, both products of the heads, and the last."""
+    """Counts the projections to and from the heads, and both products of the heads."""
     query, value = inputs["query"].shape[1:], inputs["value"].shape[1:]
     key = value if inputs.get("key") is None else inputs["key"].shape[1:]
     if len(query) != 2:

@@ -1,4 +1,4 @@
-"""The layers that every network repeats, with what all of them share."""
+"""The layers that every network repeats, with the settings that all of them share."""
 
 from typing import Any
 
@@ -22,12 +22,12 @@ class Layers:
     Args:
         padding: "same", or "symmetric" for as many pixels on both sides.
         batch_norm: one of BATCH_NORMS: statistics of each replica, of all, of groups of
-            replicas, or none but the moving ones, never updated.
+            replicas, or the moving ones, which are then never updated.
         momentum: float in [0, 1), momentum of batch norm's moving statistics.
         epsilon: float above 0, added to batch norm's variance.
-        distribution: that of initial kernels, with variance 2 / (kernel area * output
-            filters). The original's is normal, not truncated (keras.applications
-            truncates).
+        distribution: distribution of initial kernels, of variance 2 / (kernel area *
+            output filters). The original's is normal and not truncated
+            (keras.applications truncates).
     """
 
     def __init__(
@@ -77,7 +77,7 @@ class Layers:
         )(x)
 
     def routing(self, x: Value, experts: int, *, name: str) -> Value:
-        """How much of each expert an image's kernels get, [batch, experts]."""
+        """Each expert's share in an image's kernel, [batch, experts]."""
         pooled = keras.layers.GlobalAveragePooling2D(name=f"{name}_pool")(x)
         return keras.layers.Dense(experts, activation="sigmoid", name=name)(pooled)
 
@@ -127,9 +127,9 @@ class Layers:
         return keras.layers.Activation(activation, name=name)(x)
 
     def max_pool(self, x: Value, name: str, *, activation: str) -> Value:
-        """The largest of 3x3 pixels, at every second one.
+        """A 3x3 max pooling of stride 2.
 
-        Padding is no pixel: zeros are, among an activation's negative values.
+        Padding must never be the maximum: zeros would be, among negative values.
         """
         if self._padding == "symmetric" and activation not in ("relu", "relu6"):
             pool = keras.layers.MaxPooling2D
@@ -170,7 +170,7 @@ class Layers:
     ) -> tuple[Value, str]:
         """Pads the input where the layer cannot; returns it and the layer's padding.
 
-        At stride 1 both paddings are one.
+        At stride 1 both paddings are the same.
         """
         if self._padding == "same" or max(strides) == 1 or size == 1:
             return x, "same"

@@ -21,7 +21,7 @@ class GroupedBatchNormalization(keras.layers.BatchNormalization):
     plain batch normalisation.
 
     Args:
-        group_size: replicas in a group, a divisor of all; None takes
+        group_size: int, replicas in a group, a divisor of all replicas; None takes
             `replicas_per_group`.
         **kwargs: keyword arguments of `keras.layers.BatchNormalization`.
     """
@@ -40,8 +40,8 @@ class GroupedBatchNormalization(keras.layers.BatchNormalization):
         """Turns a replica's moments into its group's; call in replica context.
 
         Args:
-            mean: float32 [channels], this replica's.
-            variance: float32 [channels], this replica's.
+            mean: float32 [channels], this replica's mean.
+            variance: float32 [channels], this replica's variance.
         """
         # Imported here: only replicas need TensorFlow.
         import tensorflow as tf

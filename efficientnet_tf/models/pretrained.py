@@ -36,7 +36,7 @@ def load_weights(
 
     Raises:
         ValueError: naming every tensor that does not fit, with both shapes, or the
-            convention in which model and weights differ. The model is as it was.
+            convention in which model and weights differ. The model stays unchanged.
     """
     if isinstance(model, str):
         return from_weights(source, model, ema=ema, skip=skip)
@@ -66,7 +66,7 @@ def from_weights(
         **kwargs: keyword arguments of `EfficientNet`; `classes` defaults to the file's.
 
     Raises:
-        ValueError: if the file does not say what it holds, or see `load_weights`.
+        ValueError: if the file does not say what it holds, or as `load_weights`.
     """
     given = None if variant is None else variants.get_variant(variant)
     found = reading.read_weights(source, given, ema=ema)
