@@ -2,7 +2,9 @@
 
 from efficientnet_tf import variants
 
-# One MBConv that strides and one that is skipped at times; to trace one takes seconds.
+# For what depends on no block: to trace one takes seconds.
+ONE = "r1_k3_s22_e4_i8_o16_se0.25"
+# One MBConv that strides and one that is skipped at times.
 TINY = "r2_k3_s22_e4_i8_o16_se0.25"
 # Every kind of block in one network.
 KINDS = (

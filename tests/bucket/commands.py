@@ -64,7 +64,7 @@ def training(*more):
         f"--data_dir={DATA}",
         f"--model_dir={RUN}",
         f"--export_dir={EXPORT}",
-        f"--blocks={networks.TINY}",
+        f"--blocks={networks.ONE}",
         f"--train_batch_size={BATCH}",
         "--eval_batch_size=120",
         "--augment=randaugment",

@@ -82,7 +82,7 @@ def test_metrics_are_json_lines_in_order(trained):
 
 def test_evaluation_in_other_batches_on_two_devices_scores_the_same(trained):
     model_dir, first = trained
-    again = new_process(
+    again = succeed(
         "--mode=eval",
         f"--model_dir={model_dir}",
         "--eval_batch_size=14",

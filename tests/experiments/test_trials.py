@@ -22,7 +22,7 @@ from efficientnet_tf.experiments import (
 from efficientnet_tf.scaling import compound
 
 SETTINGS = {
-    "blocks": networks.TINY,
+    "blocks": networks.ONE,
     "dataset": "digits",
     "train_epochs": 1.0,
     "eval_epochs": 1.0,

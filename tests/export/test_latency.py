@@ -74,13 +74,13 @@ def test_models_take_turns_and_every_run_counts(model, monkeypatch):
 
     monkeypatch.setattr(latency.Runner, "run", recorded)
     larger = {"larger": lambda: network(32, 8), "small": model}
-    got = latency.compare(larger, rounds=4, warmup=1)
-    assert [path for path, _ in taken] == ["model0", "model1"] * 5
+    got = latency.compare(larger, runtime="litert", rounds=4, warmup=1)
+    assert [path for path, _ in taken] == ["model0.tflite", "model1.tflite"] * 5
     assert list(got) == ["larger", "small"]
     for number, each in enumerate(got.values()):
         after_warmup = [seconds for _, seconds in taken[2:]][number::2]
         assert each.runs == 4
-        assert each.runtime == "saved_model"
+        assert each.runtime == "litert"
         assert each.mean_s == pytest.approx(np.mean(after_warmup))
         assert each.min_s == min(after_warmup) > 0
         assert each.stddev_s == pytest.approx(np.std(after_warmup, ddof=1))

@@ -3,15 +3,9 @@
 import keras
 import numpy as np
 import pytest
-from applications import (
-    assert_same_function,
-    prepared,
-)
 from models_support import (
     SMALL,
-    build_theirs,
     copy_weights,
-    give_weights,
     images,
     randomize,
     without_chance,
@@ -96,28 +90,3 @@ def test_only_sync_synchronises():
     for batch_norm in ("local", "sync", "grouped", "frozen"):
         model = en.EfficientNet("efficientnet-test", batch_norm=batch_norm)
         assert {x.synchronized for x in norms(model)} == {batch_norm == "sync"}
-
-
-@pytest.mark.usefixtures("float64")
-def test_biases_of_keras_resnets_are_folded_into_the_statistics(tmp_path):
-    x = images(64).astype("float64")
-    ours = without_chance("resnet-50-v1", input_shape=(64, 64, 3))
-    randomize(ours, x)
-    theirs = build_theirs("resnet-50-v1", input_shape=(64, 64, 3))
-    give_weights(ours, theirs)
-    rng = np.random.default_rng(2)
-    biased = [c for c in theirs.layers if isinstance(c, keras.layers.Conv2D)]
-    for layer in biased:
-        layer.bias.assign(rng.normal(0, 0.1, layer.bias.shape))
-    path = str(tmp_path / "resnet.weights.h5")
-    theirs.save_weights(path)
-    expected = theirs(prepared("resnet-50-v1", x))
-    assert np.abs(expected - ours(x)).max() > 0.01
-    report = en.load_weights(ours, path).load_report
-    assert_same_function("resnet-50-v1", ours, theirs, x)
-    assert len([line for line in report.adapted if "bias" in line]) == len(biased) == 53
-    # Asked for by name, the v1.5 network becomes the one the weights are of.
-    other = en.EfficientNet("resnet-50", weights=path, input_shape=(64, 64, 3))
-    assert_same_function("resnet-50-v1", other, theirs, x)
-    with pytest.raises(ValueError, match="wants blocks="):
-        en.load_weights(en.EfficientNet("resnet-50", input_shape=(64, 64, 3)), path)

@@ -24,7 +24,7 @@ def command(digits_dir, model_dir, *more):
         "--dataset=digits",
         f"--data_dir={digits_dir}",
         f"--model_dir={model_dir}",
-        f"--blocks={networks.TINY}",
+        f"--blocks={networks.ONE}",
         *more,
     ]
 

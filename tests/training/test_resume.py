@@ -78,7 +78,18 @@ def moments():
     ]
 
 
-def test_sigterm_then_sigkill_change_no_bit(
+def damage_latest_checkpoint(digits_dir, model_dir):
+    """Cuts it, has the run name it, and removes it, so that the one before serves."""
+    saved = tf.train.latest_checkpoint(f"{model_dir}/checkpoints")
+    data = pathlib.Path(f"{saved}.data-00000-of-00001")
+    data.write_bytes(data.read_bytes()[:1000])
+    line = refusal(*arguments(digits_dir, model_dir))
+    assert f"checkpoint {saved} cannot be restored" in line
+    for path in pathlib.Path(saved).parent.glob(f"{pathlib.Path(saved).name}.*"):
+        path.unlink()
+
+
+def test_sigterm_sigkill_and_damage_change_no_bit(
     digits_dir, tmp_path, unbroken, stopped, moments
 ):
     model_dir = shutil.copytree(stopped[0], tmp_path / "run")
@@ -87,7 +98,8 @@ def test_sigterm_then_sigkill_change_no_bit(
     assert whole_run.latest_step(model_dir) == 21
     output = kill(digits_dir, model_dir, moments[0])
     assert "continuing from step 21" in output
-    finish(digits_dir, model_dir)
+    damage_latest_checkpoint(digits_dir, model_dir)
+    assert "continuing from step" in finish(digits_dir, model_dir)
     whole_run.assert_same_end(model_dir, unbroken)
     assert whole_run.metrics(model_dir, "eval") == whole_run.metrics(unbroken, "eval")
 
@@ -107,18 +119,3 @@ def test_a_run_with_other_settings_is_refused_and_left_alone(digits_dir, unbroke
     line = refusal(*arguments(digits_dir, model_dir), "--seed=8")
     assert "seed=7 (now 8)" in line
     assert pathlib.Path(model_dir, "config.json").read_text() == before
-
-
-def test_a_damaged_checkpoint_is_named_and_the_one_before_serves(
-    digits_dir, tmp_path, unbroken, stopped
-):
-    model_dir = shutil.copytree(stopped[0], tmp_path / "run")
-    saved = tf.train.latest_checkpoint(f"{model_dir}/checkpoints")
-    data = pathlib.Path(f"{saved}.data-00000-of-00001")
-    data.write_bytes(data.read_bytes()[:1000])
-    line = refusal(*arguments(digits_dir, model_dir))
-    assert f"checkpoint {saved} cannot be restored" in line
-    for path in pathlib.Path(saved).parent.glob(f"{pathlib.Path(saved).name}.*"):
-        path.unlink()
-    assert "continuing from step" in finish(digits_dir, model_dir)
-    whole_run.assert_same_end(model_dir, unbroken)

@@ -22,12 +22,11 @@ from efficientnet_tf.training import build, objective, settings, state, steps
 from efficientnet_tf.training.layer_seeds import LayerSeeds
 
 SCRIPT = pathlib.Path(__file__).parents[1] / "replica_run.py"
-TINY = {"blocks": networks.TINY}
+ONE = {"blocks": networks.ONE}
 # The paper's rate, and nothing random in the model.
 STILL = {"dropout_rate": 0.0, "survival_prob": 1.0, "learning_rate": 0.016}
 # The second of its blocks is skipped at times.
 SMALLER = {"blocks": "r2_k3_s22_e1_i8_o8_se0.25"}
-BLOCK = "r1_k3_s22_e4_i8_o16_se0.25"
 CHANCE = SMALLER | {"dropout_rate": 0.5, "survival_prob": 0.5}
 
 
@@ -48,7 +47,7 @@ def run(digits_dir):
 def four_replicas(digits_dir, out):
     """The same on four, which takes another process."""
     subprocess.run(
-        [sys.executable, SCRIPT, "4", digits_dir, out, json.dumps(TINY | STILL)],
+        [sys.executable, SCRIPT, "4", digits_dir, out, json.dumps(ONE | STILL)],
         check=True,
         cwd=SCRIPT.parents[1],
         env=os.environ | {"PYTHONPATH": str(SCRIPT.parents[1])},
@@ -67,7 +66,7 @@ def assert_same_run(got, expected):
 
 
 def test_two_replicas_take_the_steps_that_one_takes(run):
-    two, one = run(2, **TINY | STILL), run(1, **TINY | STILL)
+    two, one = run(2, **ONE | STILL), run(1, **ONE | STILL)
     assert_same_run(vars(two), one)
     assert two.examples == one.examples == 360  # each counts once
     logits = two.logits(0)
@@ -78,15 +77,15 @@ def test_two_replicas_take_the_steps_that_one_takes(run):
 @pytest.mark.slow
 def test_four_replicas_take_the_steps_that_one_takes(run, digits_dir, tmp_path):
     four = four_replicas(digits_dir, tmp_path / "four.npz")
-    assert_same_run(four, run(1, **TINY | STILL))
+    assert_same_run(four, run(1, **ONE | STILL))
     assert four["examples"] == 360
     logits = four["logits"]
     np.testing.assert_allclose(logits, np.broadcast_to(logits[:1], (4, 8, 10)))
 
 
 def test_replicas_train_fused_as_with_keras_layers(run):
-    fused = run(2, **TINY | STILL, fused="on", recompute="block1a")
-    assert_same_run(vars(fused), run(2, **TINY | STILL))
+    fused = run(2, **ONE | STILL, fused="on", recompute="block1a")
+    assert_same_run(vars(fused), run(2, **ONE | STILL))
     np.testing.assert_array_equal(*fused.replica_weights())
 
 
@@ -112,7 +111,7 @@ def test_many_replicas_train_b0_as_one_does(run):
 
 
 def make_state(**settings):
-    config = config_lib.create(dataset="digits", **TINY, **settings)
+    config = config_lib.create(dataset="digits", **ONE, **settings)
     return build.train_state(
         config,
         train_images=1347,
@@ -297,7 +296,7 @@ def test_best_evaluation_is_remembered():
 def test_the_whole_step_compiles_under_xla_to_the_same_step():
     images, labels = batch()
     # Dropout off: XLA draws other random numbers from the same seed.
-    config = config_lib.create(warmup_epochs=0.0, **STILL | {"blocks": BLOCK})
+    config = config_lib.create(warmup_epochs=0.0, **ONE | STILL)
     ends = []
     for compiled in (True, False):
         run_state = build.train_state(

@@ -4,9 +4,7 @@ import functools
 
 import keras
 import pytest
-import weight_helpers as helpers
-from keras.src.applications import efficientnet, efficientnet_v2
-from weight_helpers import images
+from keras.src.applications import efficientnet, efficientnet_v2, resnet
 
 import efficientnet_tf as en
 
@@ -26,7 +24,26 @@ WHOLE = {
 
 
 # Width and depth of networks that stand for others: every kind of tensor is left.
-SCALES = {"efficientnet-b0": (0.25, 0.25), "efficientnetv2-b0": (0.25, 0.2)}
+SCALES = {
+    "efficientnet-b0": (0.25, 0.25),
+    "efficientnetv2-b0": (0.25, 0.2),
+    "resnet-50": (None, 0.25),
+    "resnet-50-v1": (None, 0.25),
+}
+
+
+def _resnet(width, depth, size, **kwargs):
+    """ResNet-50 of 1, 1, 2 and 1 blocks in place of 3, 4, 6 and 3."""
+
+    def stages(x):
+        for number, blocks in enumerate((1, 1, 2, 1)):
+            x = resnet.stack_residual_blocks_v1(
+                *(x, 64 * 2**number, blocks, 1 if number == 0 else 2),
+                name=f"conv{number + 2}",
+            )
+        return x
+
+    return resnet.ResNet(stages, False, True, **kwargs)
 
 
 SCALED = {
@@ -34,6 +51,7 @@ SCALED = {
     "efficientnetv2-b0": functools.partial(
         efficientnet_v2.EfficientNetV2, name="efficientnetv2-b0"
     ),
+    "resnet-50-v1": _resnet,
 }
 
 
@@ -62,12 +80,6 @@ def ours_of(name, **kwargs):
     """The same network of ours."""
     width, depth = SCALES.get(name, (None, None))
     return en.EfficientNet(name, width=width, depth=depth, **KWARGS | kwargs)
-
-
-@functools.cache
-def random_ours(name):
-    model = helpers.randomize(ours_of(name), seed=1)
-    return helpers.calibrate(model, images(SIZE, batch=4))
 
 
 def read(name, path, **kwargs):
