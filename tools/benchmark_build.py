@@ -1,4 +1,4 @@
-"""How long building a model takes beside keras.applications, in one process.
+"""Compares the time to build a model, ours and keras.applications', in one process.
 
 python tools/benchmark_build.py --models=efficientnet-b7 --models=resnet-50-v1 --json
 """
@@ -26,7 +26,7 @@ absl_flags.DEFINE_boolean("json", False, "Print the result as one last line of J
 
 
 def main(_: list[str]) -> dict:
-    """Builds in turn, ours and theirs, and compares the medians."""
+    """Builds both models in turns, and compares the medians of their times."""
     names = list(APPLICATIONS) if "all" in FLAGS.models else FLAGS.models
     results = {name: _compare(name) for name in names}
     return results if len(names) > 1 else results[names[0]]
@@ -40,10 +40,10 @@ def _compare(name: str) -> dict:
     }
     seconds = {who: [] for who in builds}
     for repeat in range(FLAGS.repeats + 1):
-        # In turn, so that neither always comes second.
+        # In alternating order, so that neither is always second.
         for who in sorted(builds, reverse=repeat % 2 == 0):
             seconds[who].append(_time(builds[who]))
-    # The first pair pays for what the process does once.
+    # The first pair is left out: it includes what the process does only once.
     medians = {who: statistics.median(times[1:]) for who, times in seconds.items()}
     ratio = medians["keras_applications"] / medians["ours"]
     print(

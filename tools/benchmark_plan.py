@@ -1,11 +1,11 @@
-"""What our train step moves and holds on a TPU beside keras.applications' model in it.
+"""Compares a TPU training step's memory traffic: our model and keras.applications'.
 
 python tools/benchmark_plan.py --models=efficientnet-b0:128 --chips=v5e --chips=v3
 python tools/benchmark_plan.py --models=efficientnet-b7:32 --recompute=block
 
-Both are compiled by the TPU's compiler, at one effort, for one device, in bfloat16,
-with the recipe's optimizer, averages and regularisation. No TPU is needed; --recompute
-is main.py's, for our step alone.
+The TPU's compiler compiles both steps at the same effort, for one device, in bfloat16,
+with the recipe's optimizer, averages and regularisation. No TPU is needed. --recompute
+is the flag of main.py, for our step only.
 """
 
 import keras
@@ -35,7 +35,7 @@ _MEASURES = ("bytes_accessed", "temp_bytes", "peak_bytes")
 
 
 def main(_: list[str]) -> dict:
-    """Compiles each model both ways for each chip and prints theirs over ours."""
+    """Compiles both steps of each model for each chip, and prints what ours saves."""
     rows = [row for model in FLAGS.models for row in _compare(model)]
     return {"effort": FLAGS.effort, "rows": rows}
 
@@ -63,7 +63,7 @@ def _compare(stated: str):
 
 
 def _theirs(config: config_lib.Config) -> keras.Model:
-    """keras.applications' model, from pixels to float32 logits."""
+    """Builds keras.applications' model, from pixels to float32 logits."""
     with run_model.dtype_policy("mixed_bfloat16"):
         build = getattr(keras.applications, APPLICATIONS[config.model])
         model = build(weights=None, classifier_activation=None)

@@ -1,12 +1,12 @@
-"""Compound scaling at the command line: what each phi makes of a network.
+"""Compound scaling at the command line: the network and its cost for each phi.
 
 python tools/compound_scaling.py --base=efficientnet-b0 --phi=0:7
 python tools/compound_scaling.py --base=18,64,224 --phi=0:7 --plot=scaling.png
 python tools/compound_scaling.py --base=mobilenet-v2 --macs=600e6
 python tools/compound_scaling.py --base=efficientnet-b0 --latency_ms=50
 
-A base is a model's name, block strings (comma-separated, with --resolution) or, for the
-arithmetic of the method alone, layers,filters,resolution.
+The base is a model's name, comma-separated block strings (with --resolution), or three
+numbers layers,filters,resolution, for which only the method's arithmetic is done.
 """
 
 import dataclasses
@@ -39,7 +39,7 @@ absl_flags.DEFINE_boolean("json", False, "Print the result as one last line of J
 
 
 def main(arguments: list[str]) -> dict:
-    """Prints, draws and reports."""
+    """Prints the scaled networks, draws them with --plot, and returns them."""
     rows = _rows(arguments)
     _print_table(rows)
     if FLAGS.plot:
@@ -73,7 +73,7 @@ def _rows(arguments: list[str]) -> list[dict]:
 
 
 def _measure(budgets: dict):
-    """Measures what the budget limits; None where the network alone tells."""
+    """Returns the measure that the budget needs; None for MACs and parameters."""
     if budgets["latency_ms"] is None and budgets["tpu_memory"] is None:
         return None
     from efficientnet_tf.experiments import measures
@@ -130,7 +130,7 @@ def _phis(text: str) -> list[float]:
 
 
 def _dimensions(text: str) -> compound.Dimensions | None:
-    """The base, if it is three numbers."""
+    """Reads the base if it is three numbers; else returns None."""
     parts = text.split(",")
     if not all(part.strip().isdigit() for part in parts):
         return None

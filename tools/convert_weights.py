@@ -1,9 +1,9 @@
-"""Converts weights from any format that is read to any that is written.
+"""Converts weights from any readable format to any writable format.
 
 python tools/convert_weights.py SRC --to=timm [--model=efficientnet-b0] [--out=FILE]
 
 SRC is a weights file, a TF1 checkpoint, the name of a release (with --model) or the
-folder of a run of main.py. See docs/weights.md for the formats.
+folder of a run. docs/weights.md lists the formats.
 """
 
 import os
@@ -26,7 +26,7 @@ absl_flags.DEFINE_boolean("json", False, "Print the result as one last line of J
 
 
 def main(arguments: list[str]) -> dict:
-    """Reads, writes and reports."""
+    """Reads the weights, writes them in the other format, and prints a summary."""
     if len(arguments) != 1:
         raise ValueError(f"takes one SRC, not {len(arguments)}")
     source = arguments[0].rstrip("/")

@@ -1,10 +1,11 @@
-"""Plans a step for TPUs that need not be there: one, or a table of models and chips.
+"""Plans steps for TPUs without a TPU: one step, or a table of models and chips.
 
 python tools/plan_tpu.py --chip=v5e --model=efficientnet-b0 --train_batch_size=128
 python tools/plan_tpu.py --all --models=efficientnet-b0 --chips=v5e --chips=v3
 
-The first does what `main.py --mode=plan` does, with its flags. The second finds the
-largest batch of each and keeps what it found in --table, so the same command continues.
+The first command is the same as `main.py --mode=plan`, with the same flags. The second
+finds the largest batch of each model on each chip. It stores each result in --table, so
+the same command continues.
 """
 
 import json
@@ -64,7 +65,7 @@ def _fill(path: str, settings: dict) -> dict:
 
 
 def _read(path: str, settings: dict) -> dict:
-    """The cells so far, by model and chip, of the run that the flags describe."""
+    """Reads the cells found so far with the same flags, by model and chip."""
     if not os.path.exists(path):
         return {}
     try:
@@ -82,7 +83,7 @@ def _read(path: str, settings: dict) -> dict:
 
 
 def _keep(cell: dict, path: str, settings: dict, model: str, chip: str) -> None:
-    """Adds a cell to the table, and keeps what others added meanwhile."""
+    """Adds a cell to the table; keeps cells that other processes added meanwhile."""
     table = _read(path, settings)
     table.setdefault(model, {})[chip] = cell
     models = {name: table[name] for name in sorted(table)}
@@ -93,7 +94,7 @@ def _keep(cell: dict, path: str, settings: dict, model: str, chip: str) -> None:
 
 
 def _start(table: dict, model: str, chip: str) -> int:
-    """A quarter of the most the model before it takes: somewhere near will do."""
+    """Guesses the first batch to try: a quarter of the largest of the model before."""
     for before in reversed([name for name in table if name < model]):
         if chip in table[before]:
             most = table[before][chip]["with_remat"]
@@ -111,7 +112,7 @@ def _cell(model: str, chip: str, *, start: int) -> dict:
 
 
 def markdown(table: dict, columns: list[str]) -> list[str]:
-    """The table's lines: the batch, that with things done twice, and images/s."""
+    """Formats the table: batch, batch with recomputation, and images/s."""
     lines = [f"| model | {' | '.join(columns)} |", f"|---{'|---:' * len(columns)}|"]
     for model, row in table.items():
         cells = [_words(row.get(chip)) for chip in columns]

@@ -1,4 +1,4 @@
-"""Every table and figure of the paper: computed, measured, drawn, and in a ledger.
+"""Computes, measures and draws every table and figure of the paper, and a ledger.
 
 python tools/reproduce_paper.py all --quick            # minutes, no data, no network
 python tools/reproduce_paper.py table2 figure5
@@ -8,8 +8,8 @@ python tools/reproduce_paper.py figure7 --data_dir=CIFAR10 --photos=a.jpg,b.jpg
 python tools/reproduce_paper.py figure6 --pretrain_dir=CIFAR10 --data_dir=FLOWERS
 python tools/reproduce_paper.py table8 --test_dir=DIR --weights=autoaugment --model=NAME
 
-Items are table1 ... table8, section3, section4, figure1 ... figure8 and all. The search
-of section 4 is run by search_baseline.py. Data are folders of images by class.
+Items are table1 ... table8, section3, section4, figure1 ... figure8 and all. Run the
+search of section 4 with search_baseline.py. Data are folders of images by class.
 Trainings are kept in --root; the same command continues them.
 """
 
@@ -44,7 +44,7 @@ absl_flags.DEFINE_boolean("json", False, "Print the result as one last line of J
 
 
 def main(names: list[str]) -> dict:
-    """Measures what is asked for, writes the items and the ledger."""
+    """Measures what the named items need, then writes the items and the ledger."""
     from efficientnet_tf.paper import contents, ledger
 
     names = list(contents.ITEMS) if "all" in names else names
@@ -68,7 +68,7 @@ def main(names: list[str]) -> dict:
 
 
 def _measure(names: set[str], directory: str) -> None:
-    """Runs what the items need beyond arithmetic."""
+    """Runs the measurements and trainings that the items need."""
     from efficientnet_tf.paper import measurements
 
     if "table4" in names:
@@ -106,7 +106,7 @@ def _study_settings() -> dict:
 
 
 def _draw_maps(directory: str) -> None:
-    """Maps the networks that figure 8 trained with the first seed."""
+    """Draws the maps of figure 8's networks that were trained with the first seed."""
     from efficientnet_tf.experiments import scaling_study
     from efficientnet_tf.paper import maps
 

@@ -4,15 +4,15 @@ python tools/search_baseline.py --data_dir=DIR --trials=100 --workers=4
 python tools/search_baseline.py --data_dir=DIR --trials=30 --compare --workers=2
 
 DIR has images in DIR/train/CLASS and DIR/val/CLASS. The flags of main.py say how each
-network is trained; what is not given is the scaling study's proxy, for two epochs at 16
-pixels. The networks are those around --blocks, --model or else the proxy:
+network is trained; without them it is the scaling study's proxy, for two epochs at 16
+pixels. The search varies --blocks, the blocks of --model or else those of the proxy:
 
 python tools/search_baseline.py --dataset=imagenet --data_dir=DIR --target_macs=400e6 \
     --model=efficientnet-b0 --image_size=224 --train_batch_size=1024 --train_epochs=5
 
-The same command continues a search. With a --storage URL and a --root that machines
-share, the same command on each lets them work on one search. In --root: trials.csv,
-pareto.png and, of a comparison, samplers.png.
+The same command continues a search. If several machines share a --storage URL and
+--root, the same command on each makes them work on one search. The tool writes
+trials.csv, pareto.png and, for a comparison, samplers.png to --root.
 """
 
 import concurrent.futures
@@ -28,7 +28,8 @@ from efficientnet_tf.experiments.search_space import Space
 flags = tool.run_flags()
 FLAGS = absl_flags.FLAGS
 
-# 94 steps an epoch; held-out accuracy of 2,000 images, so +-1 percent by chance.
+# 94 steps an epoch. 2,000 images are held out, so their accuracy varies by +-1 percent
+# by chance.
 _PROXY = scaling_study.PROXY | {
     "minival_shards": 0.25,
     "train_batch_size": 64,
@@ -55,7 +56,7 @@ absl_flags.DEFINE_integer("seeds", 3, "Searches of each compared.", lower_bound=
 
 
 def main(arguments: list[str]) -> dict:
-    """Searches, draws and reports."""
+    """Searches or compares samplers, draws the results, and returns them."""
     if arguments:
         raise ValueError(f"unexpected argument {arguments[0]!r}")
     try:
@@ -99,7 +100,7 @@ def _compare() -> dict:
 
 
 def _described() -> baseline_search.Search:
-    """The search that the flags describe."""
+    """Makes the search that the flags describe."""
     settings = _settings()
     blocks = settings.get("blocks")
     skeleton = variants.get_variant(settings["model"]).blocks
@@ -116,7 +117,7 @@ def _described() -> baseline_search.Search:
 
 
 def _settings() -> dict:
-    """Fields of Config: the proxy's, and what flags were given for."""
+    """Returns fields of Config: the proxy's, replaced by those given as flags."""
     flags.check()
     chosen = {name: v for name, v in flags.chosen().items() if v is not None}
     proxy = dict(_PROXY)

@@ -3,8 +3,8 @@
 python tools/search_coefficients.py --model=efficientnet-b0 --list
 python tools/search_coefficients.py --dataset=folder --data_dir=DIR --train_epochs=20
 
-Every candidate about doubles the base's FLOPS and is trained by the settings of
-main.py, whose flags this takes; held-out images decide. The same command continues.
+Every candidate about doubles the base's FLOPS. The flags of main.py say how it is
+trained; accuracy on held-out images decides. The same command continues the search.
 """
 
 import tool
@@ -25,7 +25,7 @@ absl_flags.DEFINE_boolean("list", False, "Only print what each candidate costs."
 
 
 def main(arguments: list[str]) -> dict:
-    """Trains the candidates and prints them, the best first."""
+    """Trains the candidates and prints them, best first."""
     rows = _rows(arguments)
     for row in rows:
         print(

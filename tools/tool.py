@@ -1,4 +1,4 @@
-"""What the tools have in common: errors of one line, --json, main.py's flags."""
+"""Common parts of the tools: errors in one line, --json, main.py's flags."""
 
 import importlib.util
 import json
@@ -22,9 +22,9 @@ def run(
     """Runs a tool: prints its result with --json, and its errors as one line.
 
     Args:
-        work: takes the arguments that are no flags; returns plain data.
-        errors: exceptions that are mistakes of the user's.
-        in_words: words such an exception.
+        work: function from the arguments that are no flags to plain data.
+        errors: types of exceptions that are mistakes of the user.
+        in_words: function from such an exception to its message.
     """
 
     def main(argv: list[str]) -> None:
@@ -40,7 +40,7 @@ def run(
 
 
 def run_flags():
-    """The module flags.py, no part of the package; importing it defines the flags."""
+    """Imports flags.py, which is not in the package; the import defines the flags."""
     if "flags" not in sys.modules:
         spec = importlib.util.spec_from_file_location("flags", _FLAGS_FILE)
         sys.modules["flags"] = module = importlib.util.module_from_spec(spec)

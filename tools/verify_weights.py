@@ -1,4 +1,4 @@
-"""Runs two sets of weights on the same images and compares their logits.
+"""Runs models with two sets of weights on the same images and compares the logits.
 
 python tools/verify_weights.py A B [--model=efficientnet-b0] [--images=FOLDER]
 
@@ -25,7 +25,7 @@ absl_flags.DEFINE_boolean("json", False, "Print the result as one last line of J
 
 
 def main(arguments: list[str]) -> dict:
-    """Loads both, runs both and reports."""
+    """Loads both sets of weights, runs both models and prints the comparison."""
     if len(arguments) != 2:
         raise ValueError(f"takes two sets of weights, not {len(arguments)}")
     result = _verify(*arguments)
@@ -57,7 +57,7 @@ def _open(source: str, image_size: int | None):
 
 
 def _photos(classifier):
-    """uint8 [count, size, size, 3], prepared as the classifier's weights want it."""
+    """Returns uint8 [count, size, size, 3], prepared as the classifier does it."""
     import numpy as np
 
     paths = [
@@ -71,7 +71,7 @@ def _photos(classifier):
 
 
 def _crops(size: int):
-    """uint8 [count, size, size, 3], of scikit-learn's two photos."""
+    """Returns crops of scikit-learn's two photos, uint8 [count, size, size, 3]."""
     import numpy as np
     import tensorflow as tf
     from sklearn import datasets

@@ -1,4 +1,4 @@
-"""A number of the paper beside ours; tables and the ledger are made of these."""
+"""A cell: one number of the paper beside ours. Tables and ledger consist of cells."""
 
 import dataclasses
 import decimal
@@ -7,10 +7,10 @@ from collections.abc import Iterable, Sequence
 
 from efficientnet_tf import files
 
-EXACT = "exact"  # by arithmetic, on any machine
-MEASURED = "measured"  # here; the note says on what
+EXACT = "exact"  # computed by arithmetic; the same on any machine
+MEASURED = "measured"  # by us; the note names the machine
 READY = "command"  # the note's command computes it, given data and hardware
-PRINTED = "printed"  # another project's network; for comparison alone
+PRINTED = "printed"  # of another project's network; only for comparison
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,14 +29,14 @@ class Cell:
     def agrees(self) -> bool | None:
         """Whether our number, rounded as the paper rounds, equals the paper's.
 
-        None where one of them is missing or what is measured cannot be the same.
+        None if a number is missing, or if ours is not exact.
         """
         if self.how != EXACT or self.paper is None or self.ours is None:
             return None
         if isinstance(self.ours, str):
             return self.ours == self.paper
         step = decimal.Decimal(1).scaleb(-_decimals(self.paper))
-        # Half up, as people round; 12.5 is printed 13.
+        # Half up, as people round: 12.5 becomes 13.
         ours = decimal.Decimal(repr(self.ours))
         return ours.quantize(step, decimal.ROUND_HALF_UP) == decimal.Decimal(self.paper)
 
@@ -74,8 +74,8 @@ def write(directory: str, name: str, cells: Sequence[Cell]) -> None:
 
     Args:
         directory: folder to write to.
-        name: the files' name without its end.
-        cells: the numbers.
+        name: the files' name without its suffix.
+        cells: the numbers; at least one.
     """
     rows = [dataclasses.asdict(cell) | {"agrees": cell.agrees} for cell in cells]
     files.write_csv(f"{directory}/{name}.csv", rows)
@@ -85,7 +85,7 @@ def write(directory: str, name: str, cells: Sequence[Cell]) -> None:
 
 
 def disagreements(cells: Iterable[Cell]) -> list[Cell]:
-    """Lists the exact cells that differ from what the paper prints."""
+    """Lists the exact cells whose number differs from the paper's."""
     return [cell for cell in cells if cell.agrees is False]
 
 

@@ -19,25 +19,25 @@ from efficientnet_tf.paper.cells import Cell
 class Item:
     """One table or figure.
 
-    `cells` takes the folder of measurements; `draw` the PNG's path, the cells and that
-    folder. None: the PNG is drawn where it is measured.
+    `cells` takes the folder of measurements. `draw` takes the PNG's path, the cells and
+    the folder of measurements; it is None if the measurement itself draws the PNG.
     """
 
     title: str
     cells: Callable[[str], list[Cell]]
     draw: Callable[[str, list[Cell], str], None] | None
-    plots: tuple[str, ...] = ()  # names of further plots, drawn when they are measured
+    plots: tuple[str, ...] = ()  # names of further plots, which the measurement draws
 
 
 def write(name: str, directory: str) -> list[Cell]:
-    """Writes NAME.csv, .json, .md and .png into the folder of the measurements.
+    """Writes NAME.csv, .json, .md and .png into the folder of measurements.
 
     Args:
         name: key of an item, such as "table2".
         directory: folder of the measurements.
 
     Returns:
-        The cells, none for a figure that has no numbers.
+        The cells; an empty list for a figure without numbers.
     """
     item = ITEMS[name]
     found = item.cells(directory)

@@ -88,7 +88,7 @@ def table6() -> list[Cell]:
 
 
 def section3() -> list[Cell]:
-    """Computes the coefficients and a walk-through of the method."""
+    """Lists the coefficients, and the numbers of a published walk-through."""
     from efficientnet_tf.models import layer_counting
 
     alpha, beta, gamma = printed_numbers.COEFFICIENTS
@@ -123,7 +123,7 @@ def section3() -> list[Cell]:
 
 
 def _walk_through_cnn() -> Any:
-    """Builds the network that a published walk-through of the method starts from."""
+    """Builds the network that the published walk-through starts from."""
     import keras
 
     layers = keras.layers
@@ -135,10 +135,7 @@ def _walk_through_cnn() -> Any:
 
 
 def _stages(name: str) -> Iterator[tuple]:
-    """Yields operator, resolution, channels and layers of each stage, as table 1.
-
-    The paper gives the last stages' resolutions as 14 and 7 behind the stride.
-    """
+    """Yields each stage's operator, input resolution, channels and layers."""
     network = expansion.expand(name)
     size = variants.get_variant(name).resolution
     kernel = f"{network.stem_kernel}x{network.stem_kernel}"
@@ -156,7 +153,7 @@ def _stages(name: str) -> Iterator[tuple]:
 
 
 def _released(name: str) -> Iterator[Cell]:
-    """Yields the scores of the original authors' checkpoints, as they state them."""
+    """Yields the scores that the original authors state for their checkpoints."""
     for recipe, top_1 in zip(
         ("baseline", "AutoAugment"), printed_numbers.RELEASED[name], strict=True
     ):
@@ -208,7 +205,7 @@ def _scaled(
 
 
 def _remark(item: str, base: str, factors: tuple) -> str:
-    """Explains a number that does not agree."""
+    """Explains why a number of ours does not agree with the paper's."""
     if base == "resnet-50" and factors in ((4, 1, 1), (1, 2, 1)):
         return "the paper's two look transposed"
     if item == "Table 7" and sum(factor != 1 for factor in factors) == 1:

@@ -1,4 +1,4 @@
-"""The paper's figures, drawn from the tables' cells and from what was measured."""
+"""Draws the paper's figures from the tables' cells and from measurements."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -7,7 +7,7 @@ from efficientnet_tf import counting, plots
 from efficientnet_tf.paper import printed_numbers
 from efficientnet_tf.paper.cells import Cell, numeric
 
-_PANELS = {  # figure 2: layers, width and height of a layer, all of the picture
+_PANELS = {  # figure 2 by panel: number of layers, a layer's width and height as drawn
     "(a) baseline": (4, 1.0, 1.0),
     "(b) width": (4, 1.6, 1.0),
     "(c) depth": (7, 1.0, 1.0),
@@ -19,7 +19,7 @@ _PANELS = {  # figure 2: layers, width and height of a layer, all of the picture
 def accuracy_against(path: str, quantity: str, *, title: str) -> None:
     """Draws figures 1 and 5: ImageNet top-1 against "params" or "macs".
 
-    EfficientNet's sizes are exact, the other networks' and all accuracies the paper's.
+    EfficientNet's sizes are exact counts; all other numbers are the paper's.
 
     Args:
         path: path of the PNG file.
@@ -53,7 +53,7 @@ def study(path: str, rows: Sequence[Mapping], *, title: str) -> None:
 
     Args:
         path: path of the PNG file.
-        rows: rows of a scaling study.
+        rows: rows of `scaling_study.train`.
         title: the figure's title.
     """
     base = [row for row in rows if row["curve"] == "base"]
@@ -77,7 +77,7 @@ def transfer(path: str, rows: Sequence[Mapping], *, title: str) -> None:
 
     Args:
         path: path of the PNG file.
-        rows: rows of the transfer study.
+        rows: rows of `transfer_study.train`.
         title: the figure's title.
     """
     curves = {
@@ -88,7 +88,7 @@ def transfer(path: str, rows: Sequence[Mapping], *, title: str) -> None:
 
 
 def beside(path: str, cells: Sequence[Cell]) -> None:
-    """Draws a table: the paper's numbers and ours, a panel for each quantity.
+    """Draws a table: one panel for each quantity, with the paper's numbers and ours.
 
     Args:
         path: path of the PNG file.
@@ -97,7 +97,7 @@ def beside(path: str, cells: Sequence[Cell]) -> None:
     from matplotlib.figure import Figure
 
     quantities = list(dict.fromkeys(cell.quantity for cell in cells if _shows(cell)))
-    columns = min(3, len(quantities))  # more are too small to read on a page
+    columns = min(3, len(quantities))  # with more, panels are too small to read
     rows = math.ceil(len(quantities) / columns)
     figure = Figure(figsize=(6 * columns, 5 * rows), layout="constrained")
     for place, quantity in enumerate(quantities, 1):
@@ -132,7 +132,7 @@ def scaling_methods(path: str) -> None:
     ):
         step = 0.5 * size
         for layer in range(layers):
-            # Later layers are wider and of fewer pixels.
+            # Later layers have more channels and fewer pixels.
             wide = width * (0.6 + 0.4 * layer / layers)
             corner = (-wide / 2, layer * step)
             colour = f"C{min(3, 4 * layer // layers)}"

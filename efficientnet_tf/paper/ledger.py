@@ -1,4 +1,4 @@
-"""docs/reproduction.md: every number of the paper, ours beside it, and how."""
+"""Writes docs/reproduction.md: each number of the paper, ours, and how we got it."""
 
 import os
 from collections import Counter
@@ -27,7 +27,7 @@ def write(path: str, directory: str) -> None:
 
     Args:
         path: path of the page.
-        directory: folder of the items' files and measurements.
+        directory: folder of the items' files and of the measurements.
     """
     found = {name: item.cells(directory) for name, item in contents.ITEMS.items()}
     everything = [cell for each in found.values() for cell in each]
@@ -70,7 +70,7 @@ def _section(name: str, found: list[Cell], folder: str, directory: str) -> str:
     return "\n".join(parts)
 
 
-# By item: the measurement, its part, and the function that words the outcome.
+# By item: the measurement, its key, and the function that describes the outcome.
 _VERDICTS = {
     "figure4": ("scaling_study", "figure4", trained_cells.width_verdict),
     "figure6": ("transfer", "rows", trained_cells.transfer_verdict),

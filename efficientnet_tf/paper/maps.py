@@ -1,4 +1,4 @@
-"""Figure 7: class activation maps of a network and of four ways to scale it."""
+"""Figure 7: class activation maps of a network and of its four scaled versions."""
 
 from collections.abc import Mapping, Sequence
 
@@ -9,12 +9,12 @@ from efficientnet_tf.inference.classifier import Classifier
 
 
 def draw(path: str, runs: Mapping[str, str], photos: Sequence[str]) -> None:
-    """Draws photos in rows, models in columns, each map over what its model sees.
+    """Draws a grid of maps, each over the image that its model gets.
 
     Args:
-        path: path of the PNG.
-        runs: folders of finished runs by title.
-        photos: image files.
+        path: path of the PNG file.
+        runs: folder of a finished run by title; one column each.
+        photos: paths of image files; one row each.
     """
     columns = []
     for model_dir in runs.values():

@@ -1,7 +1,7 @@
-"""Measurements, kept as JSON beside the tables that are made of them.
+"""Measurements, kept as JSON beside the tables that are made from them.
 
-A measurement says on what machine, with what command and settings it was made; one that
-is there already is taken as it is unless it is asked for anew.
+A measurement states its machine and, if networks were trained, their settings. It is
+reused until somebody asks to measure again.
 """
 
 import json
@@ -20,11 +20,11 @@ RUNTIMES = ("saved_model", "litert")
 
 
 def load(directory: str, name: str) -> dict:
-    """Reads a measurement; {} if it was not made yet.
+    """Reads a measurement; returns {} if there is none yet.
 
     Args:
         directory: folder of the measurements.
-        name: the measurement's file without its end.
+        name: name of the measurement's file without ".json".
     """
     path = f"{directory}/{name}.json"
     if not os.path.exists(path):
@@ -37,19 +37,19 @@ def load(directory: str, name: str) -> dict:
 
 
 def save(directory: str, name: str, content: Mapping) -> None:
-    """Writes a measurement and the machine that it was made on.
+    """Writes a measurement, with the name of this machine.
 
     Args:
         directory: folder of the measurements.
-        name: the measurement's file without its end.
-        content: what was measured, as plain data.
+        name: name of the measurement's file without ".json".
+        content: the measurement as plain data.
     """
     text = json.dumps(dict(content) | {"machine": machine()}, indent=1)
     files.write_whole(f"{directory}/{name}.json", text + "\n")
 
 
 def machine() -> str:
-    """Names the processor, and the number of its cores for this process."""
+    """Names the processor, and the number of cores that this process may use."""
     model = platform.processor() or platform.machine()
     if os.path.exists("/proc/cpuinfo"):
         with open("/proc/cpuinfo") as file:
@@ -59,13 +59,13 @@ def machine() -> str:
 
 
 def measure_latency(directory: str, *, rounds: int, large: bool) -> None:
-    """Measures the pairs of table 4 in turns.
+    """Measures one pair of table 4; the two networks run in turns.
 
     Args:
-        directory: folder of latency.json; pairs that are not measured stay in it.
-        rounds: timed runs of each network; the paper takes 20.
-        large: the pair of AmoebaNet-B and B7, as a SavedModel, instead of ResNet-152
-            and B1 in both runtimes. AmoebaNet-B's weights take 2 GB.
+        directory: folder of latency.json, which keeps the other pair's numbers.
+        rounds: int from 1, timed calls of each network; the paper takes 20.
+        large: True measures AmoebaNet-B (2 GB of weights) and B7 as SavedModels, False
+            ResNet-152 and B1 in both runtimes.
     """
     from efficientnet_tf.export import latency
 
@@ -84,7 +84,7 @@ def measure_latency(directory: str, *, rounds: int, large: bool) -> None:
 
 
 def _subject(name: str) -> Any:
-    """Builds the network of a name in the paper, with random weights."""
+    """Builds the network that the paper calls `name`, with random weights."""
     from efficientnet_tf.models import amoebanet, efficientnet
 
     if name == "GPipe":
@@ -93,7 +93,7 @@ def _subject(name: str) -> Any:
 
 
 def table4(directory: str) -> list[Cell]:
-    """Lists latencies, and how many times EfficientNet is faster."""
+    """Lists the latencies of each pair, and their ratio."""
     found = load(directory, "latency")
     return [
         cell
@@ -123,14 +123,14 @@ def _pair(pair: Any, numbers: Any, runtime: str, found: Mapping) -> Iterator[Cel
 def train_scaling(
     directory: str, settings: Mapping, *, root: str, seeds: int, workers: int
 ) -> None:
-    """Trains figures 3, 4 and 8, and writes scaling_study.json.
+    """Trains the networks of figures 3, 4 and 8, and writes scaling_study.json.
 
     Args:
         directory: folder that the measurement is written to.
         settings: fields of Config, such as `scaling_study.PROXY` and a `data_dir`.
         root: folder of the trainings; the same call continues them.
-        seeds: trainings of each network.
-        workers: trainings at a time.
+        seeds: int from 1, trainings of each network.
+        workers: int from 1, trainings at the same time.
     """
     base = trials.network(config_lib.create(**settings))
     figures = {
@@ -147,13 +147,13 @@ def train_scaling(
 
 
 def train_transfer(directory: str, *, root: str, workers: int, **data: Any) -> None:
-    """Trains figure 6's proxy, and writes transfer.json; see `transfer_study.train`.
+    """Trains the networks of figure 6's proxy, and writes transfer.json.
 
     Args:
-        directory: folder of the measurements.
-        root: folder of the trials.
-        workers: int, trials at the same time.
-        **data: `pretrain_dir` and `data_dir`, see `transfer_study.train`.
+        directory: folder that the measurement is written to.
+        root: folder of the trainings; the same call continues them.
+        workers: int from 1, trainings at the same time.
+        **data: folders `pretrain_dir` and `data_dir` for `transfer_study.train`.
     """
     rows = transfer_study.train(root=root, workers=workers, **data)
     settings = {

@@ -1,6 +1,6 @@
 """The numbers that arXiv 1905.11946 (v5) prints.
 
-FLOPS are the paper's word for multiply-accumulates and in billions, parameters in
+Multiply-accumulates, which the paper calls FLOPS, are in billions, parameters in
 millions, accuracies in percent on ImageNet.
 """
 
@@ -29,7 +29,7 @@ TABLE_2 = {
     "efficientnet-b7": ("84.3", "97.0", "66", "37"),
 }
 
-# Table 2, the networks compared with: top-1, parameters, FLOPS.
+# Table 2, the other projects' networks: top-1, parameters, FLOPS.
 TABLE_2_OTHERS: dict[str, tuple[str, str, str | None]] = {
     "ResNet-50": ("76.0", "26", "4.1"),
     "DenseNet-169": ("76.2", "14", "3.5"),
@@ -49,7 +49,7 @@ TABLE_2_OTHERS: dict[str, tuple[str, str, str | None]] = {
     "GPipe": ("84.3", "557", None),
 }
 
-# Accuracy of the released checkpoints, baseline and AutoAugment; the README of
+# Top-1 of the released checkpoints, trained without and with AutoAugment: README of
 # tensorflow/tpu models/official/efficientnet.
 RELEASED = {
     "efficientnet-b0": ("76.7", "77.1"),
@@ -93,8 +93,8 @@ TABLE_7 = (
     ((1.4, 1.2, 1.3), "1.8", "81.1"),
 )
 
-# Table 4: seconds of the slow and the fast network and how many times the second is
-# faster; one image, one core of a Xeon E5-2690, mean of 20 runs.
+# Table 4: seconds of the slow and of the fast network, and their ratio; one image, one
+# core of a Xeon E5-2690, mean of 20 calls.
 TABLE_4 = {
     ("ResNet-152", "EfficientNet-B1"): ("0.554", "0.098", "5.7"),
     ("GPipe", "EfficientNet-B7"): ("19.0", "3.1", "6.1"),
@@ -136,13 +136,13 @@ TABLE_8 = {
     "efficientnet-b7": ("84.26", "84.33", "96.97"),
 }
 
-# Figure 3: the factors of each curve.
+# Figure 3: the scaling factors along each curve.
 FIGURE_3 = {
     "width": (1.0, 1.4, 1.8, 2.6, 3.8, 5.0),
     "depth": (1, 2, 3, 4, 6, 8),
     "resolution": (1.0, 1.3, 1.5, 1.7, 1.9, 2.2, 2.5),
 }
 
-# Section 3.3: alpha, beta, gamma; what alpha * beta**2 * gamma**2 should come to.
+# Section 3.3: alpha, beta, gamma; the target of alpha * beta**2 * gamma**2.
 COEFFICIENTS = ("1.2", "1.1", "1.15")
 FLOPS_FACTOR = "2"

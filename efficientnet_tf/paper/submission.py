@@ -1,7 +1,8 @@
-"""Table 8: predictions for ImageNet's test images, as its server takes them.
+"""Table 8: writes predictions for ImageNet's test images in its server's format.
 
-A line an image, in the order of file names, with the five likeliest classes, the best
-one first, as numbers from 1 (ILSVRC 2012 development kit, readme.txt, section 3).
+There is one line for each image, in the order of the file names: its five most likely
+classes, best first, as numbers from 1 (ILSVRC 2012 development kit, readme.txt,
+section 3).
 """
 
 from collections.abc import Sequence
@@ -25,15 +26,15 @@ def write(
 
     Args:
         path: path of the file.
-        photos: image files.
+        photos: paths of the image files.
         model: name of the variant.
-        weights: a file or the name of a release, see `en.load_weights`.
-        class_ids: text file with the server's number of each class, a line each in the
-            order of the model's; the development kit numbers ImageNet's classes
-            otherwise than by the sorted names that models have. None: in that order.
+        weights: path of a weights file, or name of a release.
+        class_ids: path of a text file with the server's number of each class, one a
+            line in the order of the model's classes. None numbers the classes from 1
+            in the model's order (sorted names), which is not the development kit's.
 
     Raises:
-        ValueError: naming what is missing or wrong.
+        ValueError: naming the missing or wrong argument.
     """
     if not photos:
         raise ValueError("test_dir: no images there; name ImageNet's test folder")
@@ -45,7 +46,7 @@ def write(
     for start in range(0, len(photos), _BATCH):
         for found in predict.predict_files(classifier, photos[start : start + _BATCH]):
             best = (each["class"] for each in found["predictions"])
-            # A background class has no number; the server's first one stands for it.
+            # The server has no background class: its first number is written instead.
             lines.append(" ".join(str(numbers[max(0, label)]) for label in best))
     files.write_whole(path, "\n".join(lines) + "\n")
 

@@ -1,4 +1,4 @@
-"""Cells that need training: a command for ImageNet, and results on a proxy."""
+"""Cells whose number takes training: a command for ImageNet, and results on a proxy."""
 
 import statistics
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,7 +14,7 @@ _TOOL = "`python tools/reproduce_paper.py {}`"
 
 
 def table5() -> list[Cell]:
-    """Lists the transfer to eight data sets, by command."""
+    """Lists the accuracy on the eight transfer data sets, with the commands."""
     names = dict(zip(printed_numbers.TABLE_5, tfds_table.ROWS, strict=True))
     return [
         Cell(
@@ -29,7 +29,7 @@ def table5() -> list[Cell]:
 
 
 def table8() -> list[Cell]:
-    """Lists accuracy on the test images, which only ImageNet's server can tell."""
+    """Lists the accuracy on the test images, which only ImageNet's server can score."""
     quantities = ("validation top-1 %", "test top-1 %", "validation top-5 %")
     command = _TOOL.format("table8 --test_dir=DIR --weights=autoaugment --model={}")
     return [
@@ -40,22 +40,22 @@ def table8() -> list[Cell]:
 
 
 def figure3(directory: str) -> list[Cell]:
-    """Lists one dimension at a time: the paper's by command, the proxy's trained."""
+    """Lists scaling of one dimension: the paper's networks, then the proxy's."""
     return [*_papers_sweeps(), *_points("Figure 3", directory)]
 
 
 def figure4(directory: str) -> list[Cell]:
-    """Lists width alone, from four bases."""
+    """Lists scaling of width alone, from four base networks."""
     return _points("Figure 4", directory) or [_to_train("Figure 4")]
 
 
 def figure8(directory: str) -> list[Cell]:
-    """Lists each dimension alone and all together, at equal MACs."""
+    """Lists scaling of each dimension alone and of all together, at equal MACs."""
     return _points("Figure 8", directory) or [_to_train("Figure 8")]
 
 
 def figure6(directory: str) -> list[Cell]:
-    """Lists the gain of pretraining by size of the network."""
+    """Lists accuracy with and without pretraining, by size of the network."""
     found = measurements.load(directory, "transfer")
     note = f"CIFAR-10 to flowers; {found.get('machine')}"
     return [
@@ -71,7 +71,7 @@ def figure6(directory: str) -> list[Cell]:
 
 
 def section4(directory: str) -> list[Cell]:
-    """Lists the baseline search's results beside random search's, at equal budget."""
+    """Lists the results of the baseline search and of random search at equal budget."""
     found = measurements.load(directory, "baseline_search")
     if not found:
         command = "`python tools/search_baseline.py --data_dir=DIR --compare`"
@@ -99,7 +99,7 @@ def verdict(rows: Sequence[Mapping]) -> str:
     """Says whether compound scaling wins among networks of equal MACs.
 
     Args:
-        rows: figure 8's, from `scaling_study.train`: the base, then groups of four.
+        rows: figure 8's rows of `scaling_study.train`: the base, then groups of four.
     """
     lines = []
     for start in range(1, len(rows), 4):
@@ -127,8 +127,8 @@ def width_verdict(rows: Sequence[Mapping]) -> str:
     """Says what widening gains from each base.
 
     Args:
-        rows: figure 4's, from `scaling_study.train`: bases in turn, each one's widths
-            in order.
+        rows: figure 4's rows of `scaling_study.train`: base after base, each base's
+            widths in ascending order.
     """
     lines = ["What the widest gains over the narrowest, from each base:"]
     curves = dict.fromkeys(row["curve"] for row in rows)
@@ -150,7 +150,7 @@ def transfer_verdict(rows: Sequence[Mapping]) -> str:
     """Says what pretraining on other images gains over training from scratch.
 
     Args:
-        rows: figure 6's, from `transfer_study.train`.
+        rows: figure 6's rows of `transfer_study.train`.
     """
     gains = ", ".join(
         f"{row['finetuned'] - row['scratch']:+.1f} at {row['params'] / 1e6:.2f} M"
@@ -181,7 +181,7 @@ def _papers_sweeps() -> Iterator[Cell]:
 
 
 def _points(item: str, directory: str) -> list[Cell]:
-    """Lists the proxy's networks; figure 3 is figure 8 without compound scaling."""
+    """Lists the proxy's results; figure 3 is figure 8 without compound scaling."""
     found = measurements.load(directory, "scaling_study")
     rows = found.get("figure4" if item == "Figure 4" else "figure8", [])
     return [

@@ -1,1 +1,1 @@
-"""Plans a step's memory and time on a TPU with its own compiler, without a TPU."""
+"""Plans a step's memory and time on a TPU with the TPU's compiler, without a TPU."""

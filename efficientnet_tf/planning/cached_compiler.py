@@ -1,4 +1,4 @@
-"""The TPU compiler's reports of HLO modules, cached by content."""
+"""The TPU compiler's reports on HLO modules, cached by the modules' content."""
 
 import hashlib
 import importlib.metadata
@@ -14,15 +14,15 @@ from typing import Any
 from efficientnet_tf import files
 from efficientnet_tf.planning import chips, hlo, peak_memory, tpu_compiler
 
-EFFORT = -1.0  # B0 takes a minute rather than 4 to 8
+EFFORT = -1.0  # compiling B0 takes 1 minute; at 0 it takes 4 to 8
 _INSTALL = (
     "install them with: pip install -e '.[plan]' (Linux on x86-64, Python 3.11 or "
     "later)"
 )
-_FLAGS = ("LIBTPU_INIT_ARGS", "XLA_FLAGS")  # what the compiler's process reads
+_FLAGS = ("LIBTPU_INIT_ARGS", "XLA_FLAGS")  # variables that the compiler reads
 PACKAGES = ("jax", "jaxlib", "libtpu")
 _TEXT = "optimized.hlo.txt"
-_FORMAT = 3  # version of the reports that are kept
+_FORMAT = 3  # version of the cached reports
 
 
 def compile_for(
@@ -38,20 +38,21 @@ def compile_for(
 
     Args:
         chip: the chip, to name it in errors.
-        module: serialised HLO, of `lowering.lower`.
+        module: serialised HLO, returned by `lowering.lower`.
         topology: the topology that `chips.slice_of` returned.
-        replicas: devices that run it together.
-        effort: float from -1 to 1, the compiler's. Reports of different ones do not
-            compare.
-        dump: folder for the optimised module; compiles anew.
+        replicas: int, devices that run the module together.
+        effort: float from -1 to 1, the compiler's optimisation effort. Reports at
+            different efforts are not comparable.
+        dump: folder to write the optimised module to, which compiles even if a report
+            is cached; None writes nothing.
 
     Returns:
-        What `tpu_compiler.answer`, `hlo.summary` and `peak_memory.summary` say; or
-        "error", "memory", and "message" for what does not fit.
+        The reports of `tpu_compiler.answer`, `hlo.summary` and `peak_memory.summary` in
+        one. If the module does not fit: "error" ("memory") and "message".
 
     Raises:
-        ValueError: if libtpu is missing or does not know the topology, if nothing can
-            be kept, or if the compiler fails for another reason than memory.
+        ValueError: if libtpu is missing or does not know the topology, if the cache
+            cannot be written, or if the compiler fails for another reason than memory.
     """
     check_ready()
     path = _cached(module, topology, replicas, effort)
@@ -72,7 +73,7 @@ def compile_for(
 
 
 def check_ready() -> None:
-    """Raises ValueError if a package is missing or no report can be kept."""
+    """Raises ValueError if a package is missing or the cache cannot be written."""
     try:
         for name in PACKAGES:
             importlib.metadata.version(name)
@@ -95,7 +96,7 @@ def _cached(module: bytes, *parts: Any) -> pathlib.Path:
 
 
 def _recall(path: pathlib.Path) -> dict | None:
-    """Reads a cached report; None if there is none, or it is damaged."""
+    """Reads a cached report; returns None if it is missing or damaged."""
     try:
         return json.loads(path.read_text())
     except (OSError, ValueError):
@@ -105,14 +106,14 @@ def _recall(path: pathlib.Path) -> dict | None:
 def run_compiler(
     module: bytes, directory: str, topology: str, replicas: int, effort: float
 ) -> dict:
-    """Runs a compiler's process and returns its answer.
+    """Runs the compiler in a process of its own and returns its answer.
 
     Args:
-        module: serialized `HloModuleProto`.
-        directory: folder for the module and what the compiler makes of it.
+        module: serialised `HloModuleProto`.
+        directory: folder for the module and the compiler's output.
         topology: name of the slice, such as "v5e:2x2".
         replicas: int, devices of the slice to compile for.
-        effort: float, the compiler's `exec_time_optimization_effort`.
+        effort: float from -1 to 1, the compiler's `exec_time_optimization_effort`.
     """
     pathlib.Path(directory, "step.hlo.pb").write_bytes(module)
     request = {
@@ -124,7 +125,7 @@ def run_compiler(
     }
     pathlib.Path(directory, "request.json").write_text(json.dumps(request))
     done = subprocess.run(
-        # -P: this folder holds no modules for it.
+        # -P: the script must not import this folder's modules.
         [sys.executable, "-P", tpu_compiler.__file__, f"{directory}/request.json"],
         capture_output=True,
         text=True,
@@ -140,7 +141,7 @@ def run_compiler(
 
 
 def _check(result: dict, chip: chips.Chip, topology: str) -> None:
-    """Raises for an answer that is neither a report nor a lack of memory."""
+    """Raises ValueError for every error of the compiler but a lack of memory."""
     message = (result.get("message") or "").strip().splitlines()[:1]
     match result.get("error"):
         case "missing":

@@ -3,7 +3,7 @@
 import dataclasses
 import math
 
-LOCAL_DEVICES = ("cpu", "gpu")  # what is planned for this machine, and is no TPU
+LOCAL_DEVICES = ("cpu", "gpu")  # devices of this machine that a plan can be made for
 _GIB = 2**30
 
 
@@ -14,16 +14,16 @@ class Chip:
     name: str
     topology: str  # the smallest slice, as libtpu names it
     devices_per_chip: int
-    hbm_bytes: int  # of a device, that the compiler lets a program use
-    flops: float  # of a device, bfloat16, at its peak
-    bytes_per_s: float  # of a device, to and from its memory, at its peak
+    hbm_bytes: int  # memory of a device that the compiler lets a program use
+    flops: float  # peak FLOPs a second of a device, in bfloat16
+    bytes_per_s: float  # peak bandwidth of a device's memory
 
     def seconds(self, *, flops: float, bytes_accessed: float) -> float:
-        """Returns the least seconds for so much arithmetic and traffic.
+        """Returns the least seconds that a device takes for a step.
 
         Args:
-            flops: floating-point operations.
-            bytes_accessed: bytes to and from the memory.
+            flops: float, the step's floating-point operations.
+            bytes_accessed: float, the bytes that it reads from and writes to memory.
         """
         return max(flops / self.flops, bytes_accessed / self.bytes_per_s)
 
@@ -47,8 +47,8 @@ def _chip(
     )
 
 
-# Usable memory: as libtpu 0.0.42.1's compiler reports it. Peak rates of a chip:
-# cloud.google.com/tpu/docs, the page "TPU ..." of each generation.
+# Usable memory of a device: as libtpu 0.0.42.1's compiler reports it. Peak rates of a
+# chip: cloud.google.com/tpu/docs, the page "TPU ..." of each generation.
 CHIPS = {
     chip.name: chip
     for chip in (
@@ -67,11 +67,11 @@ def slice_of(chip: Chip, shape: str | None) -> tuple[str, int]:
 
     Args:
         chip: the chip that the slice is made of.
-        shape: chips along each axis, such as "4x4", of which all devices run it; None
-            for one device of the smallest slice.
+        shape: chips along each axis of a slice, such as "4x4", whose devices all run
+            the step; None is one device of the smallest slice.
 
     Raises:
-        ValueError: if that is no shape.
+        ValueError: if `shape` is not one number of chips for each axis.
     """
     if shape is None:
         return chip.topology, 1
@@ -88,7 +88,7 @@ def slice_of(chip: Chip, shape: str | None) -> tuple[str, int]:
 
 
 def find(name: str) -> Chip:
-    """Finds a chip by name; raises ValueError naming those that are known."""
+    """Finds a chip by name; raises ValueError with the known names otherwise."""
     if name not in CHIPS:
         raise ValueError(f"chip={name}: allowed are {', '.join(CHIPS)}, cpu and gpu")
     return CHIPS[name]

@@ -1,4 +1,4 @@
-"""Reads an HLO module: costs by instruction and by layer, and defects."""
+"""Reads an HLO module: its costs by instruction and by layer, and its defects."""
 
 import dataclasses
 import hashlib
@@ -17,18 +17,18 @@ _BYTES = {
     **dict.fromkeys(("S32", "U32", "F32"), 4),
     **dict.fromkeys(("S64", "U64", "F64"), 8),
 }
-# Operations that name a value, or a part of one, and move no bytes.
+# Operations that only name a value, or a part of one; they move no bytes.
 _FREE = {
     *("constant", "parameter", "tuple", "get-tuple-element"),
     *("after-all", "bitcast", "opt-barrier"),
 }
 _ON_HOST = {"custom-call", "infeed", "outfeed", "recv", "send"}
-_VECTOR_MEMORY = 1  # memory space on the chip itself
+_VECTOR_MEMORY = 1  # number of the memory space that lies on the chip itself
 _RESULT = -1
-# A call's target begins so; cuBLAS solves systems too.
+# Targets of cuBLAS's matrix products begin so; those of its solvers do not.
 _CUBLAS = ("__cublas$gemm", "__cublas$lt$matmul")
-# By a cuDNN call's target: which of its operands, or its result, are the convolution's
-# images, kernel and output.
+# By the target of a cuDNN call: the operands (by index) or the result that are the
+# convolution's images, kernel and output.
 _CUDNN = {
     "__cudnn$convForward": (0, 1, _RESULT),
     "__cudnn$convBiasActivationForward": (0, 1, _RESULT),
@@ -43,11 +43,11 @@ _LAYER = re.compile(
 
 @dataclasses.dataclass(frozen=True)
 class Cost:
-    """One instruction of the entry computation, a fusion counting as one."""
+    """The cost of one instruction of the entry computation; a fusion is one."""
 
     name: str
     opcode: str
-    layer: str  # "" where the instruction does not say
+    layer: str  # "" if the instruction does not name one
     flops: float
     bytes: int  # operands read and results written, each once
     rematerialised: bool
@@ -61,7 +61,7 @@ def parse(serialized: bytes) -> hlo_pb2.HloModuleProto:
 
 
 def fingerprint(module: hlo_pb2.HloModuleProto) -> str:
-    """Hashes what a module computes, whatever the names of its parts."""
+    """Hashes what a module computes; the names of its parts do not count."""
     nameless = hlo_pb2.HloModuleProto()
     nameless.CopyFrom(module)
     for part in ("id", "name", "entry_computation_name"):
@@ -77,8 +77,8 @@ def fingerprint(module: hlo_pb2.HloModuleProto) -> str:
 def costs(module: hlo_pb2.HloModuleProto) -> list[Cost]:
     """Lists the cost of each instruction of the entry computation, in order.
 
-    FLOPs are those of convolutions and matrix products, a GPU library's too, a
-    multiply-add counted as two and products with padding not at all. Bytes include the
+    FLOPs are those of convolutions and matrix products, also in calls of GPU libraries:
+    a multiply-add counts as two, a product with padding as none. Bytes include the
     layout's padding.
     """
     computations = {c.id: c for c in module.computations}
@@ -102,8 +102,8 @@ def summary(module: hlo_pb2.HloModuleProto) -> dict:
     """Returns the parts of an optimised module that a plan reports, as plain data.
 
     Returns:
-        "remat_ops" and their "remat_flops", "all_reduce_bytes", "layers" as of
-        `by_layer`, and "largest", the ten instructions that move most.
+        "remat_ops" (a number) and "remat_flops", "all_reduce_bytes", "layers" as
+        `by_layer` returns them, and "largest": the ten instructions that move most.
     """
     rows = costs(module)
     again = [row for row in rows if row.rematerialised]
@@ -118,7 +118,7 @@ def summary(module: hlo_pb2.HloModuleProto) -> dict:
 
 
 def by_layer(rows: list[Cost]) -> dict[str, dict[str, float]]:
-    """Sums FLOPs and bytes of each layer, in the order of their first instruction."""
+    """Sums FLOPs and bytes by layer; layers are in the order of first instructions."""
     layers: dict[str, dict[str, float]] = {}
     for row in rows:
         of = layers.setdefault(row.layer or "other", {"flops": 0.0, "bytes": 0})
@@ -128,13 +128,13 @@ def by_layer(rows: list[Cost]) -> dict[str, dict[str, float]]:
 
 
 def layer_of(op_name: str) -> str:
-    """Finds the last part of a name that is a layer's, not a model's."""
+    """Finds the last part of an operation's name that names a layer of a network."""
     names = [re.sub(r"_\d+$", "", part) for part in op_name.split("/")]
     return next((name for name in reversed(names) if _LAYER.match(name)), "")
 
 
 def all_reduce_bytes(module: hlo_pb2.HloModuleProto) -> int:
-    """Sums the bytes that a replica adds to sums over replicas."""
+    """Sums the bytes that one replica contributes to all-reduces."""
     return sum(
         size(i.shape)
         for computation in module.computations
@@ -144,7 +144,7 @@ def all_reduce_bytes(module: hlo_pb2.HloModuleProto) -> int:
 
 
 def defects(module: hlo_pb2.HloModuleProto) -> list[str]:
-    """Lists what keeps a step from running well, or at all, on a TPU, a line each."""
+    """Lists what keeps a step from running well, or at all, on a TPU; one line each."""
     found = set()
     for computation in module.computations:
         for i in computation.instructions:
@@ -159,7 +159,7 @@ def defects(module: hlo_pb2.HloModuleProto) -> list[str]:
 
 
 def size(shape: xla_data_pb2.ShapeProto) -> int:
-    """Sums the bytes of a shape, or of a tuple's, in the chip's main memory."""
+    """Sums the bytes of a shape, which may be a tuple, in the chip's main memory."""
     return sum(
         _BYTES.get(_type(leaf), 0) * math.prod(leaf.dimensions)
         for leaf in leaves(shape)
@@ -168,9 +168,9 @@ def size(shape: xla_data_pb2.ShapeProto) -> int:
 
 
 def padded_size(shape: xla_data_pb2.ShapeProto) -> int:
-    """Returns a shape's bytes, its two minor axes rounded up to the layout's tile.
+    """Returns a shape's bytes with its minor axes rounded up to the layout's tile.
 
-    32 channels take the place of 128 where they are the minor axis.
+    If channels are the minor axis, 32 channels take as many bytes as 128.
     """
     if shape.tuple_shapes or shape.layout.memory_space == _VECTOR_MEMORY:
         return sum(map(padded_size, shape.tuple_shapes))
@@ -183,7 +183,7 @@ def padded_size(shape: xla_data_pb2.ShapeProto) -> int:
 
 
 def leaves(shape: Any) -> Iterator[xla_data_pb2.ShapeProto]:
-    """Lists the arrays in a shape, which may be a tuple of tuples."""
+    """Yields the arrays in a shape, which may be a tuple of tuples."""
     if not shape.tuple_shapes:
         yield shape
     for part in shape.tuple_shapes:
@@ -196,7 +196,7 @@ def _type(shape: Any) -> str:
 
 def _traffic(instruction: Any, shapes: Mapping) -> int:
     if instruction.opcode.endswith(("-start", "-done")):
-        return 0  # whatever reads the fetched value counts its bytes
+        return 0  # the instruction that reads the fetched value counts its bytes
     read = sum(padded_size(shapes[operand]) for operand in instruction.operand_ids)
     return read + padded_size(instruction.shape)
 
@@ -244,12 +244,18 @@ def _convolution_flops(instruction: Any, shapes: Mapping) -> float:
 
 
 def _result(instruction: Any) -> xla_data_pb2.ShapeProto:
-    """Returns an instruction's result; a library's call returns its workspace too."""
+    """Returns the shape of a result, without the workspace of a library's call."""
     return next(iter(instruction.shape.tuple_shapes), instruction.shape)
 
 
 def _products(window: Any, *, inputs: int, outputs: int) -> int:
-    """Counts, along one axis, the pairs of a window's place and a real input."""
+    """Counts the products along one axis, without those with padding.
+
+    Args:
+        window: the instruction's window along this axis.
+        inputs: int, pixels of the input.
+        outputs: int, pixels of the output.
+    """
     dilation = window.base_dilation or 1
     reach = (inputs - 1) * dilation
     total = 0

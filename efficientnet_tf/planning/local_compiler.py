@@ -13,7 +13,10 @@ from efficientnet_tf.planning import hlo, lowering, peak_memory
 
 
 def memory_bytes(device: str) -> int:
-    """Returns the bytes that a device has for a program.
+    """Returns the bytes of memory that a device offers to a program.
+
+    Args:
+        device: one of `chips.LOCAL_DEVICES`.
 
     Raises:
         ValueError: if this machine has no such device.
@@ -27,16 +30,16 @@ def memory_bytes(device: str) -> int:
 
 
 def compile_here(step: lowering.Step, device: str, *, dump: str | None = None) -> dict:
-    """Compiles a step; nothing runs.
+    """Compiles a step with TensorFlow's own XLA, without running it.
 
     Args:
         step: the step that `lowering.prepare` returned.
         device: one of `chips.LOCAL_DEVICES`.
-        dump: folder for the optimised module.
+        dump: folder to write the optimised module to; None writes nothing.
 
     Returns:
-        What `compiler.compile_for` does, of TensorFlow's own XLA. FLOPs and bytes are
-        counted by `hlo.costs`.
+        A report with the keys of `cached_compiler.compile_for`. `hlo.costs` counts the
+        FLOPs and bytes.
     """
     began = time.monotonic()
     function = tf.function(step.function, jit_compile=True, autograph=False)
@@ -65,7 +68,7 @@ def compile_here(step: lowering.Step, device: str, *, dump: str | None = None) -
 
 
 def _memory(allocations: Any) -> dict[str, int]:
-    """Sums sizes by kind; a variable is an argument and, in its place, an output."""
+    """Sums sizes by kind; a variable counts as argument, output and alias at once."""
     sizes = dict.fromkeys(("argument", "output", "alias", "temp"), 0)
     for allocation in allocations:
         is_input = allocation.is_entry_computation_parameter

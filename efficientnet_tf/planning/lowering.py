@@ -1,4 +1,4 @@
-"""Lowers a run's own steps to HLO, the program that XLA compiles for a device."""
+"""Lowers a run's steps to HLO, the program that XLA compiles for a device."""
 
 import dataclasses
 from collections.abc import Callable
@@ -16,7 +16,7 @@ from efficientnet_tf.training import build, state, steps
 
 MakeModel = Callable[[], keras.Model]  # from pixels to float32 logits
 STEPS = ("train", "eval", "serve")
-# Only the learning rate depends on it; the cost of a step does not.
+# ImageNet's. Only the learning rate depends on it; a step costs the same.
 _TRAIN_IMAGES = 1_281_167
 
 
@@ -26,7 +26,7 @@ class Step:
 
     function: tf.types.experimental.PolymorphicFunction
     inputs: tuple
-    batch: int  # of one replica
+    batch: int  # images of one replica
 
 
 def prepare(
@@ -37,14 +37,15 @@ def prepare(
     device: str = "tpu",
     make_model: MakeModel | None = None,
 ) -> Step:
-    """Builds a run's model, and for training its optimizer and averages.
+    """Builds a run's step: the model and, for training, its optimizer and averages.
 
     Args:
-        config: the run's; its batch sizes are global.
-        step: one of STEPS; "serve" is what a SavedModel does with uint8 pixels.
+        config: configuration of the run; its batch sizes are global.
+        step: one of STEPS; "serve" is the step of a SavedModel on uint8 pixels.
         replicas: int, replicas that take the step together.
-        device: "tpu", "gpu" or "cpu", as it decides what a setting of "auto" means.
-        make_model: makes a model from pixels to float32 logits, in place of the run's.
+        device: "tpu", "gpu" or "cpu"; it decides what precision="auto" means.
+        make_model: builds another model in place of the run's, from pixels to float32
+            logits; None builds the run's.
 
     Raises:
         ValueError: if the batch does not divide among the replicas.
@@ -67,10 +68,10 @@ def prepare(
 def lower(step: Step) -> bytes:
     """Lowers a step to a serialised HLO module, before XLA optimises it.
 
-    It is lowered for the CPU, the one device at hand; what differs between devices
-    comes later. Variables are donated: arguments that outputs take the place of.
+    TensorFlow lowers it for the CPU, the one device at hand; what differs between
+    devices comes later. Variables are donated: outputs take the place of arguments.
     """
-    # No step needs autograph, which takes 8 of the 33 s of B0.
+    # No step needs autograph, which takes 8 of B0's 33 s.
     function = tf.function(step.function, jit_compile=True, autograph=False)
     text = function.experimental_get_compiler_ir(*step.inputs)
     return text(stage="hlo_serialized")

@@ -1,4 +1,4 @@
-"""Calls a function in a process of its own, whose memory ends with it."""
+"""Calls a function in a process of its own, whose memory is freed when it ends."""
 
 from collections.abc import Callable
 from typing import Any
@@ -7,22 +7,22 @@ from joblib.externals import loky
 
 
 def call(function: Callable, *args: Any, **kwargs: Any) -> Any:
-    """Calls a function in a process of its own; returns or raises what it does.
+    """Calls a function in a process of its own; returns its result or raises its error.
 
-    TensorFlow keeps what it lowered for as long as its process lives: 0.36 GB of B0's
-    train step each time, and a search for the largest batch lowers many.
+    TensorFlow keeps what it lowered until its process ends: 0.36 GB for each lowering
+    of B0's train step, and a search for the largest batch lowers many steps.
 
     Args:
         function: the function to call; it may be a lambda.
-        *args: the function's arguments. They and the result are pickled.
-        **kwargs: likewise.
+        *args: positional arguments of the function. They and the result are pickled.
+        **kwargs: keyword arguments of the function, pickled too.
 
     Raises:
         ValueError: if the process dies.
     """
-    # Not multiprocessing: its processes run the caller's script a second time, and die
-    # of it unless that script has a guard. TensorFlow survives no fork.
-    # The timeout, in seconds without work, ends it after a caller that was killed.
+    # Not multiprocessing: its processes run the caller's script again, which fails
+    # unless the script has a guard, and TensorFlow survives no fork. The timeout, in
+    # seconds without work, ends the process if its caller was killed.
     with loky.ProcessPoolExecutor(1, timeout=10) as pool:
         try:
             return pool.submit(function, *args, **kwargs).result()

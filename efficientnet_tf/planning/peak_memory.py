@@ -1,4 +1,4 @@
-"""Finds the values that fill the memory when it is fullest, by the schedule."""
+"""Finds the values that fill the memory at its peak, from a module's schedule."""
 
 import collections
 import dataclasses
@@ -7,24 +7,24 @@ from typing import Any
 
 from efficientnet_tf.planning import hlo
 
-# Instructions whose result is (part of) another's.
+# Instructions whose result is another instruction's result, or a part of it.
 _SAME_MEMORY = ("bitcast", "copy-done", "get-tuple-element", "opt-barrier", "tuple")
 _NOT_TEMPORARY = (*_SAME_MEMORY, "parameter", "constant")
 
 
 @dataclasses.dataclass(frozen=True)
 class Value:
-    """A value in memory: an instruction's result, or one part of its tuple."""
+    """A value in memory: an instruction's result, or one part of a tuple result."""
 
     name: str
     layer: str
     bytes: int  # with the padding of its layout
-    born: int  # place in the schedule
-    last_read: int
+    born: int  # place in the schedule of the instruction that computes it
+    last_read: int  # place of the last instruction that reads it
 
 
 def values(module: Any) -> list[Value]:
-    """Lists the temporary values of a scheduled module, in the order of their birth."""
+    """Lists a scheduled module's temporary values, in the order they are computed."""
     entry = next(c for c in module.computations if c.id == module.entry_computation_id)
     by_id = {i.id: i for i in entry.instructions}
     order = module.schedule.sequences[entry.id].instruction_ids
@@ -55,7 +55,7 @@ def values(module: Any) -> list[Value]:
 
 
 def at_peak(found: list[Value]) -> list[Value]:
-    """Lists the values that are alive when their sum is largest, largest first."""
+    """Lists the values that are alive when memory is fullest, largest first."""
     change: dict[int, int] = collections.defaultdict(int)
     for value in found:
         change[value.born] += value.bytes
@@ -70,7 +70,7 @@ def at_peak(found: list[Value]) -> list[Value]:
 
 
 def summary(module: Any) -> dict:
-    """Returns the 40 largest values at the peak of memory as plain data, "at_peak"."""
+    """Returns "at_peak", the 40 largest values at the peak of memory, as plain data."""
     living = at_peak(values(module))[:40]
     return {"at_peak": [dataclasses.asdict(value) for value in living]}
 

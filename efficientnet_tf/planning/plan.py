@@ -1,4 +1,4 @@
-"""Plans a run's step: whether it fits a device, and how fast it is at best."""
+"""Plans a run's step: whether it fits a device, and how fast it can be at most."""
 
 import dataclasses
 import functools
@@ -20,7 +20,7 @@ from efficientnet_tf.planning import (
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
-    """The compiler's plan of one replica's step; sizes are in a device's memory."""
+    """The compiler's plan of one replica's step; sizes are of one device's memory."""
 
     model: str
     step: str
@@ -31,29 +31,29 @@ class Plan:
     image_size: int
     fits: bool
     hbm_limit_bytes: int
-    hbm_bytes: int | None = None  # None, as all that follow, if it does not fit
+    hbm_bytes: int | None = None  # if the step does not fit, this and the next are None
     argument_bytes: int | None = None  # the batch, and variables that are only read
-    state_bytes: int | None = None  # variables, updated in place
+    state_bytes: int | None = None  # variables that are updated in place
     output_bytes: int | None = None
     temp_bytes: int | None = None
     code_bytes: int | None = None
-    peak_bytes: int | None = None  # most that is alive at once, before packing
-    remat_ops: int | None = None  # operations done twice, to fit
+    peak_bytes: int | None = None  # most bytes that are alive at once, before packing
+    remat_ops: int | None = None  # operations that are done twice to save memory
     remat_flops: float | None = None
     flops: float | None = None
     bytes_accessed: float | None = None
     all_reduce_bytes: int | None = None
-    roofline_s: float | None = None  # a bound: the step takes at least this long
-    roofline_images_per_s: float | None = None  # at most, for one chip
+    roofline_s: float | None = None  # lower bound of the step's seconds
+    roofline_images_per_s: float | None = None  # upper bound for one chip
     bound: str | None = None  # "memory" or "compute", whichever takes longer
     lower_s: float | None = None
     compile_s: float | None = None
     effort: float | None = None
     cached: bool | None = None
     layers: dict = dataclasses.field(default_factory=dict)  # FLOPs, bytes, seconds
-    largest: tuple = ()  # the fusions that move most bytes
-    at_peak: tuple = ()  # the largest values when the memory is fullest
-    message: str | None = None  # the compiler's, where it does not fit
+    largest: tuple = ()  # the instructions that move most bytes
+    at_peak: tuple = ()  # the largest values when memory is fullest
+    message: str | None = None  # the compiler's message if the step does not fit
 
 
 def plan(
@@ -66,19 +66,21 @@ def plan(
     dump: str | None = None,
     make_model: lowering.MakeModel | None = None,
 ) -> Plan:
-    """Compiles a run's step for a chip that need not be there.
+    """Compiles a run's step for a chip, which need not be in this machine.
 
     Args:
-        config: the run's; its batch is the whole slice's.
+        config: configuration of the run; its batch sizes are for the whole slice.
         chip: a name in `chips.CHIPS` or `chips.LOCAL_DEVICES`.
         step: one of `lowering.STEPS`.
         shape: shape of the slice, such as "4x4"; None plans one device by itself.
-        effort: float from -1 to 1, the compiler's.
-        dump: folder for the step's HLO before and after; compiles anew.
-        make_model: as in `lowering.prepare`.
+        effort: float from -1 to 1, the compiler's optimisation effort.
+        dump: folder to write the step's HLO to, before and after optimisation, which
+            compiles even if a report is cached; None writes nothing.
+        make_model: builds another model in place of the run's, from pixels to float32
+            logits; None builds the run's.
 
     Raises:
-        ValueError: naming the setting that cannot be, or what is not installed.
+        ValueError: naming the setting that is not allowed, or the missing package.
     """
     packages.check_compiles_here()
     if chip in chips.LOCAL_DEVICES:
@@ -118,17 +120,17 @@ def plan(
     )
 
 
-@functools.lru_cache(maxsize=8)  # one step for several chips, and it is only lowered
+@functools.lru_cache(maxsize=8)  # several chips compile the same lowered step
 def lowered(
     config: Config, step: str, replicas: int, make_model: lowering.MakeModel | None
 ) -> tuple[int, bytes, float]:
     """Returns a replica's batch, the step's HLO and the seconds that lowering took.
 
     Args:
-        config: the run's.
+        config: configuration of the run.
         step: "train", "eval" or "serve".
         replicas: int, devices that share the batch.
-        make_model: builds the model in place of the run's.
+        make_model: builds another model in place of the run's; None builds the run's.
     """
     began = time.monotonic()
     batch, module = own_process.call(_lower, config, step, replicas, make_model)
@@ -138,7 +140,7 @@ def lowered(
 def _lower(
     config: Config, step: str, replicas: int, make_model: lowering.MakeModel | None
 ) -> tuple[int, bytes]:
-    devices.make_strategy("cpu")  # hides accelerators, which others may be using
+    devices.make_strategy("cpu")  # hides accelerators: other processes may use them
     prepared = lowering.prepare(
         config, step=step, replicas=replicas, make_model=make_model
     )
@@ -153,7 +155,7 @@ def _plan_here(
     dump: str | None,
     make_model: lowering.MakeModel | None,
 ) -> Plan:
-    """Plans for a device of this machine, whose rates are not known."""
+    """Plans for a device of this machine; its peak rates are not known."""
     if device == "cpu":
         devices.make_strategy("cpu")  # hides accelerators
     limit = local_compiler.memory_bytes(device)
@@ -170,7 +172,7 @@ def _plan_here(
         image_size=config.image_size,
         fits=found["hbm_bytes"] <= limit,
         hbm_limit_bytes=limit,
-        lower_s=0.0,  # the compiler lowers too
+        lower_s=0.0,  # `compile_s` includes it
         cached=False,
         layers=report["layers"],
         **found,
@@ -198,7 +200,7 @@ def _findings(report: dict) -> dict:
 
 
 def _bounds(report: dict, chip: chips.Chip, batch: int) -> dict:
-    """Bounds a chip's speed, in all and by layer."""
+    """Computes bounds of a chip's speed, in all and by layer."""
     flops, moved = report["flops"], report["bytes_accessed"]
     seconds = chip.seconds(flops=flops, bytes_accessed=moved)
     by_memory = chip.seconds(flops=0, bytes_accessed=moved)
@@ -216,7 +218,7 @@ def _bounds(report: dict, chip: chips.Chip, batch: int) -> dict:
 
 
 class Batches(typing.NamedTuple):
-    """The largest batches of a device, as plans; None where not even 1 fits."""
+    """Plans of the largest batches of a device; None where not even 1 image fits."""
 
     without_remat: Plan | None
     with_remat: Plan | None
@@ -226,10 +228,10 @@ def find_batch(at: Callable[[int], Plan], *, start: int, steps: int = 8) -> Batc
     """Finds the largest batches that fit without recomputation, and with it.
 
     Args:
-        at: plans a batch of one device.
-        start: the batch to try first.
-        steps: batches to choose from between one power of two and the next: with 1
-            they are the powers, with 8 such as 8, 9, ... 15, 16, 18, ... 30, 32, 36.
+        at: returns the plan of a batch (int, images of one device).
+        start: int from 1, the batch to try first.
+        steps: int, a power of two: candidate batches from each power of two to the
+            next. With 1 only the powers are tried, with 8 also 9, 10, ... 15, 18, 20.
     """
     tried: dict[int, Plan] = {}
 
@@ -251,10 +253,10 @@ def find_batch(at: Callable[[int], Plan], *, start: int, steps: int = 8) -> Batc
 
 
 def batch_at(index: int, steps: int) -> int:
-    """Returns the batch at an index: ascending, `steps` from each power of two.
+    """Returns a candidate batch; there are `steps` from each power of two to the next.
 
     Args:
-        index: int, from 0.
+        index: int from 0; larger indexes have batches at least as large.
         steps: int, a power of two.
     """
     power, step = divmod(index, steps)
@@ -262,10 +264,10 @@ def batch_at(index: int, steps: int) -> int:
 
 
 def index_of(batch: int, steps: int) -> int:
-    """Returns the first index whose batch is the largest up to a batch.
+    """Returns the first index of the largest candidate that is at most a batch.
 
     Args:
-        batch: int, from 1.
+        batch: int from 1.
         steps: int, a power of two.
     """
     power = batch.bit_length() - 1
@@ -273,7 +275,7 @@ def index_of(batch: int, steps: int) -> int:
 
 
 def _guess(fitting: Plan) -> int:
-    """Guesses the batch that fills the memory, if memory grows with the batch."""
+    """Guesses the batch that fills the memory; all but state and code grow with it."""
     growing = fitting.temp_bytes + fitting.argument_bytes + fitting.output_bytes
     fixed = fitting.state_bytes + fitting.code_bytes
     room = fitting.hbm_limit_bytes - fixed
@@ -281,7 +283,7 @@ def _guess(fitting: Plan) -> int:
 
 
 def _largest(fits: Callable[[int], bool], start: int) -> int:
-    """Finds the largest number that fits, -1 for none; all below it fit too."""
+    """Finds the largest number that fits, or -1; assumes that all below it fit too."""
     low, high = -1, None
     at, stride, before = start, 1, 0
     while low < 0 or high is None:
@@ -291,7 +293,7 @@ def _largest(fits: Callable[[int], bool], start: int) -> int:
             return -1
         else:
             high, at = at, max(0, at - stride)
-        stride, before = stride + before, stride  # 1, 1, 2, 3, 5: most starts are near
+        stride, before = stride + before, stride  # 1, 1, 2, 3, 5; most starts are close
     while high - low > 1:
         middle = (low + high) // 2
         low, high = (middle, high) if fits(middle) else (low, middle)

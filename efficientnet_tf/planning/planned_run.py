@@ -1,29 +1,30 @@
-"""Completes the run that a plan is made for, where the user leaves parts open."""
+"""Completes the configuration that a plan is made for."""
 
 from typing import Any
 
 from efficientnet_tf import config
 from efficientnet_tf.planning import chips
 
-BATCH = 128  # images of a device, where no batch size is given
+BATCH = 128  # images of a device, if the user gives no batch size
 
 
 def planned(
     fields: dict[str, Any], *, replicas: int, batch: int | None = None
 ) -> config.Config:
-    """Returns the run to plan, as far as a step is concerned.
+    """Returns a configuration that has the same step as the user's.
 
     Args:
-        fields: the settings that the user chose, by name; None counts as not chosen.
-        replicas: devices that share the batch.
-        batch: images of one device, in place of the user's.
+        fields: settings by name; None counts as not chosen.
+        replicas: int, devices that share the batch.
+        batch: int, images of one device in place of the user's batch sizes; None keeps
+            those.
 
     Raises:
-        ValueError: naming a field and what is allowed.
+        ValueError: naming a field and its allowed values.
     """
     fields = dict(fields)
     if fields["dataset"] in (None, "imagenet"):
-        fields["dataset"] = "fake"  # the same shapes, and no folder to be there
+        fields["dataset"] = "fake"  # the same shapes, without a folder of data
     for name in ("train_batch_size", "eval_batch_size"):
         if batch or fields[name] is None:
             fields[name] = (batch or BATCH) * replicas
@@ -35,7 +36,7 @@ def replicas(chip: str, slice: str | None) -> int:
 
     Args:
         chip: name of a chip.
-        slice: topology of a slice, such as "2x4"; None is one chip.
+        slice: chips along each axis of a slice, such as "2x4"; None is one device.
     """
     if chip in chips.LOCAL_DEVICES:
         return 1

@@ -1,4 +1,4 @@
-"""A strategy of many replicas on one device, to lower their all-reduces."""
+"""A strategy that lowers the step of one of many replicas, with its all-reduces."""
 
 from typing import Any
 
@@ -8,12 +8,12 @@ from tensorflow.python.distribute import distribute_lib, one_device_strategy
 
 
 class PlannedStrategy(tf.distribute.Strategy):
-    """Runs a function as one of many replicas; XLA's all-reduce sums over them.
+    """Traces a function as one of many replicas; XLA's all-reduce sums over them.
 
-    What it lowers is the program that each replica compiles; it cannot be run.
+    The result is the program that each replica compiles; it cannot run here.
 
     Args:
-        replicas: int, number of replicas that the function is to believe in.
+        replicas: int, number of replicas that the traced function sees.
     """
 
     def __init__(self, replicas: int):
@@ -21,7 +21,7 @@ class PlannedStrategy(tf.distribute.Strategy):
         self.extended.replicas = replicas
 
 
-# tf.distribute documents no way to make a strategy; these names are TensorFlow 2.20's.
+# tf.distribute documents no way to write a strategy; these names are TensorFlow 2.20's.
 class _Extended(one_device_strategy.OneDeviceExtended):
     replicas = 1
 
@@ -30,7 +30,7 @@ class _Extended(one_device_strategy.OneDeviceExtended):
         return self.replicas
 
     def _use_merge_call(self) -> bool:
-        return False  # all-reduces and updates are then those below
+        return False  # then TensorFlow calls the all-reduce and the update below
 
     def _replica_ctx_update(
         self, var: Any, fn: Any, args: Any = (), kwargs: Any = None, group: Any = True

@@ -1,4 +1,4 @@
-"""Prints plans for people, and returns them as plain data."""
+"""Prints plans, and returns them as plain data."""
 
 import dataclasses
 import os
@@ -16,7 +16,7 @@ def single(one: plan.Plan, *, dump: str | None = None) -> dict:
 
     Args:
         one: the plan.
-        dump: folder for the tables; None writes none.
+        dump: folder to write the tables to; None writes none.
     """
     print(*_lines(one), sep="\n")
     if dump is not None and one.fits:
@@ -26,7 +26,7 @@ def single(one: plan.Plan, *, dump: str | None = None) -> dict:
 
 
 def batches(found: plan.Batches) -> dict:
-    """Prints the largest batches that fit, and returns their plans as plain data."""
+    """Prints the largest batches that fit, and returns the plans as plain data."""
     if found.with_remat is None:
         print("not even one image fits")
         return found._asdict()
@@ -53,7 +53,7 @@ def _lines(one: plan.Plan) -> Iterator[str]:
         f"{part} {getattr(one, f'{part}_bytes') / _GIB:.2f}" for part in _PARTS
     )
     yield f"{'fits':<14}yes: {one.hbm_bytes / _GIB:.2f} of {limit} ({parts})"
-    # A share of the FLOPs that are counted the same way: the compiler counts more.
+    # Both FLOPs are counted by `hlo.costs`; the compiler's own count is larger.
     products = sum(of["flops"] for of in one.layers.values())
     share = one.remat_flops / products if products else 0
     yield f"{'done twice':<14}{one.remat_ops} operations, {share:.1%} of the FLOPs"

@@ -1,13 +1,13 @@
-"""Compiles HLO for a TPU that is not there. A script, to run in a process of its own.
+"""Compiles HLO for a TPU without a TPU; a script that runs in a process of its own.
 
-libtpu and TensorFlow do not share a process, so nothing here imports the package or
-TensorFlow. The APIs are private to jaxlib: the extra `plan` pins their version.
+libtpu and TensorFlow cannot share a process, so the script imports neither TensorFlow
+nor this package. It uses private APIs of jaxlib: the extra `plan` pins the version.
 
     python tpu_compiler.py REQUEST.json
 
-The request names the file of a serialised HLO module, as TensorFlow lowers it, and the
-folder to answer in: there come `result.json` and, if it compiled, `optimized.hlo.pb`
-and `optimized.hlo.txt`.
+The request names the file of a serialised HLO module, as TensorFlow lowers it, and a
+folder for the answer: `result.json` and, if the module compiled, `optimized.hlo.pb` and
+`optimized.hlo.txt`.
 """
 
 import json
@@ -17,7 +17,7 @@ import sys
 import time
 from typing import Any
 
-# No TPU is here: libtpu must neither ask for one nor lock one.
+# This machine may have no TPU: libtpu must neither look for one nor lock one.
 _ENVIRONMENT = {
     "JAX_PLATFORMS": "cpu",
     "TPU_SKIP_MDS_QUERY": "1",
@@ -30,12 +30,13 @@ _ENVIRONMENT = {
 }
 # The code of the error for a program larger than the memory.
 _OUT_OF_MEMORY = "RESOURCE_EXHAUSTED"
-# A v3 takes 3,294 arguments, B7's train step has 3,556; a tuple counts as one.
+# A v3 takes at most 3,294 arguments and B7's train step has 3,556, so more arguments
+# than this are passed as one tuple.
 _MOST_ARGUMENTS = 3000
 
 
 def main(path: str) -> None:
-    """Answers one request."""
+    """Answers the request in a file."""
     os.environ.update(_ENVIRONMENT)
     with open(path) as file:
         request = json.load(file)
@@ -45,7 +46,7 @@ def main(path: str) -> None:
 
 
 def answer(request: dict) -> dict:
-    """Returns the compiler's report, or {"error": kind, "message": its words}."""
+    """Returns the compiler's report, or the kind of "error" and the "message"."""
     try:
         devices = _devices(request["topology"], request["replicas"])
     except ImportError as error:
@@ -72,7 +73,7 @@ def answer(request: dict) -> dict:
 
 
 def _devices(topology: str, replicas: int) -> list:
-    import libtpu  # noqa: F401, its absence has a message of its own
+    import libtpu  # noqa: F401, if it is missing, the error says so
     from jax.experimental import topologies
 
     found = topologies.get_topology_desc(platform="tpu", topology_name=topology)
@@ -80,7 +81,7 @@ def _devices(topology: str, replicas: int) -> list:
 
 
 def _module(serialized: bytes) -> tuple[Any, Any]:
-    """Turns HLO into the StableHLO that the compiler takes; returns its context too."""
+    """Turns HLO into StableHLO for the compiler; returns the module and its context."""
     from jax._src.interpreters import mlir
     from jaxlib import _jax
     from jaxlib.mlir import ir
@@ -95,7 +96,7 @@ def _module(serialized: bytes) -> tuple[Any, Any]:
 
 
 def _main(module: Any) -> Any:
-    """Finds the function that is the step."""
+    """Finds the module's main function, which is the step."""
     (main,) = (
         operation
         for operation in module.body.operations
@@ -106,7 +107,7 @@ def _main(module: Any) -> Any:
 
 
 def _drop_copies(main: Any) -> None:
-    """Drops the copies of TensorFlow's results, which StableHLO does not have."""
+    """Removes the copies that TensorFlow makes of results; StableHLO has no copy."""
     for block in main.regions[0]:
         for operation in list(block.operations):
             copy = operation.operation
@@ -116,7 +117,7 @@ def _drop_copies(main: Any) -> None:
 
 
 def _donate(module: Any, main: Any, ir: Any) -> None:
-    """Marks each argument whose place an output takes, in StableHLO's words."""
+    """Marks each argument whose place an output takes, with StableHLO's attribute."""
     attributes = module.operation.attributes
     names = [a if isinstance(a, str) else a.name for a in attributes]
     if "mhlo.input_output_alias" in names:

@@ -1,7 +1,7 @@
-"""Recipes of training: one readable file each, with every value in it.
+"""Training recipes: one readable file each, with every value in it.
 
-A recipe is a function of the model's and the data set's name, from which it returns the
-value of every setting that is neither the user's choice nor a fact of the data.
+A recipe is a function of the model's name and the data set's name. It returns the value
+of every setting that is neither the user's choice nor a fact of the data.
 """
 
 from typing import Any
@@ -9,7 +9,7 @@ from typing import Any
 from efficientnet_tf.recipes import digits, fake, finetune, paper
 
 RECIPES = {"paper": paper, "finetune": finetune}
-# The paper's recipe on data that the paper does not train on.
+# The paper's recipe, adapted to data that the paper does not train on.
 _PAPER_ON = {"digits": digits, "fake": fake}
 
 
@@ -19,10 +19,10 @@ def find(name: str, model: str, dataset: str) -> tuple[str, dict[str, Any]]:
     Args:
         name: a name in RECIPES.
         model: name of a variant.
-        dataset: the setting of that name, see `data.settings.Data`.
+        dataset: name of the data set, a value of `data.settings.Data.dataset`.
 
     Returns:
-        The name of the recipe's file, and its values by setting.
+        The name of the recipe's file without ".py", and its values by setting.
     """
     module = RECIPES[name]
     if name == "paper":

@@ -13,18 +13,18 @@ from efficientnet_tf import variants
 
 
 def recipe(model: str, dataset: str) -> dict[str, Any]:
-    """Returns every value; the data set plays no part."""
+    """Returns every value; they do not depend on the data set."""
     del dataset
     row = variants.get_variant(model)
     return {
-        # Network: what the model's own table says.
+        # Network: the model's own values.
         "dropout_rate": row.dropout,
         "survival_prob": row.survival_prob,
         "batch_norm": "sync",
         "weights_skip": None,
         # Images.
         "image_size": row.resolution,
-        "eval_crop": "padded",  # what the released accuracies were measured with
+        "eval_crop": "padded",  # the released accuracies were measured with it
         "resize": row.pixels.resize,
         # Augmentation. RandAugment's magnitudes: README of tensorflow/tpu efficientnet.
         "augment": "autoaugment",
@@ -50,7 +50,7 @@ def recipe(model: str, dataset: str) -> dict[str, Any]:
         "weight_decay": 1e-5,
         "label_smoothing": 0.1,
         "moving_average_decay": 0.9999,
-        # Rhythm.
+        # Intervals.
         "eval_batch_size": 1024,
         "steps_per_loop": 100,
         "checkpoint_epochs": 1.0,

@@ -1,1 +1,1 @@
-"""A run's folder and the model in it, for everything after the training."""
+"""A run's folder and the model in it, for all commands that use a trained run."""

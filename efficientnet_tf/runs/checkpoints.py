@@ -11,7 +11,8 @@ def latest(folder: str) -> str | None:
     record = tf.train.get_checkpoint_state(folder)
     path = f"{folder}/checkpoint"
     if record is None and tf.io.gfile.exists(path):
-        # The error that get_checkpoint_state only logs; else a run would start over.
+        # get_checkpoint_state only logs an error of reading; reading the file again
+        # raises it, so that a run does not start over.
         with tf.io.gfile.GFile(path, "rb") as file:
             file.read()
     paths = record.all_model_checkpoint_paths if record else []
@@ -20,11 +21,11 @@ def latest(folder: str) -> str | None:
 
 
 def restore_inference(model: keras.Model, path: str) -> None:
-    """Loads the evaluated weights of a checkpoint, of either folder, into a model.
+    """Loads the weights to evaluate from a checkpoint into a model.
 
     Args:
         model: the model to load into.
-        path: prefix of the checkpoint.
+        path: prefix of a checkpoint in checkpoints/ or best/.
     """
     checkpoint = tf.train.Checkpoint(inference=by_path(model.weights))
     status = checkpoint.read(path).expect_partial()
@@ -32,7 +33,7 @@ def restore_inference(model: keras.Model, path: str) -> None:
 
 
 def by_path(variables: Collection[keras.Variable]) -> dict[str, tf.Variable]:
-    """Returns the TensorFlow variables of Keras's, keyed by path."""
+    """Returns the TensorFlow variables inside Keras variables, by path."""
     by_path = {variable.path: variable.value for variable in variables}
     if len(by_path) != len(variables):
         raise ValueError("two variables of the model share a path")

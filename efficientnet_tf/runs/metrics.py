@@ -1,4 +1,4 @@
-"""metrics.jsonl: one JSON object a line for each loop of steps and each evaluation."""
+"""metrics.jsonl: one line of JSON for each loop of steps and each evaluation."""
 
 import json
 import math
@@ -12,13 +12,13 @@ NAME = "metrics.jsonl"
 
 
 def append(folder: str, kind: str, *, step: int, epoch: float, **values: Any) -> None:
-    """Appends one object; a value that is not finite becomes null, which JSON can say.
+    """Appends one line; a float that is not finite becomes null, as JSON has no NaN.
 
     Args:
-        folder: an `uploads.Uploads`'s, to which appending costs little.
+        folder: folder of an `uploads.Uploads`, where appending is cheap.
         kind: "train" or "eval".
-        step: int, the optimizer steps done.
-        epoch: float, the passes over the training images done.
+        step: int, number of optimizer steps done.
+        epoch: float, number of passes over the training images done.
         **values: measurements by name.
     """
     record = {"kind": kind, "step": step, "epoch": round(epoch, 4), **values}
@@ -30,13 +30,13 @@ def append(folder: str, kind: str, *, step: int, epoch: float, **values: Any) ->
 
 
 def read(folder: str) -> list[dict]:
-    """Reads the objects of a folder's file, oldest first."""
+    """Reads the lines of a folder's metrics.jsonl, oldest first."""
     with tf.io.gfile.GFile(f"{folder}/{NAME}") as file:
         return [json.loads(line) for line in file.read().splitlines()]
 
 
 def drop_after(folder: str, step: int) -> None:
-    """Drops the lines of steps that a resumed run is about to take again.
+    """Removes the lines of steps that a resumed run takes again.
 
     Args:
         folder: the run's folder.

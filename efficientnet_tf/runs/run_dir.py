@@ -1,8 +1,8 @@
-"""A run's folder: the files that a run leaves in it and continues from.
+"""A run's folder: the files that a run writes and continues from.
 
-config.json, passport.json, checkpoints/ (to continue), best/ (to serve), TensorBoard
-events and metrics.jsonl. Every file appears whole or not at all: a run killed at any
-moment leaves a folder that the same command continues from.
+The folder holds config.json, passport.json, checkpoints/ (to continue), best/ (to
+serve), TensorBoard events and metrics.jsonl. Every file appears whole or not at all, so
+the same command can continue a run that was killed at any moment.
 """
 
 import dataclasses
@@ -21,7 +21,7 @@ class RunDir:
     """The folder of one run.
 
     Args:
-        path: local folder or gs:// URL; need not be there yet.
+        path: local folder or gs:// URL; it need not exist yet.
     """
 
     path: str
@@ -30,12 +30,12 @@ class RunDir:
         """Reads the run's configuration.
 
         Args:
-            chosen: fields of Config to take the place of the run's, where they may
-                change; None counts as not chosen.
+            chosen: new values for fields of Config that may change; None counts as not
+                chosen.
 
         Raises:
-            ValueError: if there is none, it was written by another version, or a choice
-                contradicts it.
+            ValueError: if config.json is missing or was written by another version, or
+                if a choice contradicts it.
         """
         text = files.read_text(f"{self.path}/config.json")
         if text is None:
@@ -69,7 +69,7 @@ class RunDir:
         files.write_whole(f"{self.path}/config.json", config_lib.dumps(config))
 
     def read_variant(self) -> variants.Variant | None:
-        """Reads the network that was built; None in folders older than passports."""
+        """Reads the network that the run built; None if the folder has no passport."""
         text = files.read_text(f"{self.path}/passport.json")
         if text is None:
             return None
@@ -79,15 +79,15 @@ class RunDir:
             raise ValueError(f"{self.path}/passport.json: {error}") from None
 
     def write_passport(self, passport: passports.Passport) -> None:
-        """Writes passport.json: the network, with the conventions of its weights."""
+        """Writes passport.json: the network and the conventions of its weights."""
         files.write_whole(f"{self.path}/passport.json", passport.dumps() + "\n")
 
     def latest_checkpoint(self) -> str | None:
-        """Finds the checkpoint that the run continues from; None if there is none."""
+        """Finds the checkpoint to continue from; None if there is none."""
         return checkpoints.latest(f"{self.path}/checkpoints")
 
     def inference_checkpoint(self) -> str:
-        """Finds the weights to serve: the best on held-out data, else the latest.
+        """Finds the checkpoint to serve: the best on held-out data, else the latest.
 
         Raises:
             ValueError: if the folder holds no checkpoint.

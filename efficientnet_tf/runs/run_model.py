@@ -1,6 +1,6 @@
 """Builds the model of a run, or of weights from outside, from a configuration.
 
-Every model here takes uint8 pixels [batch, image_size, image_size, 3] and gives logits.
+Each model takes uint8 pixels [batch, image_size, image_size, 3] and returns logits.
 """
 
 import contextlib
@@ -29,9 +29,10 @@ def create(
     """Builds a run's model with random weights.
 
     Args:
-        config: the run's.
+        config: configuration of the run.
         policy: name of a Keras dtype policy.
-        variant: the network as weights want it; None takes the configuration's.
+        variant: the network with the conventions of its weights; None takes the
+            configuration's.
     """
     keras.utils.set_random_seed(config.seed)
     with dtype_policy(policy):
@@ -51,11 +52,11 @@ def create(
 def start_from(
     config: config_lib.Config, weights: WeightsFile, *, policy: str = "float32"
 ) -> keras.Model:
-    """Builds a run's model by the conventions of its first weights, and loads them.
+    """Builds a run's model by the conventions of its starting weights, and loads them.
 
     Args:
-        config: the run's.
-        weights: the weights, read from a file.
+        config: configuration of the run.
+        weights: the starting weights.
         policy: name of a Keras dtype policy.
     """
     variant = weights.adapt(config.variant)
@@ -68,11 +69,11 @@ def start_from(
 def of_weights(
     config: config_lib.Config, weights: WeightsFile, *, policy: str = "float32"
 ) -> keras.Model:
-    """Builds the network that weights belong to, to use it as it is, and loads them.
+    """Builds the network that weights belong to and loads them, without training.
 
     Args:
         config: the configuration that `open_weights` returned.
-        weights: the weights, read from a file.
+        weights: the weights that `open_weights` returned.
         policy: name of a Keras dtype policy.
     """
     variant = weights.variant
@@ -88,7 +89,7 @@ def of_run(run: RunDir, config: config_lib.Config) -> keras.Model:
 
     Args:
         run: the run's folder.
-        config: the folder's, perhaps with what may change changed.
+        config: the folder's configuration; fields that may change may have new values.
 
     Raises:
         ValueError: if the folder holds no checkpoint.
@@ -109,21 +110,21 @@ def open_weights(
     ema: bool = True,
     chosen: dict[str, Any] | None = None,
 ) -> tuple[config_lib.Config, WeightsFile]:
-    """Reads weights from outside, to be used as they are.
+    """Reads weights from outside, to evaluate or serve them.
 
     Args:
-        source: a file, a TF1 checkpoint or a release, see `load_weights`.
-        model: the network's name; None goes by what the file says of itself.
-        ema: whether to take a TF1 checkpoint's moving averages, not its raw weights.
-        chosen: the user's fields of Config, which say how images are prepared where
-            they are not to be as the weights say; None counts as not chosen.
+        source: path of a weights file or a TF1 checkpoint, or name of a release.
+        model: the network's name; None takes the name that the file states.
+        ema: True takes a TF1 checkpoint's moving averages, False its raw weights.
+        chosen: fields of Config that the user chose, such as the preparation of images;
+            they override the weights' facts. None counts as not chosen.
 
     Returns:
-        What the weights and the user say, as a Config, and the weights.
+        A Config from the facts of the weights and the user's choices, and the weights.
 
     Raises:
-        ValueError: if the file cannot be read; naming a field that the weights fix, or
-            one that is missing.
+        ValueError: if the file cannot be read, if a choice contradicts the weights, or
+            if the model is not known.
     """
     variant = None if model is None else variants.get_variant(model)
     weights = reading.read_weights(source, variant, ema=ema)
@@ -144,13 +145,13 @@ def open_weights(
         raise ValueError(
             f"weights={source}: does not say which model it holds; name the model too"
         )
-    # No data set's recipe where no data set is named.
+    # "fake" stands for no data set, so that no data set's recipe applies.
     chosen["dataset"] = chosen.get("dataset") or "fake"
     return config_lib.create(stated, **chosen), weights
 
 
 def preparation(config: config_lib.Config) -> preparation_lib.Preparation:
-    """Returns how evaluation and serving prepare a run's images."""
+    """Returns the preparation of a run's images for evaluation and serving."""
     fraction = preparation_lib.crop_fraction(config.image_size, config.eval_crop)
     return preparation_lib.Preparation(config.image_size, fraction, config.resize)
 
@@ -197,7 +198,7 @@ def _stated(weights: WeightsFile) -> dict[str, Any]:
 
 @contextlib.contextmanager
 def dtype_policy(name: str) -> Iterator[None]:
-    """Sets Keras's dtype policy for a while."""
+    """Sets Keras's dtype policy within a `with` block."""
     previous = keras.config.dtype_policy()
     keras.config.set_dtype_policy(name)
     try:

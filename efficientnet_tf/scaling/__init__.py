@@ -1,1 +1,1 @@
-"""Compound scaling of any network, its coefficients and budgets."""
+"""Compound scaling of any network: coefficients, and scaling to a budget."""

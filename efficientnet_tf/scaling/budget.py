@@ -1,4 +1,4 @@
-"""Finds the largest network on a compound curve that a budget allows."""
+"""Finds the largest network on a compound-scaling curve that a budget allows."""
 
 import dataclasses
 import math
@@ -16,9 +16,9 @@ _UNITS = {
     "tpu_memory": "bytes",
 }
 _MEASURED = ("latency_ms", "tpu_memory")
-_CLOSE = 0.99  # of a budget in MACs or parameters; a fit this near ends the search
-_MEASUREMENTS = 6  # two or three suffice on a quiet machine
-_TOLERANCE = 0.05  # of a measured budget; repeated measurements differ by as much
+_CLOSE = 0.99  # share of a budget in MACs or parameters at which the search ends
+_MEASUREMENTS = 6  # at most; two or three suffice on a quiet machine
+_TOLERANCE = 0.05  # share of a measured budget; repeated measurements differ as much
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,24 +45,28 @@ def fit_to_budget(
 ) -> Fit:
     """Scales a network up or down to one budget.
 
-    Rounded filters, repeats and feature maps make the curve a staircase; width and
-    image size leave it a little to come near the budget.
+    Filters, repeats and feature maps are rounded, so a network's cost grows in steps
+    along the curve. To come close to the budget, width and image size may leave the
+    curve a little.
 
     Args:
-        base: a name or a `Variant`.
-        macs: multiply-accumulates of one image, with 1,000 classes.
-        params: parameters, with 1,000 classes.
-        latency_ms: milliseconds an image, as `measure` tells them. The fit is the one
-            measured within 5% of it, else the nearest of six.
-        tpu_memory: bytes of a TPU for a train step, as `measure` tells them. The fit
-            is found as for latency, and is at most the budget if any of the six is.
-        coefficients: the curve's.
-        resolution_step: the image size becomes a multiple of it.
-        measure: from a `Variant` to its latency or memory: `measures.latency_ms` or
-            `measures.tpu_memory` of `experiments`, or one of a phone or another chip.
+        base: name of a variant, or a `Variant`.
+        macs: number above 0, multiply-accumulates of one image, with 1,000 classes.
+        params: number above 0, parameters, with 1,000 classes.
+        latency_ms: number above 0, milliseconds an image, as `measure` returns them.
+            The fit is the first network measured within 5% of it, else the nearest of
+            six.
+        tpu_memory: number above 0, bytes of a TPU's memory for a training step, as
+            `measure` returns them. The fit is the first network measured at most 5%
+            below it, else the nearest of six, if possible one below the budget.
+        coefficients: growth of depth, width and resolution along the curve.
+        resolution_step: int from 1; the image size becomes a multiple of it.
+        measure: function from a `Variant` to its latency or memory, such as
+            `experiments.measures.latency_ms` or `experiments.measures.tpu_memory`, or
+            one for a phone or another chip.
 
     Returns:
-        A `Fit`; MACs and parameters are at most the budget.
+        A `Fit`; its MACs or parameters, if they are the budget, do not exceed it.
 
     Raises:
         ValueError: if not exactly one budget is given, if `measure` is missing, or if
@@ -88,19 +92,19 @@ def fit_to_budget(
 
 @dataclasses.dataclass(frozen=True)
 class _Curve:
-    """The networks that a base can be scaled to."""
+    """The networks that a base network can be scaled to."""
 
     base: Variant
     coefficients: compound.Coefficients
     resolution_step: int
 
     def fit(self, name: str, budget: float) -> Fit:
-        """Finds the network nearest to the curve within 1% below the budget.
+        """Finds the network nearest to the curve that is at most 1% below the budget.
 
-        If there is none, the largest nearby.
+        If there is none, returns the network nearby with the largest cost within it.
         """
         fits = []
-        # The shape just below the budget comes up to it, the one above comes down.
+        # Neighbours of the network just below the budget, then of the one just above.
         for phi in self._crossing(name, budget):
             for variant in self._neighbours(self._at(phi), sizes=name != "params"):
                 cost = _cost(variant, name)
@@ -111,7 +115,7 @@ class _Curve:
         return max(fits, key=lambda fit: fit.cost)
 
     def _crossing(self, name: str, budget: float) -> tuple[float, float]:
-        """Finds the phi of the last network within the budget and the next one."""
+        """Finds the phi of the last network within the budget, and of the next one."""
         low, high = -24.0, 24.0  # 1.92**24 is 6 million
         if _cost(self._at(low), name) > budget:
             raise ValueError(
@@ -135,7 +139,12 @@ class _Curve:
         )
 
     def _neighbours(self, variant: Variant, *, sizes: bool) -> Iterator[Variant]:
-        """Yields widths up to 10% and image sizes up to 12.5% off, nearest first."""
+        """Yields networks near a variant, nearest first.
+
+        Args:
+            variant: a network on the curve; widths differ from its own by up to 10%.
+            sizes: whether image sizes differ too, by up to 12.5%.
+        """
         step, size = self.resolution_step, variant.resolution
         reach = size // (8 * step) if sizes else 0
         shifts = [
@@ -157,7 +166,7 @@ def _cost(variant: Variant, name: str) -> int:
 def _fit_measured(
     curve: _Curve, name: str, budget: float, measure: Callable[[Variant], float]
 ) -> Fit:
-    """Fits MACs, measures their cost, and corrects the MACs by it."""
+    """Fits a network to MACs, measures its cost, corrects the MACs, and repeats."""
     macs = counting.count(curve.base).macs * budget / measure(curve.base)
     fits = []
     for _ in range(_MEASUREMENTS):
@@ -172,7 +181,7 @@ def _fit_measured(
 
 
 def _is_near(fit: Fit, name: str) -> bool:
-    """Whether a fit is near its budget: latency on either side, memory below it."""
+    """Whether a fit's latency is within 5% of its budget, or its memory 5% below it."""
     above = fit.cost - fit.budget
     most = _TOLERANCE * fit.budget if name == "latency_ms" else 0
     return -_TOLERANCE * fit.budget <= above <= most

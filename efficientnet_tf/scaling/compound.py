@@ -1,7 +1,7 @@
-"""Compound scaling (paper section 3.3): one number makes any network larger.
+"""Compound scaling (paper section 3.3): one number, phi, scales any network.
 
 Depth grows by alpha ** phi, width by beta ** phi, resolution by gamma ** phi, and FLOPS
-by about (alpha * beta**2 * gamma**2) ** phi.
+grow by about (alpha * beta**2 * gamma**2) ** phi.
 """
 
 import dataclasses
@@ -14,11 +14,10 @@ from efficientnet_tf.variants import Variant, get_variant
 
 @dataclasses.dataclass(frozen=True)
 class Coefficients:
-    """The growth of each dimension; the paper's values by default.
+    """The growth of each dimension for each phi; the paper's values by default.
 
     Raises:
-        ValueError: for one below 1, which would shrink what it should scale
-            (equation 3).
+        ValueError: if a coefficient is below 1; equation 3 does not allow it.
     """
 
     alpha: float = 1.2  # depth
@@ -32,7 +31,7 @@ class Coefficients:
 
     @property
     def flops_factor(self) -> float:
-        """The factor of FLOPS for each phi; the paper aims at 2 and takes 1.92."""
+        """Factor by which FLOPS grow for each phi; the paper aims at 2 and has 1.92."""
         return self.alpha * self.beta**2 * self.gamma**2
 
     def at(self, phi: float) -> tuple[float, float, float]:
@@ -50,18 +49,18 @@ def scale(
     coefficients: Coefficients = PAPER,
     resolution_step: int = 8,
 ) -> Variant:
-    """Scales a network in all three dimensions; see `multiply` for the errors.
+    """Scales a network in all three dimensions; raises what `multiply` raises.
 
     Args:
-        base: a name or a `Variant`: any family, or `expansion.customize` with block
-            strings of your own.
-        phi: 0 gives the base; may be a fraction, or negative to shrink.
+        base: name of a variant of any family, or a `Variant`, such as
+            `expansion.customize` makes from block strings of your own.
+        phi: float; 0 gives the base, a negative number a smaller network.
         coefficients: growth of depth, width and resolution.
-        resolution_step: pixels, see `multiply`.
+        resolution_step: int from 1; the image size becomes the nearest multiple of it.
 
     Returns:
-        A variant to count, build or train, named after the base and phi. Filters are
-        rounded to multiples of 8 and repeats up, as for every variant.
+        A variant to count, build or train, named after the base and phi. As for every
+        variant, filters are rounded to multiples of 8, and repeats are rounded up.
     """
     if not (isinstance(phi, numbers.Real) and math.isfinite(phi)):
         raise ValueError(f"phi={phi}: allowed are finite numbers")
@@ -85,19 +84,18 @@ def multiply(
     resolution_step: int = 8,
     name: str | None = None,
 ) -> Variant:
-    """Scales each dimension by a factor of its own, such as one alone (figure 3).
+    """Scales each dimension by a factor of its own, or only one of them (figure 3).
 
     Args:
-        base: a name or a `Variant`.
-        depth: multiplies the base's own depth coefficient.
-        width: multiplies the base's own width coefficient.
-        resolution: multiplies the base's image size.
-        resolution_step: the image size becomes the nearest multiple of it; the size
-            of the base itself stays.
-        name: name of the result; None makes "efficientnet-b0-d2-w1-r1.3".
+        base: name of a variant, or a `Variant`.
+        depth: float above 0, factor of the base's depth coefficient.
+        width: float above 0, factor of the base's width coefficient.
+        resolution: float above 0, factor of the base's image size; 1 keeps the size.
+        resolution_step: int from 1; any other size becomes the nearest multiple of it.
+        name: name of the result; None makes one, as "efficientnet-b0-d2-w1-r1.3".
 
     Raises:
-        ValueError: naming what is wrong.
+        ValueError: naming the wrong argument.
     """
     base = get_variant(base)
     factors = {"depth": depth, "width": width, "resolution": resolution}
@@ -107,7 +105,8 @@ def multiply(
     scaled = expansion.customize(
         base,
         width=base.width * width,
-        # Rounded to the decimal that is meant: just above 1.21 makes one repeat more.
+        # Rounded to 12 digits: in floats 1.1 * 1.1 is just above 1.21, which can add a
+        # repeat.
         depth=float(f"{base.depth * depth:.12g}"),
     )
     return dataclasses.replace(
@@ -122,11 +121,11 @@ def multiply(
 def round_resolution(pixels: float, step: int = 8) -> int:
     """Rounds to the nearest multiple of `step`, at least `step` itself.
 
-    257.6 becomes 256, as the published walk-throughs of the method have it.
+    257.6 becomes 256, as in the published walk-throughs of the method.
 
     Args:
         pixels: float, the size to round.
-        step: int, from 1.
+        step: int from 1, in pixels.
     """
     if not isinstance(step, numbers.Integral) or step < 1:
         raise ValueError(f"resolution_step={step}: allowed are whole numbers from 1")
@@ -135,16 +134,16 @@ def round_resolution(pixels: float, step: int = 8) -> int:
 
 @dataclasses.dataclass(frozen=True)
 class Dimensions:
-    """A network as three numbers, for the arithmetic of the method alone."""
+    """A network as three numbers: enough for the method's arithmetic."""
 
     layers: int
     filters: int
     resolution: int  # pixels
 
     def scaled(self, phi: float, *, coefficients: Coefficients = PAPER) -> "Dimensions":
-        """Scales layers and filters to whole numbers, and the resolution.
+        """Scales all three; layers and filters become the nearest whole numbers.
 
-        18 layers, 64 filters, 224 pixels become 22, 70 and 256 at phi = 1.
+        18 layers, 64 filters and 224 pixels become 22, 70 and 256 at phi = 1.
 
         Args:
             phi: float, the compound coefficient.
@@ -158,7 +157,7 @@ class Dimensions:
         )
 
     def flops_ratio(self, base: "Dimensions") -> float:
-        """Returns the FLOPS over another network's: proportional to d * w**2 * r**2."""
+        """Returns the FLOPS divided by another network's, by d * w**2 * r**2."""
         return (
             self.layers
             / base.layers

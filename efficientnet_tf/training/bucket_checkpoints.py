@@ -1,7 +1,7 @@
-"""Checkpoints in a bucket: written here and uploaded, each file once.
+"""Checkpoints in a bucket: each file is written on this machine and uploaded once.
 
-TensorFlow's own manager writes them there under other names, then copies and deletes:
-50 requests a checkpoint, one after the other, against 9.
+TensorFlow's own manager writes them to the bucket under other names, then copies and
+deletes. That takes 50 requests for each checkpoint, one after the other, against 9.
 """
 
 import contextlib
@@ -17,15 +17,15 @@ from efficientnet_tf import files
 def manager(
     checkpoint: tf.train.Checkpoint, directory: str, max_to_keep: int, *, device: str
 ) -> "tf.train.CheckpointManager | Manager":
-    """A tf.train.CheckpointManager, or a `Manager` where that saves requests.
+    """Makes a tf.train.CheckpointManager, or a `Manager` where that saves requests.
 
     Args:
         checkpoint: the variables to save.
         directory: path or URL of the folder to save to.
         max_to_keep: int, checkpoints to keep.
-        device: of the variables. Those of a remote TPU, or of several hosts, are
-            written by the process that holds them, so TensorFlow's own manager has to
-            say where to.
+        device: TensorFlow's name of the variables' device. If another process holds
+            the variables (a remote TPU's or several hosts'), that process writes them,
+            which only TensorFlow's own manager supports.
     """
     is_here = "/job:localhost/" in device
     kind = Manager if files.is_url(directory) and is_here else None
@@ -33,7 +33,9 @@ def manager(
 
 
 class Manager:
-    """What a run needs of tf.train.CheckpointManager; either goes on from the other.
+    """The methods of tf.train.CheckpointManager that a run needs.
+
+    Either manager can continue from the other's checkpoints.
 
     Args:
         checkpoint: the variables to save.
@@ -51,17 +53,17 @@ class Manager:
         self._paths = list(state.all_model_checkpoint_paths) if state else []
 
     def save(self, checkpoint_number: int) -> str:
-        """Saves under a number; returns the checkpoint's path."""
+        """Saves a checkpoint under a number and returns its path."""
         path = f"{self._directory}/ckpt-{checkpoint_number}"
         self.checkpoint.save_counter.assign_add(1)
         with tempfile.TemporaryDirectory() as folder:
             self.checkpoint.write(f"{folder}/ckpt")
-            # The index comes last: a checkpoint with an index is whole.
+            # The index is uploaded last: a checkpoint with an index is whole.
             for name in sorted(os.listdir(folder)):
                 files.upload(f"{folder}/{name}", path + name.removeprefix("ckpt"))
         self._paths = [p for p in self._paths if p != path] + [path]
-        # A kill before the last line leaves the old ones in this list, for the next
-        # process to delete.
+        # If the process is killed before it deletes the old checkpoints, they stay in
+        # the recorded list, and the next process deletes them.
         self._record()
         while len(self._paths) > self._max_to_keep:
             _delete(self._paths.pop(0))
@@ -72,7 +74,7 @@ class Manager:
         state = tf.compat.v1.train.generate_checkpoint_state_proto(
             self._directory,
             self._paths[-1],
-            # A copy: TensorFlow changes it.
+            # A copy, because TensorFlow changes the list.
             all_model_checkpoint_paths=list(self._paths),
             all_model_checkpoint_timestamps=[time.time()] * len(self._paths),
         )
@@ -80,7 +82,7 @@ class Manager:
 
 
 def _delete(path: str) -> None:
-    # The index goes first: what it names is no checkpoint any more.
+    # The index is deleted first: without it there is no checkpoint.
     for name in [f"{path}.index", *tf.io.gfile.glob(f"{path}.data-*")]:
         with contextlib.suppress(tf.errors.NotFoundError):
             tf.io.gfile.remove(name)

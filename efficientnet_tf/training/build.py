@@ -1,4 +1,4 @@
-"""From a Config to the objects a run is made of; the one place that takes it apart."""
+"""Makes the objects of a run from its Config; other modules get sections of it."""
 
 from collections.abc import Callable
 from typing import Any
@@ -18,7 +18,7 @@ from efficientnet_tf.training.settings import Optimisation
 
 
 def open_source(config: Config) -> sources.Source:
-    """The run's data, found and checked."""
+    """Finds and checks the run's data."""
     return sources.open_source(
         config.dataset,
         config.data_dir,
@@ -29,7 +29,7 @@ def open_source(config: Config) -> sources.Source:
 
 
 def _schedule(config: Config, *, train_images: int) -> optimizer.LearningRate:
-    """Makes the run's learning rate, a function of the step."""
+    """Makes the run's learning-rate schedule."""
     return optimizer.LearningRate(
         batch_size=config.train_batch_size,
         train_images=train_images,
@@ -47,10 +47,10 @@ def train_state(
     model: keras.Model,
     evaluations: state.Evaluations,
 ) -> state.TrainState:
-    """Makes the state of a run; call in the strategy's scope.
+    """Makes the state of a run; call it in the strategy's scope.
 
     Args:
-        config: the run's.
+        config: configuration of the run.
         train_images: int, images in an epoch.
         model: the run's model.
         evaluations: the record of evaluations, made outside the scope.
@@ -73,11 +73,11 @@ def trainer(
     source: sources.Source,
     strategy: tf.distribute.Strategy,
 ) -> steps.Trainer:
-    """Makes the step, on data that follows the state's step.
+    """Makes the trainer, with data that begins at the state's step.
 
     Args:
-        config: the run's.
-        state: the run's state, whose step decides where the data begins.
+        config: configuration of the run.
+        state: the run's state.
         source: the run's data.
         strategy: the strategy that the state was made under.
     """
@@ -115,12 +115,12 @@ def trainer_of(
     *,
     train_images: int,
 ) -> steps.Trainer:
-    """Makes the step, on any data.
+    """Makes the trainer, with any data.
 
     Args:
-        config: the run's.
+        config: configuration of the run.
         state: the run's state.
-        dataset: distributed batches as `Objective` takes them; None for tracing alone.
+        dataset: distributed batches as `Objective` takes them; None only traces.
         strategy: the strategy that the state was made under.
         train_images: int, images in an epoch.
     """
@@ -145,8 +145,8 @@ def trainer_of(
 def _forward(
     config: Config, model: keras.Model
 ) -> Callable[[tf.Tensor], tf.Tensor] | None:
-    """Makes the fused forward pass; None where Keras's own is used."""
-    # No TPU has run the fused pass yet, so it has to be asked for.
+    """Makes the fused forward pass; returns None to use Keras's own."""
+    # No TPU has run the fused pass yet, so it is off by default.
     if not (config.fused == "on" or config.recompute):
         return None
     network = expansion.expand(
@@ -163,12 +163,12 @@ def evaluator(
     split: tfrecord.Split,
     strategy: tf.distribute.Strategy,
 ) -> steps.Evaluator:
-    """Makes the evaluation of `weights`, keyed by variable path, on one split.
+    """Makes the evaluator of weights on one split.
 
     Args:
-        config: the run's.
+        config: configuration of the run.
         model: the run's model.
-        weights: variables to evaluate, by path.
+        weights: variables to evaluate, by the path of the model's variable.
         source: the run's data.
         split: the split to score.
         strategy: the strategy that the model was made under.
@@ -192,10 +192,10 @@ def evaluator(
 
 
 def check_batch_sizes(config: Config, strategy: tf.distribute.Strategy) -> None:
-    """Raises ValueError unless both batches divide among the replicas.
+    """Raises ValueError unless both batch sizes are multiples of the replicas.
 
     Args:
-        config: the run's.
+        config: configuration of the run.
         strategy: the strategy with the replicas.
     """
     replicas = strategy.num_replicas_in_sync

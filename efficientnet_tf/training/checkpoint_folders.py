@@ -1,4 +1,4 @@
-"""Saves a run's checkpoints: those to continue from, and the one to serve."""
+"""Saves a run's checkpoints: the latest to continue from, and the best to serve."""
 
 import tensorflow as tf
 
@@ -14,9 +14,9 @@ class CheckpointFolders:
 
     Args:
         model_dir: the run's folder.
-        state: made in the strategy's scope.
-        writes: whether saving does anything; one host does it for all, for what is
-            saved is the same on all and saving it takes no other host.
+        state: the run's state, made in the strategy's scope.
+        writes: whether this host saves. One host saves for all: the values are the same
+            on all hosts, and saving needs no other host.
     """
 
     def __init__(
@@ -46,7 +46,7 @@ class CheckpointFolders:
             status = self._latest.checkpoint.restore(path)
             status.assert_existing_objects_matched()
         except tf.errors.UnavailableError:
-            raise  # a host or a bucket is away; the checkpoint is whole
+            raise  # a host or a bucket does not answer; the checkpoint may be whole
         except (AssertionError, IndexError, ValueError, tf.errors.OpError) as error:
             raise ValueError(
                 f"checkpoint {path} cannot be restored ({error}); delete it to fall "
@@ -55,7 +55,7 @@ class CheckpointFolders:
         return True
 
     def save(self) -> None:
-        """Saves everything, to continue from."""
+        """Saves the whole state, to continue from."""
         self._save(self._latest)
 
     def save_best(self) -> None:

@@ -6,22 +6,22 @@ import tensorflow as tf
 
 
 class ExponentialMovingAverage(tf.Module):
-    """`tf.compat.v1.train.ExponentialMovingAverage(decay, num_updates=step)`.
+    """Averages as `tf.compat.v1.train.ExponentialMovingAverage(decay, num_updates)`.
 
-    Unlike Keras's `use_ema` it averages what it is given, batch-norm statistics
-    included, and ramps the decay as min(decay, (1 + step) / (10 + step)).
+    Unlike Keras's `use_ema`, it can average batch-norm statistics too, and the decay
+    grows with the step: min(decay, (1 + step) / (10 + step)).
 
     Args:
-        variables: float Keras variables; every average starts at its variable's value.
-        decay: float in [0, 1).
+        variables: float Keras variables; each average starts at its variable's value.
+        decay: float in [0, 1), the largest decay.
     """
 
     def __init__(self, variables: Sequence, *, decay: float = 0.9999):
         super().__init__(name="ema")
         self._variables = list(variables)
         self._decay = decay
-        # Each replica keeps and updates its own copy: they stay equal where the
-        # variables do, without communication, and replica 0's is saved.
+        # Each replica updates its own copy without communication; the copies stay equal
+        # if the variables do, and replica 0's is saved.
         self.averages = [
             tf.Variable(
                 variable.value,
@@ -34,7 +34,7 @@ class ExponentialMovingAverage(tf.Module):
         ]
 
     def update(self, step: tf.Tensor) -> None:
-        """Moves every average towards its variable; call in replica context.
+        """Moves every average towards its variable; call it in replica context.
 
         Args:
             step: integer scalar, the number of optimizer steps done.
@@ -45,7 +45,7 @@ class ExponentialMovingAverage(tf.Module):
             average.assign_sub((1 - decay) * (average - variable.value))
 
     def by_path(self) -> dict[str, tf.Variable]:
-        """Returns the averages, keyed by their variables' paths."""
+        """Returns the averages by the paths of their variables."""
         return {
             variable.path: average
             for variable, average in zip(self._variables, self.averages, strict=True)

@@ -1,4 +1,4 @@
-"""Evaluates a finished run, weights from outside, or a run on the way."""
+"""Evaluates a finished run, weights from outside, or a run during its training."""
 
 import contextlib
 import io
@@ -27,18 +27,18 @@ def evaluate(
     """Scores a run's best weights, else its latest, on the validation data.
 
     Args:
-        config: the run's.
+        config: configuration of the run.
         model_dir: the run's folder.
         strategy: the strategy that `devices.make_strategy` made.
-        source: the run's data, if it is open already.
+        source: the run's data if it is open already; None opens it.
 
     Returns:
-        "top_1", "top_5", "loss" (cross-entropy), "examples" (each counted once),
-        "weights" ("ema" or "raw"), "split" and "checkpoint".
+        "top_1" and "top_5" (from 0 to 1), "loss" (cross-entropy), "examples" (their
+        number), "weights" ("ema" or "raw"), "split" and "checkpoint" (its path).
     """
     build.check_batch_sizes(config, strategy)
     hosts = agreement.Hosts(strategy)
-    hosts.wait()  # for the chief, which may be writing the checkpoint
+    hosts.wait()  # the chief may still be writing the checkpoint
     run = RunDir(model_dir)
     path = run.inference_checkpoint()
     source = source or build.open_source(config)
@@ -54,7 +54,7 @@ def evaluate(
         scores = _validate(config, model, source, strategy, step, events)
         if hosts.is_chief:
             out.fetch(metrics.NAME)
-            # A folder may hold validation images alone.
+            # A folder may have no training images; the epoch is then not known.
             train_images = source.splits.train_images or math.nan
             epoch = step * config.train_batch_size / train_images
             metrics.append(out.folder, "eval", step=step, epoch=epoch, **scores)
@@ -67,12 +67,12 @@ def evaluate_weights(
     """Scores weights from outside on the validation data; writes nothing.
 
     Args:
-        config: says how the images are prepared.
+        config: configuration that names the data and prepares the images.
         weights: the weights that `reading.read_weights` read.
         strategy: the strategy that `devices.make_strategy` made.
 
     Returns:
-        As `evaluate`, without "checkpoint"; "weights" is where they come from.
+        What `evaluate` returns, without "checkpoint"; "weights" is their origin.
     """
     build.check_batch_sizes(config, strategy)
     source = build.open_source(config)
@@ -105,12 +105,12 @@ def _validate(
 
 
 def score(controller: orbit.Controller, config: Config, split: tfrecord.Split) -> dict:
-    """Returns the controller's scores, with the names of weights and split.
+    """Returns the controller's scores, with "weights" and "split".
 
     Args:
-        controller: orbit's, with an evaluator.
-        config: the run's.
-        split: the split that is scored.
+        controller: orbit's controller, with an evaluator.
+        config: configuration of the run.
+        split: the split that the evaluator scores.
     """
     with quiet_orbit():
         scores = controller.evaluate()
@@ -119,5 +119,5 @@ def score(controller: orbit.Controller, config: Config, split: tfrecord.Split) -
 
 
 def quiet_orbit() -> contextlib.AbstractContextManager:
-    """Silences orbit, which prints every loop to stdout, where results go."""
+    """Silences orbit, which prints every loop to stdout; stdout is for results."""
     return contextlib.redirect_stdout(io.StringIO())

@@ -1,8 +1,8 @@
 """A model's forward pass in training whose gradient reads fewer bytes.
 
-It applies the layers of the model, with the results they have but for rounding. Batch
-norm is not computed where it stands: its scale and shift travel with a convolution's
-output until something needs the value, and `fused_ops` takes all three.
+It applies the model's layers; results differ from Keras's only by rounding. A batch
+norm is not computed at once: a convolution's output is passed on with the batch norm's
+scale and shift until an operation needs the value; `fused_ops` takes all three.
 """
 
 import dataclasses
@@ -24,14 +24,17 @@ from efficientnet_tf.training import fused_ops
 def forward(
     model: keras.Model, network: expansion.Expansion, *, recompute: Collection[str] = ()
 ) -> Callable[[tf.Tensor], tf.Tensor]:
-    """Returns `model(images, training=True)` with a gradient that reads fewer bytes.
+    """Makes a function like `model(images, training=True)` for a cheaper gradient.
+
+    Its gradient reads fewer bytes.
 
     Args:
-        model: `network` as `models.EfficientNet` builds it with preprocessing, a
-            classifier and channels last.
+        model: a model that `models.EfficientNet` built from `network`, with
+            preprocessing, a classifier and channels last.
         network: the model's blocks.
         recompute: names of blocks whose largest activations are computed again for the
-            gradient rather than kept: of their expansion, or all where there is none.
+            gradient rather than kept: those of the expansion, or all activations of a
+            block without one.
 
     Returns:
         A function from uint8 or float pixels [batch, height, width, 3] to float32
@@ -56,30 +59,31 @@ def forward(
 
 @dataclasses.dataclass(frozen=True)
 class Pending:
-    """activation(scale * x + shift), not yet computed."""
+    """The value activation(scale * x + shift), not yet computed."""
 
     x: tf.Tensor
-    scale: tf.Tensor  # float32 [channels], and so shift
-    shift: tf.Tensor
+    scale: tf.Tensor  # float32 [channels]
+    shift: tf.Tensor  # float32 [channels]
     activation: Callable = tf.identity
-    source: tuple[tf.Tensor, tf.Tensor] | None = None  # x is their 1x1 convolution
+    source: tuple[tf.Tensor, tf.Tensor] | None = None  # input and kernel, if x is 1x1
 
     def value(self) -> tf.Tensor:
-        """Computes the tensor, of x's dtype."""
+        """Computes the value in x's dtype."""
         return _normalise(self.x, self.scale, self.shift, self.activation)
 
 
 def _normalise(
     x: Value, scale: tf.Tensor, shift: tf.Tensor, activation: Any
 ) -> tf.Tensor:
-    # Cast before the activation, as Keras does: XLA then stores the gradient as half,
-    # and does not compute it again from x for each of its uses (B0: 19.1 GB, not 15.6).
+    # Cast before the activation, as Keras does: XLA then stores the gradient in half
+    # precision. Cast after it, XLA would compute the gradient from x for each use (B0
+    # moves 15.6 GB this way, 19.1 GB the other).
     return activation(tf.cast(tf.cast(x, tf.float32) * scale + shift, x.dtype))
 
 
 @dataclasses.dataclass(frozen=True)
 class _Pointwise:
-    """A 1x1 convolution whose moments are computed without its output."""
+    """A 1x1 convolution, not yet computed; its moments' gradient needs no output."""
 
     x: tf.Tensor
     kernel: tf.Tensor
@@ -87,7 +91,7 @@ class _Pointwise:
 
 
 def _named(method: Callable) -> Callable:
-    """Names a method's operations by its argument `name`, as Keras does a layer's."""
+    """Names a method's operations after its argument `name`, as Keras's layers do."""
 
     @functools.wraps(method)
     def named(self: Any, *args: Any, **kwargs: Any) -> Any:
@@ -99,9 +103,13 @@ def _named(method: Callable) -> Callable:
 
 
 class FusedLayers:
-    """Applies the layers of a built model to tensors, see `LayerBuilder`.
+    """A `LayerBuilder` that applies the layers of a built model to tensors.
 
-    Values between layers are tensors or `Pending`. See `forward` for the arguments.
+    Values between layers are tensors or `Pending`.
+
+    Args:
+        model: the built model.
+        recompute: names of blocks to compute again, as in `forward`.
     """
 
     def __init__(self, model: keras.Model, *, recompute: Collection[str] = ()):
@@ -109,7 +117,7 @@ class FusedLayers:
         self._recompute = frozenset(recompute)
         self.recomputed = fused_ops.Recomputation()
         self._keep: dict[str, tf.Tensor] = {}  # stochastic depth's factors, by block
-        # Of each batch norm; its moving statistics take them up.
+        # (layer, mean, variance) of each batch norm, for its moving statistics.
         self._moments: list[tuple] = []
 
     def __contains__(self, name: str) -> bool:
@@ -125,7 +133,7 @@ class FusedLayers:
         return self._layers[name](_value(x), training=True)
 
     def build(self, x: Value, block: expansion.Block) -> Value:
-        """Applies a block; if recomputed and without expansion, as one function.
+        """Applies a block; a recomputed one without expansion becomes one function.
 
         Args:
             x: a tensor or `Pending`.
@@ -133,8 +141,8 @@ class FusedLayers:
         """
         if block.expand_ratio != 1 or block.name not in self._recompute:
             return block_builders.build(self, x, block)
-        # Outside the recomputed function: a second call would draw another mask, and
-        # move statistics.
+        # The mask is drawn, and statistics move, outside the recomputed function: its
+        # second call would do both again.
         if block.skip and block.drop_rate > 0:
             self._kept(block.name, _value(x))
         outer = self._moments
@@ -153,7 +161,7 @@ class FusedLayers:
     def conv(
         self, x: Value, filters: int, size: int, *, name: str, strides: Strides = (1, 1)
     ) -> Value:
-        """A convolution; one that widens is left to the batch norm behind it."""
+        """A convolution; a 1x1 one that widens is computed by the next batch norm."""
         x = _value(x)
         plain = size == 1 and tuple(strides) == (1, 1)
         if plain and 2 * x.shape[-1] <= filters:
@@ -163,8 +171,8 @@ class FusedLayers:
 
     @_named
     def depthwise(self, x: Value, size: int, *, strides: Strides, name: str) -> Value:
-        """A depthwise convolution, with the expansion before it if recomputed."""
-        del size  # the layer knows
+        """A depthwise convolution; if recomputed, with the expansion before it."""
+        del size  # the layer holds it
         expanded = isinstance(x, Pending) and x.source
         if not (expanded and name.removesuffix("_dwconv") in self._recompute):
             return self.apply(self._padded(_value(x), name), name)
@@ -187,7 +195,7 @@ class FusedLayers:
 
     @_named
     def norm(self, x: Value, name: str) -> Value:
-        """Batch normalisation: its scale and shift, and the moving statistics."""
+        """Batch normalisation: returns scale and shift, and collects the moments."""
         layer, source = self._layers[name], None
         if isinstance(x, _Pointwise):
             source = (x.x, x.kernel)
@@ -205,13 +213,13 @@ class FusedLayers:
         return Pending(x, scale, layer.beta.value - mean * scale, source=source)
 
     def activation(self, x: Value, activation: Any, name: str) -> Value:
-        """The named activation, pending if its batch norm is."""
+        """The named activation; it stays pending if its batch norm is pending."""
         if isinstance(x, Pending):
             return dataclasses.replace(x, activation=keras.activations.get(activation))
         return self.apply(x, name)
 
     def max_pool(self, x: Value, name: str, *, activation: Any) -> Value:
-        """The largest of 3x3 pixels, at every second one."""
+        """Max pooling over 3x3 pixels with stride 2."""
         del activation
         window = f"{name}_window"
         x = self.apply(x, window) if window in self else self._padded(_value(x), name)
@@ -219,7 +227,7 @@ class FusedLayers:
 
     @_named
     def pool(self, x: Value, name: str) -> Value:
-        """Averages over each image's pixels: [batch, channels]."""
+        """Averages over each image's pixels; returns [batch, channels]."""
         if not isinstance(x, Pending):
             return self.apply(x, name)
         mean = fused_ops.activated_mean(x.x, x.scale, x.shift, x.activation)
@@ -240,39 +248,39 @@ class FusedLayers:
         return fused_ops.gated(x.x, x.scale, x.shift, gate, x.activation)
 
     def add(self, x: Value, shortcut: Value, *, drop_rate: float, name: str) -> Value:
-        """Adds a shortcut; stochastic depth drops whole images' x."""
+        """Adds a shortcut; stochastic depth drops x for whole images."""
         x = _value(x)
         if drop_rate > 0:
             x *= self._kept(name, x)
         return x + _value(shortcut)
 
     def routing(self, x: Value, experts: int, *, name: str) -> Value:
-        """How much of each expert an image's kernels get, [batch, experts]."""
+        """Each expert's share in an image's kernels, [batch, experts]."""
         del experts
         return self.apply(self.pool(x, f"{name}_pool"), name)
 
     def conditional_conv(
         self, x: Value, routing: Value, filters: int, *, name: str
     ) -> Value:
-        """A 1x1 convolution with kernels of each image's own."""
+        """A 1x1 convolution with a kernel for each image."""
         del filters
         return self._layers[name]([_value(x), routing])
 
     def conditional_depthwise(
         self, x: Value, routing: Value, size: int, *, strides: Strides, name: str
     ) -> Value:
-        """A depthwise convolution with kernels of each image's own."""
+        """A depthwise convolution with a kernel for each image."""
         del size, strides
         return self._layers[name]([self._padded(_value(x), name), routing])
 
     def move_statistics(self) -> None:
-        """Adds what all batch norms have measured to their moving statistics."""
+        """Updates all batch norms' moving statistics with the collected moments."""
         for layer, mean, variance in self._moments:
             _move(layer.moving_mean, mean, layer.momentum)
             _move(layer.moving_variance, variance, layer.momentum)
 
     def _kept(self, name: str, x: tf.Tensor) -> tf.Tensor:
-        """Draws stochastic depth's factor for each image, once a block."""
+        """Returns stochastic depth's factor for each image, drawn once a block."""
         if name not in self._keep:
             ones = tf.ones([x.shape[0], 1, 1, 1], x.dtype)
             self._keep[name] = self.apply(ones, f"{name}_drop")
@@ -290,7 +298,7 @@ def _value(x: Value) -> tf.Tensor:
 def _across_replicas(
     layer: keras.Layer, mean: tf.Tensor, variance: tf.Tensor
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """Turns one replica's moments into those that a batch norm uses."""
+    """Returns the moments that a batch norm uses, from one replica's moments."""
     if isinstance(layer, normalization.GroupedBatchNormalization):
         return layer.over_group(mean, variance)
     replica = tf.distribute.get_replica_context()

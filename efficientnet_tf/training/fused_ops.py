@@ -1,9 +1,9 @@
-"""Operations whose gradients read fewer bytes than automatic ones.
+"""Operations whose gradients read fewer bytes than automatic gradients.
 
-On a TPU a step's time is that of moving activations. XLA fuses elementwise operations
-and sums into convolutions, so what is left to save is how often a gradient reads an
-activation. Results are those of the plain operations but for rounding. All take
-channels last and static shapes.
+On a TPU, a step takes as long as its activations take to move. XLA fuses elementwise
+operations and sums into convolutions; what is left to save is the number of times that
+a gradient reads an activation. Results differ from those of the plain operations only
+by rounding. All operations need channels last and static shapes.
 """
 
 import functools
@@ -20,7 +20,7 @@ def moments(x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     """Computes mean and variance of each channel in one pass.
 
     Args:
-        x: [batch, height, width, channels].
+        x: float [batch, height, width, channels].
 
     Returns:
         Two float32 tensors [channels].
@@ -31,7 +31,7 @@ def moments(x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
 
 
 def _under_its_name(gradient: Callable) -> Callable:
-    """Names a gradient's operations by the layer around its operation, for profiles."""
+    """Names a gradient's operations after the layer that calls it, for profiles."""
     scope = tf.get_current_name_scope()
 
     @functools.wraps(gradient)
@@ -46,12 +46,12 @@ def _under_its_name(gradient: Callable) -> Callable:
 def pointwise_moments(x: tf.Tensor, kernel: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     """Computes mean and variance of each channel of a 1x1 convolution's output.
 
-    With y = x K, the variance's gradient is linear in y and so in x: it is computed
-    without y, which in an expansion is 6 times as large as x.
+    With y = x K, the variance's gradient is linear in y, and so in x. It is computed
+    without y, which is 6 times as large as x in an expansion.
 
     Args:
-        x: [batch, height, width, in], bfloat16 or float32.
-        kernel: [1, 1, in, out], of the same dtype.
+        x: bfloat16 or float32 [batch, height, width, in].
+        kernel: [1, 1, in, out], of x's dtype.
 
     Returns:
         Two float32 tensors [out].
@@ -88,17 +88,17 @@ def pointwise_moments(x: tf.Tensor, kernel: tf.Tensor) -> tuple[tf.Tensor, tf.Te
 class Recomputation:
     """Calls functions and keeps only their inputs for the gradient.
 
-    `tf.recompute_grad` does the same, but stops the tapes that the functions here use,
-    and waits for a gradient as large as what it saves, which XLA then has to store.
-    Here each gradient waits for a small result of the one before, the first for the
-    end of the forward pass.
+    `tf.recompute_grad` does the same. But it stops the tapes that the functions here
+    use, and its recomputation waits for a gradient as large as the memory it saves,
+    which XLA then has to store. Here the first gradient waits for the end of the
+    forward pass, and each later one for a small result of the one before.
     """
 
     def __init__(self) -> None:
         self._zero = None
 
     def begin_after(self, x: tf.Tensor) -> None:
-        """Lets the first gradient wait for x; call it once, before gradients."""
+        """Makes the first gradient wait for x; call it once, before any gradient."""
         self._zero = _zero_after(x)
 
     def __call__(self, function: Callable, *inputs: tf.Tensor) -> Any:
@@ -106,10 +106,10 @@ class Recomputation:
 
         Args:
             function: a function from tensors to tensors; it may use variables.
-            *inputs: the first one float.
+            *inputs: the function's tensors; the first one is float.
 
         Returns:
-            What `function` returns.
+            The function's result.
         """
 
         @tf.custom_gradient
@@ -124,7 +124,7 @@ class Recomputation:
     def _gradient(
         self, function: Any, inputs: Any, d_outputs: Any, variables: Any
     ) -> Any:
-        # Without the zero, XLA finds that both computations are one.
+        # Without the zero, XLA merges both computations into one.
         first = inputs[0] + tf.cast(self._zero, inputs[0].dtype)
         again = [first, *inputs[1:]]
         with tf.GradientTape() as tape:
@@ -139,7 +139,7 @@ class Recomputation:
 
 
 def _zero_after(x: tf.Tensor) -> tf.Tensor:
-    """Returns a zero that depends on x; NaN if x begins with one."""
+    """Returns a zero that depends on x, or NaN if x's first element is NaN."""
     first = tf.cast(tf.reshape(x, [-1])[0], tf.float32)
     return tf.where(tf.math.is_nan(first), first, 0.0)
 
@@ -150,10 +150,10 @@ def activated_mean(
     """Averages activation(scale * x + shift) over each image's pixels.
 
     Args:
-        x: [batch, height, width, channels].
+        x: float [batch, height, width, channels].
         scale: float32 [channels].
         shift: float32 [channels].
-        activation: elementwise.
+        activation: elementwise function of a tensor.
 
     Returns:
         float32 [batch, channels].
@@ -162,7 +162,7 @@ def activated_mean(
     @tf.custom_gradient
     def operation(x: Any, scale: Any, shift: Any) -> Any:
         value, slope = _activate(x, scale, shift, activation)
-        # Summed here, where x is read for the mean; the gradient would read it again.
+        # Averaged here, where x is read for the mean; the gradient would read x again.
         slope_mean = tf.reduce_mean(slope, _IMAGE)
         slope_x_mean = tf.reduce_mean(slope * tf.cast(x, tf.float32), _IMAGE)
 
@@ -189,18 +189,18 @@ def gated(
 ) -> tf.Tensor:
     """Gates channels: gate * activation(scale * x + shift).
 
-    All sums of the gradient are over one image's pixels first, so that one pass yields
-    them together; the automatic gradient waits for the gate's before it has scale's.
+    The gradient first sums over each image's pixels, so that one pass computes all
+    sums. The automatic gradient needs the gate's sums before it has the scale's.
 
     Args:
-        x: [batch, height, width, channels].
+        x: float [batch, height, width, channels].
         scale: float32 [channels].
         shift: float32 [channels].
         gate: float32 [batch, channels].
-        activation: elementwise.
+        activation: elementwise function of a tensor.
 
     Returns:
-        Like x.
+        A tensor of x's shape and dtype.
     """
 
     @tf.custom_gradient
@@ -229,7 +229,7 @@ def gated(
 
 
 def _activate(x: Any, scale: Any, shift: Any, activation: Any) -> tf.Tensor:
-    """Computes the activation of scale * x + shift and its derivative, in float32."""
+    """Computes activation(scale * x + shift) and the activation's slope, in float32."""
     normalised = tf.cast(x, tf.float32) * scale + shift
     with tf.GradientTape() as tape:
         tape.watch(normalised)

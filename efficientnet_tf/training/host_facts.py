@@ -1,4 +1,4 @@
-"""What the hosts of a run go by together, or one would wait for another for ever."""
+"""Facts and signals that a run's hosts must share; else one waits for ever."""
 
 import contextlib
 import dataclasses
@@ -13,17 +13,17 @@ from efficientnet_tf.hardware import agreement
 def facts(
     config: Config, source: sources.Source, checkpoint: str | None
 ) -> dict[str, str]:
-    """What decides the steps of a run; see `agreement.Hosts.require_same`.
+    """Returns the facts that decide a run's steps, for `agreement.Hosts.require_same`.
 
     Args:
-        config: the run's.
+        config: configuration of the run.
         source: the run's data.
-        checkpoint: path of the checkpoint that it starts from; None for none.
+        checkpoint: path of the checkpoint that the run starts from; None for none.
     """
     found = {
         f"--{name}": str(value)
         for name, value in dataclasses.asdict(config).items()
-        if name != "data_dir"  # each host may have a copy of its own
+        if name != "data_dir"  # each host may have its own copy of the data
     }
     splits = source.splits
     for split in filter(None, (splits.train, splits.minival, splits.validation)):
@@ -35,9 +35,9 @@ def facts(
 
 @contextlib.contextmanager
 def sigterm(hosts: agreement.Hosts) -> Iterator[Callable[[], bool]]:
-    """Yields a function that tells whether SIGTERM has come since, on any host.
+    """Yields a function that tells whether any host has received SIGTERM.
 
-    All hosts call it after the same steps, and so stop after the same.
+    All hosts call the function after the same steps, so they stop after the same step.
     """
     received = []
     previous = signal.signal(signal.SIGTERM, lambda *_: received.append(True))

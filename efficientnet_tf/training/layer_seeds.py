@@ -1,19 +1,19 @@
-"""Seeds of dropout and stochastic depth, made of the run's seed, step and replica."""
+"""Seeds of dropout and stochastic depth, from the run's seed, the step and replica."""
 
 import keras
 import tensorflow as tf
 
 
 class LayerSeeds:
-    """Seeds a model's random layers for each step.
+    """Seeds a model's random layers before each step.
 
-    Keras's own generators hold equal states on all replicas, and so draw equal masks;
-    and their states would be one more thing to restore.
+    Keras's own seed generators have the same state on all replicas, which would draw
+    equal masks, and a checkpoint would have to store their states.
 
     Args:
         model: the model whose random layers are seeded.
-        seed: int, the run's.
-        replicas: int, how many draw.
+        seed: int, the run's seed.
+        replicas: int, number of replicas.
     """
 
     def __init__(self, model: keras.Model, seed: int, *, replicas: int):
@@ -26,10 +26,10 @@ class LayerSeeds:
         self._replicas = replicas
 
     def assign(self, step: tf.Tensor) -> None:
-        """Seeds every random layer; call in replica context.
+        """Seeds every random layer; call it in replica context.
 
         Args:
-            step: int64 scalar, the optimizer steps done.
+            step: int64 scalar, the number of optimizer steps done.
         """
         if not self._states:
             return

@@ -1,4 +1,4 @@
-"""The loop of a run, from its first or next step to its last evaluation."""
+"""Trains or continues a run, up to its last evaluation."""
 
 import math
 
@@ -32,21 +32,21 @@ def train(
     strategy: tf.distribute.Strategy,
     validate: bool = True,
 ) -> dict:
-    """Trains, or continues the run in `model_dir`, and leaves its results there.
+    """Starts a run, or continues the run in `model_dir`, and writes its results there.
 
-    On the way it evaluates the held-out shards, if there are any, and keeps the weights
-    that do best on them. Of several hosts all call this; the chief writes.
+    During training it evaluates the held-out images, if there are any, and keeps the
+    weights that score best on them. All hosts of a run call it; the chief writes.
 
     Args:
-        config: the run's; must agree with the one in `model_dir`, if there is one.
+        config: configuration of the run; it must agree with the one in `model_dir`.
         model_dir: local folder or gs:// URL, which all hosts share.
         strategy: the strategy that `devices.make_strategy` made.
         validate: whether to score the best weights on the validation data at the end
-            and, where nothing is held out, the latest on the way.
+            and, if no images are held out, the latest weights during training.
 
     Returns:
-        The run's "step", whether it is "finished" (False after SIGTERM), and with
-        `validate` the scores of `evaluate`.
+        The run's "step" and whether it is "finished" (False after SIGTERM). A finished
+        run with `validate` has the scores of `evaluation.evaluate` too.
 
     Raises:
         ValueError: naming a setting, file or record that is wrong.
@@ -97,7 +97,7 @@ def train(
 def _initial_model(
     config: Config, run_dir: RunDir, *, policy: str, is_fresh: bool
 ) -> keras.Model:
-    """Builds the model before a checkpoint is restored; pretrained in a new run."""
+    """Builds the model, before a checkpoint is restored; a new run loads `weights`."""
     if config.weights and is_fresh:
         weights = reading.read_weights(
             config.weights, config.variant, ema=config.weights_ema
@@ -108,9 +108,9 @@ def _initial_model(
 
 
 class _Run:
-    """One process's share of a run: loops, evaluations and checkpoints in order.
+    """One process's part of a run: loops, evaluations and checkpoints in order.
 
-    Of several hosts all take every step here; the chief alone writes and speaks.
+    All hosts of a run take every step here; only the chief writes and prints.
     """
 
     def __init__(
@@ -161,14 +161,14 @@ class _Run:
         return int(self._state.step.numpy())
 
     def _events(self, split: str) -> str | None:
-        """Returns the folder of TensorBoard's events; None except on the chief."""
+        """Returns the folder for TensorBoard's events; None on hosts but the chief."""
         return f"{self._uploads.folder}/{split}" if self._hosts.is_chief else None
 
     def to_the_end(self) -> bool:
-        """Runs until the last step, an early stop, or SIGTERM; False for the latter.
+        """Trains to the last step, an early stop (both True) or SIGTERM (False).
 
-        The evaluation of a step comes before its checkpoint, because its outcome is
-        part of it: a run killed in between evaluates again.
+        A step is evaluated before its checkpoint is saved, because the checkpoint holds
+        the outcome: a run that is killed between the two evaluates again.
         """
         with (
             self._uploads,
@@ -210,14 +210,14 @@ class _Run:
             self._progress.say(note)
 
     def _save(self) -> None:
-        """Saves this step once: a checkpoint is never written over."""
+        """Saves this step, unless it is saved: a checkpoint is never overwritten."""
         if self.step not in (0, self._saved_step):
             self._uploads.send()
             self._checkpoints.save()
             self._saved_step = self.step
 
     def _evaluation_is_due(self) -> bool:
-        """Whether this step is to be evaluated: once, also after a restart."""
+        """Whether to evaluate this step; never twice, not even after a restart."""
         evaluated = int(self._state.evaluations.last_step.numpy()) == self.step
         return self._evaluates and self._due(self._eval_every) and not evaluated
 
@@ -256,7 +256,7 @@ class _Run:
         )
 
     def _next_stop(self) -> int:
-        """Returns the next step at which something other than training happens."""
+        """Returns the next step at which a loop, a save or an evaluation is due."""
         rhythms = [self._config.steps_per_loop, self._checkpoint_every]
         if self._evaluates:
             rhythms.append(self._eval_every)

@@ -1,4 +1,4 @@
-"""The objective that a training step differentiates."""
+"""The objective whose losses a training step differentiates."""
 
 import functools
 from collections.abc import Callable
@@ -15,8 +15,8 @@ Batch = dict[str, tf.Tensor]
 class Objective(Protocol):
     """The losses of one replica's share of a batch.
 
-    The trainer calls it in replica context, within a gradient tape, and lowers the sum
-    of its losses over the model's trainable variables.
+    The trainer calls it in replica context within a gradient tape, and minimises the
+    sum of the losses with respect to the model's trainable variables.
     """
 
     def __call__(self, batch: Batch) -> tuple[dict[str, tf.Tensor], tf.Tensor]:
@@ -27,8 +27,8 @@ class Objective(Protocol):
                 float32 [batch / replicas, classes], the probability of each class.
 
         Returns:
-            Losses by name, float32 scalars whose sums over replicas are the losses of
-            the whole batch; and the logits, float [batch / replicas, classes].
+            Two values: losses by name, float32 scalars whose sums over the replicas are
+            the whole batch's losses; and logits, float [batch / replicas, classes].
         """
 
 
@@ -36,11 +36,11 @@ class PaperObjective:
     """Cross-entropy of smoothed labels, and L2 outside batch norm (section 5.2).
 
     Args:
-        model: the one that is trained.
-        optimisation: settings; `label_smoothing` and `weight_decay` are used.
-        batch_size: int, global.
-        replicas: int, among which the batch is divided.
-        forward: computes logits of images in training; None calls the model.
+        model: the model to train.
+        optimisation: settings, of which it uses `label_smoothing` and `weight_decay`.
+        batch_size: int, images of all replicas together.
+        replicas: int, number of replicas that share the batch.
+        forward: function from images to logits in training mode; None calls the model.
     """
 
     def __init__(
@@ -67,7 +67,7 @@ class PaperObjective:
         return self.losses(logits, batch["label"]), logits
 
     def losses(self, logits: tf.Tensor, labels: tf.Tensor) -> dict[str, tf.Tensor]:
-        """Computes this replica's share of the batch's mean cross-entropy, and of L2.
+        """Computes this replica's share of the batch's mean cross-entropy and of L2.
 
         Args:
             logits: float [batch / replicas, classes].

@@ -1,4 +1,4 @@
-"""RMSProp and the learning rate with the semantics of TF1, on Keras 3."""
+"""RMSProp and the learning rate for Keras 3, computed as in TF1."""
 
 import fractions
 import math
@@ -10,11 +10,11 @@ from keras import ops
 
 @keras.saving.register_keras_serializable("efficientnet_tf")
 class RMSprop(keras.optimizers.RMSprop):
-    """`tf.compat.v1.train.RMSPropOptimizer`: the mean square starts at one.
+    """RMSProp as `tf.compat.v1.train.RMSPropOptimizer`: the mean square starts at one.
 
     Keras starts it at zero, which makes the first step 1/sqrt(1 - rho) times as long,
-    and 30-fold at the recipe's epsilon. The rest is Keras's own: epsilon inside the
-    square root, the learning rate inside the momentum buffer.
+    and 30 times at the recipe's epsilon. Keras agrees with TF1 in the rest: epsilon is
+    inside the square root, the learning rate inside the momentum buffer.
     """
 
     def __init__(
@@ -34,7 +34,7 @@ class RMSprop(keras.optimizers.RMSprop):
         )
 
     def build(self, variables: list[keras.Variable]) -> None:
-        """Makes the slots; mean squares begin at one, as in TF1."""
+        """Makes the optimizer's variables; mean squares start at one, as in TF1."""
         if self.built:
             return
         super().build(variables)
@@ -52,20 +52,20 @@ def learning_rate(
     decay_rate: float = 0.97,
     warmup_epochs: float = 5.0,
 ) -> Any:
-    """The paper's schedule: linear warm-up, then a staircase counted from step 0.
+    """The paper's schedule: linear warm-up, and drops that are counted from step 0.
 
-    The rate is `base` per 256 images of batch. Stairs are found in integers, so that no
-    edge lies a step off; with `decay_epochs` taken as the decimal it is written as.
+    The peak rate is `base` times batch_size / 256. Drops are counted in integers, with
+    `decay_epochs` as an exact decimal; in floats some come one step late or early.
     Source: paper section 5.2, and `build_learning_rate` in tensorflow/tpu utils.py.
 
     Args:
         step: integer or integer tensor, from 0.
-        batch_size: global.
-        train_images: images in an epoch.
-        base: rate per 256 images of batch, after warm-up.
-        decay_epochs: epochs between stairs.
-        decay_rate: factor of each stair.
-        warmup_epochs: epochs to rise linearly from 0.
+        batch_size: int, images of all replicas together.
+        train_images: int, images in an epoch.
+        base: float, peak rate for a batch of 256 images.
+        decay_epochs: float above 0, epochs between drops.
+        decay_rate: float from 0 to 1, factor of each drop.
+        warmup_epochs: float from 0, epochs in which the rate rises linearly from 0.
 
     Returns:
         A float32 scalar tensor.
@@ -75,7 +75,8 @@ def learning_rate(
     # step // (decay_epochs * train_images / batch_size) as a ratio of integers.
     stair = fractions.Fraction(str(decay_epochs)) * train_images / batch_size
     stairs = ops.cast(step * stair.denominator // stair.numerator, "float32")
-    # A float32 power would carry decay_rate's rounding error 145 times at 350 epochs.
+    # A float32 power would multiply decay_rate's rounding error by the number of drops,
+    # 145 in 350 epochs.
     decayed = peak * ops.exp(math.log(decay_rate) * stairs)
     warmup_steps = int(warmup_epochs * train_images / batch_size)
     if warmup_steps == 0:
@@ -91,12 +92,12 @@ class LearningRate(keras.optimizers.schedules.LearningRateSchedule):
     def __init__(self, **kwargs: Any):
         super().__init__()
         self._kwargs = kwargs
-        self(0)  # a wrong argument fails here, not in the first step
+        self(0)  # raises for a wrong argument now, not in the first step
 
     def __call__(self, step: Any) -> Any:
-        """Computes the learning rate of a step, see `learning_rate`."""
+        """Computes the learning rate of a step as `learning_rate` does."""
         return learning_rate(step, **self._kwargs)
 
     def get_config(self) -> dict[str, Any]:
-        """Returns the arguments that make this schedule."""
+        """Returns the arguments that this schedule was made with."""
         return dict(self._kwargs)

@@ -13,11 +13,11 @@ class Progress:
     """Reports steps; use as a context manager.
 
     Args:
-        step: int, the step that the run stands at.
+        step: int, the run's current step.
         total: int, the run's last step.
-        steps_per_epoch: float, to show epochs.
-        batch_size: int, to tell the time left.
-        silent: whether to say nothing, because another host does.
+        steps_per_epoch: float, steps in an epoch, to show epochs.
+        batch_size: int, images of a step, to compute the time left.
+        silent: whether to print nothing, because another host prints.
         stream: stream to write to; None is stderr, as stdout is for results.
     """
 
@@ -56,11 +56,11 @@ class Progress:
             self._bar.close()
 
     def update(self, step: int, metrics: dict[str, float]) -> None:
-        """Shows the step reached and its loop's `metrics`.
+        """Shows a loop's last step and its metrics.
 
         Args:
-            step: int, the step reached.
-            metrics: the loop's means, by name.
+            step: int, the loop's last step.
+            metrics: the loop's means and its speed, by name.
         """
         text = (
             f"step {step}/{self._total}  epoch {step / self._steps_per_epoch:.1f}  "

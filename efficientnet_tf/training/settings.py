@@ -1,4 +1,4 @@
-"""The settings of a training: how it computes, its schedule, its rhythm."""
+"""Settings of a run: its computation, schedule, optimisation and intervals."""
 
 import dataclasses
 import fractions
@@ -18,7 +18,7 @@ from efficientnet_tf.settings import (
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Computation(Section):
-    """The way that a step computes; see each field's help."""
+    """The computation of a step: precision, fused pass and seed."""
 
     precision: Literal["auto", "float32", "float32_no_tf32", "bfloat16"] = setting(
         "compute dtype; auto: bfloat16 on TPU, else float32, whose products an NVIDIA "
@@ -43,7 +43,7 @@ class Computation(Section):
     )
 
     def check_together(self) -> None:
-        """Raises ValueError where the fused pass is needed and off."""
+        """Raises ValueError if `recompute` needs the fused pass and it is off."""
         if self.recompute and self.fused == "off":
             raise ValueError(f"recompute={self.recompute}: needs fused=on or auto")
 
@@ -69,9 +69,10 @@ class Schedule(Section):
         return max(1, int(self._exact_steps(epochs, train_images)))
 
     def interval(self, epochs: float, *, train_images: int) -> int:
-        """Returns the steps between events that happen every so many epochs.
+        """Returns the steps between two checkpoints or evaluations.
 
-        Rounded up: a run that resumes at an epoch's beginning has little to skip.
+        The number is rounded up, so that a run that resumes at an epoch's beginning has
+        few records to skip.
 
         Args:
             epochs: float, passes over the training images.

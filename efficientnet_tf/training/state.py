@@ -1,8 +1,8 @@
-"""The state of a run as one object, and the only thing that is checkpointed.
+"""The state of a run as one object; a checkpoint holds nothing else.
 
-The data position and every seed derive from `step` and the run's seed, so they are
-remembered with it. Variables are saved under their Keras paths: Keras's own checkpoint
-keys are positions, which change with the model's code.
+The data position and every seed follow from the step and the run's seed, so they need
+no variables of their own. Variables are saved under their Keras paths: Keras's own
+checkpoint keys are positions, which change with the model's code.
 """
 
 import math
@@ -15,10 +15,10 @@ from efficientnet_tf.training import ema
 
 
 class Evaluations(tf.Module):
-    """The held-out evaluations so far: they decide the best weights and early stopping.
+    """A record of the evaluations so far; it decides best weights and early stopping.
 
-    Make it outside the strategy's scope: nothing on a device needs it, and a TPU would
-    round its float64s.
+    Make it outside the strategy's scope: no device needs it, and a TPU would round its
+    float64 values.
     """
 
     def __init__(self) -> None:
@@ -30,13 +30,14 @@ class Evaluations(tf.Module):
         self.since_best = tf.Variable(0, trainable=False, dtype=tf.int64)
 
     def note(self, *, step: int, top_1: float, loss: float) -> bool:
-        """Records an evaluation; says whether it is the best so far.
+        """Records an evaluation; returns whether it is the best so far.
 
-        The loss decides between equals: few held-out images make many of them.
+        The loss decides between equal accuracies, which are common with few held-out
+        images.
 
         Args:
-            step: int, the step that was evaluated.
-            top_1: float from 0 to 1.
+            step: int, the evaluated step.
+            top_1: float from 0 to 1, the accuracy.
             loss: float, the mean cross-entropy.
         """
         self.last_step.assign(step)
@@ -57,10 +58,10 @@ class TrainState:
     Make it in the strategy's scope.
 
     Args:
-        model: built; its weights are the run's.
-        optimizer: unbuilt.
-        evaluations: made outside the scope.
-        ema_decay: 0 keeps no averages.
+        model: the built model with the run's weights.
+        optimizer: the optimizer, not yet built.
+        evaluations: the record of evaluations, made outside the scope.
+        ema_decay: float in [0, 1), decay of the averages; 0 keeps no averages.
     """
 
     def __init__(
@@ -77,13 +78,13 @@ class TrainState:
         optimizer.build(model.trainable_variables)
         self.ema = None
         if ema_decay > 0:
-            # keras.applications' Normalization counts what it adapted to, in integers.
+            # Floats only: keras.applications' Normalization has an integer counter.
             floats = [v for v in model.weights if v.dtype.startswith("float")]
             self.ema = ema.ExponentialMovingAverage(floats, decay=ema_decay)
 
     @property
     def step(self) -> tf.Variable:
-        """Optimizer steps done, int64."""
+        """The number of optimizer steps done, int64."""
         return self.optimizer.iterations.value
 
     def inference_weights(self) -> dict[str, tf.Variable]:
@@ -102,5 +103,5 @@ class TrainState:
         )
 
     def inference_checkpoint(self) -> tf.train.Checkpoint:
-        """Returns the checkpoint to evaluate and export, under the same keys."""
+        """Returns the checkpoint to evaluate and export; its keys are the same."""
         return tf.train.Checkpoint(inference=self.inference_weights())

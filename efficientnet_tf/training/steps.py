@@ -1,7 +1,7 @@
 """One training step and one evaluation step, inside orbit's loops.
 
-Every loss is divided by the global batch once, here; the optimizer then sums gradients
-over replicas. So one replica and many, with one global batch, take the same step.
+Each replica's loss is divided by the global batch size, and the optimizer sums
+gradients over replicas. So one replica and many take the same step on one global batch.
 """
 
 import functools
@@ -23,12 +23,12 @@ class Trainer(orbit.StandardTrainer):
     """Runs the paper's step: an objective's gradient, RMSProp, moving averages.
 
     Args:
-        state: made in the strategy's scope.
+        state: the run's state, made in the strategy's scope.
         objective: objective of the state's model.
-        dataset: distributed, of batches as `Objective` takes them.
-        strategy: the strategy.
-        batch_size: int, global.
-        learning_rate: the optimizer's schedule, to report.
+        dataset: distributed batches as `Objective` takes them; None only traces.
+        strategy: the strategy that the state was made under.
+        batch_size: int, images of all replicas together.
+        learning_rate: the optimizer's schedule, to report its value.
         seeds: seeds of the model's random layers.
     """
 
@@ -58,7 +58,7 @@ class Trainer(orbit.StandardTrainer):
             self._sums = {name: _replica_sum(name) for name in ("loss", "top_1")}
 
     def train_loop_begin(self) -> None:
-        """Sets the sums and the clock back; orbit calls it before each loop."""
+        """Resets the sums and the clock; orbit calls it before each loop."""
         self._began = (int(self._state.step.numpy()), time.monotonic())
         for total in self._sums.values():
             total.assign(0.0)
@@ -70,8 +70,8 @@ class Trainer(orbit.StandardTrainer):
     def train_loop_end(self) -> dict[str, float]:
         """Returns means over the loop's steps, its speed, and its last learning rate.
 
-        The first loop has its seconds in place of a speed: most of them go to tracing
-        and compiling, two minutes for B0 on a GPU under XLA.
+        The first loop reports its seconds in place of a speed, because tracing and
+        compiling take most of them: two minutes for B0 on a GPU under XLA.
         """
         step = int(self._state.step.numpy())
         first_step, first_time = self._began
@@ -105,11 +105,11 @@ class Trainer(orbit.StandardTrainer):
     def _share_statistics(self) -> None:
         """Averages the moving statistics of unsynchronised batch norms over replicas.
 
-        Else replicas would evaluate, and a checkpoint keep, those of one of them.
+        Otherwise evaluation and checkpoints would use the statistics of one replica.
         """
         if not self._local_statistics:
             return
-        # From copies: MultiWorkerMirroredStrategy does not tell a variable's device.
+        # Copies, because MultiWorkerMirroredStrategy does not tell a variable's device.
         means = tf.distribute.get_replica_context().all_reduce(
             tf.distribute.ReduceOp.MEAN,
             [tf.identity(v.value) for v in self._local_statistics],
@@ -119,16 +119,16 @@ class Trainer(orbit.StandardTrainer):
 
 
 class Evaluator(orbit.StandardEvaluator):
-    """Scores the averaged weights on every example exactly once.
+    """Scores weights on every example exactly once.
 
-    The averages stand in for the model's variables in a stateless call: nothing is
-    swapped, so nothing can be left swapped.
+    A stateless call computes the model with these weights. Nothing is assigned to the
+    model's variables, so an interrupted evaluation cannot leave wrong values in them.
 
     Args:
-        model: built in the strategy's scope.
-        weights: variables to evaluate, by path.
-        dataset: distributed, of `data.batches.eval_batches`.
-        strategy: the strategy.
+        model: the model, built in the strategy's scope.
+        weights: variables to evaluate, by the path of the model's variable.
+        dataset: distributed batches of `data.batches.eval_batches`; None only traces.
+        strategy: the strategy that the model was built under.
     """
 
     def __init__(
@@ -148,7 +148,7 @@ class Evaluator(orbit.StandardEvaluator):
         ]
 
     def eval_begin(self) -> dict[str, float]:
-        """Returns the sums before the first batch."""
+        """Returns the initial sums, all zero."""
         return {"examples": 0.0, "top_1": 0.0, "top_5": 0.0, "loss": 0.0}
 
     def eval_step(self, iterator: Any) -> dict[str, tf.Tensor]:
@@ -160,9 +160,9 @@ class Evaluator(orbit.StandardEvaluator):
         }
 
     def eval_reduce(self, state: Any, step_outputs: Any) -> dict[str, float]:
-        """Adds a batch's sums; ends the loop at the first batch of padding alone."""
+        """Adds a batch's sums; ends the loop at the first batch of only padding."""
         if float(step_outputs["examples"]) == 0:
-            raise StopIteration  # only padding is left, on every host
+            raise StopIteration  # every host has only padding left
         return {name: state[name] + float(step_outputs[name]) for name in state}
 
     def eval_end(self, sums: Any) -> dict[str, float]:
@@ -183,7 +183,7 @@ class Evaluator(orbit.StandardEvaluator):
         cross_entropy = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
         ranked = tf.math.top_k(logits, k=min(5, logits.shape[-1])).indices
         hits = tf.cast(tf.equal(ranked, labels[:, tf.newaxis]), tf.float32)
-        # The ranks of a model that answers NaN mean nothing.
+        # If logits are NaN, their ranks mean nothing.
         finite = tf.reduce_all(tf.math.is_finite(logits), axis=-1)
         hits *= (mask * tf.cast(finite, tf.float32))[:, tf.newaxis]
         return {

@@ -1,4 +1,4 @@
-"""Sends files that grow during a run to the run's folder."""
+"""Keeps files that grow during a run, and uploads them to the run's folder."""
 
 import contextlib
 import os
@@ -14,15 +14,15 @@ _SECONDS_BETWEEN_SENDS = 60
 
 
 class Uploads:
-    """A folder to append to, for a run's own folder; use as a context manager.
+    """A local folder whose files can be appended to; use as a context manager.
 
-    On a local disk it is the run's folder. A bucket has no appending: every flush of an
-    event file would upload all of it. So there it is a folder of this machine, and
-    whoever writes to it says when to send what has changed: before each checkpoint, so
-    that a kill loses only lines of steps that will be taken again.
+    For a local run it is the run's folder. In a bucket nothing can be appended: every
+    flush of an event file would upload the whole file. For a run in a bucket it is a
+    temporary folder, and the writer calls `send` before each checkpoint, so that a kill
+    loses only lines of steps that the run takes again.
 
     Args:
-        model_dir: the run's folder, local or a URL.
+        model_dir: the run's folder, a local path or a URL.
     """
 
     def __init__(self, model_dir: str):
@@ -33,14 +33,14 @@ class Uploads:
 
     @property
     def folder(self) -> str:
-        """The folder to write to."""
+        """The local folder to write to."""
         return self._here.name if self._here else self._target
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        # A run that has failed says why, whatever else fails.
+        # After a failure of the run, a failing upload must not hide its error.
         expected = (tf.errors.OpError,) if kind else ()
         with contextlib.suppress(*expected):
             self.send()
@@ -48,7 +48,7 @@ class Uploads:
             self._here.cleanup()
 
     def fetch(self, name: str) -> None:
-        """Copies an earlier process's file here, if there is one, to append to."""
+        """Downloads a file of the run's folder, if it exists, to append to it."""
         if not self._here:
             return
         try:
@@ -61,7 +61,7 @@ class Uploads:
         self._sent[path] = _state(path)
 
     def send(self) -> None:
-        """Uploads, whole, the files that have changed since they were sent."""
+        """Uploads every file that has changed since it was last uploaded."""
         self._last = time.monotonic()
         if not self._here:
             return
@@ -74,7 +74,7 @@ class Uploads:
                     self._sent[path] = state
 
     def send_at_times(self) -> None:
-        """Sends once a minute, for people who watch the run."""
+        """Uploads once a minute, for people who watch the run."""
         if time.monotonic() - self._last > _SECONDS_BETWEEN_SENDS:
             self.send()
 

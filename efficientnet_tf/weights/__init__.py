@@ -1,1 +1,1 @@
-"""Weights of this and other projects: releases, files, passports, conversion."""
+"""Weights of this and of other projects: releases, files, passports, conversion."""

@@ -1,8 +1,8 @@
-"""The conventions in which other projects differ with the same weights.
+"""Conventions of other projects that the shapes of weights do not show.
 
-The tensors of two projects can have equal shapes and mean different networks: padding,
-batch-norm epsilon, where a block strides, how pixels are normalised. A network built
-with the weights (`EfficientNet(name, weights=FILE)`) takes the file's side.
+Tensors of equal shapes can belong to different networks: padding, batch-norm epsilon,
+the strided convolution of a block and the normalisation of pixels may differ. A network
+built with weights (`EfficientNet(name, weights=FILE)`) follows the file's conventions.
 """
 
 import dataclasses
@@ -15,13 +15,14 @@ import numpy as np
 
 from efficientnet_tf import variants
 
-# Fields of a variant that its weights cannot tell but their origin can.
+# Fields of a variant that follow from the weights' origin, not from their shapes.
 FIELDS = ("blocks", "padding", "batch_norm_epsilon", "pixels")
 
-# timm's own trainings; its conversions of Google's weights are called tf_...
+# Names of weights that timm trained; conversions of Google's weights begin with tf_.
 _TIMM_NATIVE = re.compile(r"efficientnet(v2)?_\w+[-.]")
-# Trained on pixels in [-1, 1]: AdvProp (eval_ckpt_main.py in tensorflow/tpu), timm's
-# ra4 recipe, V2-B3 from ImageNet-21k; mean 0.5 in timm's models/efficientnet.py.
+# Names of weights trained on pixels in [-1, 1]: AdvProp (eval_ckpt_main.py in
+# tensorflow/tpu), timm's ra4 recipe and V2-B3 from ImageNet-21k, whose mean is 0.5 in
+# timm's models/efficientnet.py.
 _TIMM_HALF = re.compile(
     r"tf_efficientnet_\w+[_.]ap[-_]|.*[_.]ra4_e3600|tf_efficientnetv2_b3[._](in)?21k"
 )
@@ -36,17 +37,17 @@ def adapt(
     path: str = "",
     tensors: Mapping[str, np.ndarray],
 ) -> variants.Variant:
-    """Returns the variant as a project means it.
+    """Returns the variant with a project's conventions.
 
     Args:
-        variant: the network as this package means it.
-        project: whose names the weights have.
-        path: path of the file; timm's names tell its own trainings from conversions.
+        variant: the network with this package's conventions.
+        project: the project whose names the weights have, as a format's `detect` says.
+        path: path of the file; timm's file names tell its trainings from conversions.
         tensors: the weights by the project's names.
     """
     changes = {}
-    # Hugging Face's files are all called model.safetensors; their folders tell, as
-    # efficientnet_b0.ra_in1k.
+    # Hugging Face's files are all called model.safetensors; the folder has the name,
+    # such as efficientnet_b0.ra_in1k.
     names = [os.path.basename(path)]
     folder = os.path.basename(os.path.dirname(path))
     if "." in folder:
@@ -54,7 +55,7 @@ def adapt(
     if project.startswith(("timm", "torch")):
         changes = _pytorch(variant, project, names)
     elif project == "resnet":
-        # keras.applications resnet.py: strides in the first 1x1, "caffe" pixels.
+        # keras.applications resnet.py: the first 1x1 convolution strides, caffe pixels.
         changes = {
             "blocks": _replace(variant.blocks, "_c3", "_c4"),
             "batch_norm_epsilon": 1.001e-5,
@@ -68,11 +69,11 @@ def adapt(
 def differences(have: variants.Variant, want: variants.Variant) -> list[str]:
     """Lists the fields in which a built network and its weights' origin disagree.
 
-    How images are resized is not the network's affair.
+    Resizing does not count: it happens outside the network.
 
     Args:
         have: the network as it was built.
-        want: the network as the weights' origin means it.
+        want: the network with the conventions of the weights' origin.
     """
     pixels = dataclasses.replace(want.pixels, resize=have.pixels.resize)
     want = dataclasses.replace(want, pixels=pixels)
@@ -108,26 +109,26 @@ def _pytorch(variant: variants.Variant, project: str, names: list[str]) -> dict:
 
 
 def untold(variant: variants.Variant, *, pixels: bool) -> list[str]:
-    """Lists the fields in which a variant differs from the one of its name.
+    """Lists the fields in which a variant differs from the standard one of its name.
 
-    A file that holds nothing but weights would be read as another network.
+    Without a passport, a file of its weights would be read as the standard network.
 
     Args:
         variant: the network whose weights are to be written.
-        pixels: whether the file tells how pixels are normalised.
+        pixels: whether the file states the normalisation of pixels.
     """
     if variant.name not in variants.list_variants():
         return []
     theirs = variants.get_variant(variant.name)
     changed = differences(variant, theirs)
-    # Custom blocks are left out: a file without them fits no other network.
+    # Custom blocks do not count: their weights fit no other network.
     if common_blocks(variant.blocks) != common_blocks(theirs.blocks):
         changed = [name for name in changed if name != "blocks"]
     return [name for name in changed if not (pixels and name == "pixels")]
 
 
 def common_blocks(blocks: tuple[str, ...]) -> tuple[str, ...]:
-    """Returns block strings that do not tell where they stride, as projects differ."""
+    """Returns block strings without the stride's place, in which projects differ."""
     return _replace(_replace(blocks, "_c1", "_f1"), "_c4", "_c3")
 
 
@@ -138,8 +139,8 @@ def _replace(blocks: tuple[str, ...], old: str, new: str) -> tuple[str, ...]:
 def _normalization(tensors: Mapping[str, np.ndarray]) -> variants.Pixels:
     """Reads the normalisation of keras.applications' Normalization layer.
 
-    Its released files hold the standard deviation in the variance's place and make up
-    for it with a layer of their own.
+    Its released files hold the standard deviation in place of the variance; one more
+    layer corrects this.
     """
     mean = np.asarray(tensors["normalization/mean"], np.float64).reshape(-1)
     variance = np.asarray(tensors["normalization/variance"], np.float64).reshape(-1)

@@ -1,4 +1,4 @@
-"""What a kind of weights file needs, to be read: a module with these functions."""
+"""The functions that a module needs to read and write one format of weights files."""
 
 from typing import Protocol
 
@@ -9,25 +9,25 @@ from efficientnet_tf.weights.weights_file import WeightsFile
 
 
 class Format(Protocol):
-    """`keras_files`, `torch_files` and `tf1`; `reading` tries one after the other."""
+    """Interface of `keras_files`, `torch_files` and `tf1`; `reading` tries each."""
 
     def recognises(self, path: str) -> bool:
-        """Whether a path is a file of this kind."""
+        """Whether a path is a file of this format."""
 
     def open_file(self, path: str, *, ema: bool) -> WeightsFile:
-        """Reads a file whole.
+        """Reads a whole file.
 
         Args:
-            path: path of a file that `recognises` knows.
-            ema: whether to take moving averages where the kind has both.
+            path: path of a file that `recognises` accepts.
+            ema: True takes moving averages, False raw weights, if the format has both.
 
         Returns:
-            The tensors by the project's names, with the functions `names` (this
-            package's paths to the project's names) and `decode` (the project's axes to
-            this package's).
+            The tensors by the project's names, with the functions `names` (from this
+            package's paths to the project's names) and `decode` (from the project's
+            axes to this package's).
 
         Raises:
-            ValueError: naming a file that is damaged, or whose names nobody knows.
+            ValueError: naming a file that is damaged or has unknown names.
         """
 
     def write_file(
@@ -37,6 +37,6 @@ class Format(Protocol):
 
         Args:
             path: path of the file to write.
-            model: the model whose weights they are.
+            model: the model whose weights to write.
             layout: the model's tensors.
         """

@@ -1,4 +1,4 @@
-"""Keras weights: `.h5` (legacy), `.weights.h5` and `.keras`; keras.applications' names.
+"""Keras files: `.h5` (legacy), `.weights.h5` and `.keras`; keras.applications' names.
 
 Layers are found by name, never by position.
 """
@@ -22,7 +22,7 @@ from efficientnet_tf.weights import keras_names, model_layout
 from efficientnet_tf.weights import passport as passports
 from efficientnet_tf.weights.weights_file import WeightsFile
 
-# Which network of keras.applications each variant is, and the names its layers have.
+# The keras.applications network of each variant.
 APPLICATIONS = {
     **{f"efficientnet-b{i}": f"EfficientNetB{i}" for i in range(8)},
     **{f"efficientnetv2-b{i}": f"EfficientNetV2B{i}" for i in range(4)},
@@ -32,17 +32,17 @@ APPLICATIONS = {
     "resnet-50-v1": "ResNet50",
     "resnet-152-v1": "ResNet152",
 }
-# Variants whose normalization layer holds its statistics as weights.
+# Variants whose keras.applications network holds the pixels' statistics as weights.
 WITH_STATISTICS = tuple(f"efficientnet-b{i}" for i in range(8))
 
 
 def recognises(path: str) -> bool:
-    """Whether a path is a file of Keras's; see `Format`."""
+    """Whether a path is a Keras file; see `Format`."""
     return path.endswith(suffixes.KERAS) and os.path.isfile(path)
 
 
 def open_file(path: str, *, ema: bool = True) -> WeightsFile:
-    """Reads a file whole; see `Format`. There are no averages to choose."""
+    """Reads a whole file; see `Format`. `ema` has no effect."""
     del ema
     tensors, stated = _read(path)
     passport = passports.checked(path, stated, tensors)
@@ -66,7 +66,7 @@ def _read(path: str) -> tuple[dict[str, np.ndarray], str | None]:
             tensors = dict(_keras3(file, path))
         else:
             tensors = dict(_legacy(file.get("model_weights", file)))
-        # Keras numbers the one layer without a name through the process.
+        # This layer has no name of its own: Keras numbers it through the process.
         tensors = {
             re.sub(r"^normalization_\d+/", "normalization/", name): value
             for name, value in tensors.items()
@@ -115,13 +115,13 @@ def _keras3(file: h5py.File, path: str) -> Iterator[tuple[str, np.ndarray]]:
 def _array(dataset: h5py.Dataset) -> np.ndarray:
     if dataset.attrs.get("dtype") != "bfloat16":
         return np.asarray(dataset)
-    # Raw bytes to HDF5; the upper half of a float32.
+    # HDF5 holds bfloat16 as raw bytes: the upper half of a float32.
     halves = np.asarray(dataset).view(np.uint16)
     return (halves.astype(np.uint32) << 16).view(np.float32)
 
 
 def _variable_names(count: int) -> tuple[str, ...]:
-    """Names a layer's variables, which Keras 3 numbers, by how many there are."""
+    """Returns the names of a layer's variables by their count; Keras 3 numbers them."""
     if count == 4:
         return model_layout.BATCH_NORM_VARIABLES
     return ("mean", "variance", "count") if count == 3 else ("kernel", "bias")[:count]
@@ -137,7 +137,7 @@ def _legacy(file: h5py.Group) -> Iterator[tuple[str, np.ndarray]]:
 
 
 def write_own(path: str, model: keras.Model, layout: model_layout.Layout) -> None:
-    """Writes this package's `.weights.h5`, which holds the passport too."""
+    """Writes this package's `.weights.h5`, which also holds the passport."""
     del layout
     sha256 = passports.digest(model_layout.values(model))
     passport = dataclasses.replace(passports.of(model), sha256=sha256)
@@ -147,9 +147,9 @@ def write_own(path: str, model: keras.Model, layout: model_layout.Layout) -> Non
 
 
 def write_file(path: str, model: keras.Model, layout: model_layout.Layout) -> None:
-    """Writes what keras.applications would, see `Format`; `.weights.h5` or `.h5`.
+    """Writes keras.applications' `.weights.h5` or `.h5`; see `Format`.
 
-    A network that keras.applications does not have is written under our names.
+    A network that keras.applications does not have is written with our names.
     """
     variant = passports.of(model).variant
     if variant and _is_application(variant):
@@ -162,7 +162,7 @@ def write_file(path: str, model: keras.Model, layout: model_layout.Layout) -> No
 
 
 def _is_application(variant: variants.Variant) -> bool:
-    """Whether keras.applications has the network, and not another of the name."""
+    """Whether keras.applications has this network, not only one of the same name."""
     if variant.name not in APPLICATIONS:
         return False
     theirs = variants.get_variant(variant.name)
@@ -174,7 +174,10 @@ def _is_application(variant: variants.Variant) -> bool:
 def _application(
     variant: variants.Variant, model: keras.Model, layout: model_layout.Layout
 ) -> keras.Model:
-    """The network of keras.applications with a model's weights, or a part's model."""
+    """Returns keras.applications' network with a model's weights.
+
+    If the model is only a part of the network, returns the model itself.
+    """
     build = getattr(keras.applications, APPLICATIONS[variant.name])
     values = model_layout.values(model)
     top = {"include_top": False}
@@ -188,8 +191,8 @@ def _application(
         value = keras_names.encode(tensor, values[tensor.path], family)
         variables.pop(ours[tensor.path]).assign(value)
     if any(path.endswith(("/kernel", "/gamma")) for path in variables):
-        return model  # only a part of the network
-    # keras.applications also has statistics, and biases before batch norms.
+        return model
+    # Only keras.applications has statistics, and biases before batch norms.
     for path, variable in variables.items():
         extra = _extra(path.rpartition("/")[2], variant.pixels, variable.shape)
         variable.assign(np.broadcast_to(extra, variable.shape))
@@ -204,7 +207,7 @@ def _extra(
         return 0
     value = np.array(statistics[name]) / 255
     if shape != value.shape:
-        value = value.mean()  # as models of other than 3 channels are built
+        value = value.mean()  # models with another number of channels than 3
     return value if name == "mean" else value**2
 
 

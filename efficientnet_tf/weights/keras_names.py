@@ -8,7 +8,7 @@ from efficientnet_tf.weights import model_layout
 
 
 def detect(names: Collection[str]) -> str:
-    """Tells the family of keras.applications by its layer names."""
+    """Returns the family of keras.applications' networks that has these names."""
     marks = {"conv_dw_1/kernel": "mobilenet-v1", "Conv1/kernel": "mobilenet-v2"}
     marks["conv1_conv/kernel"] = "resnet"
     return next((f for mark, f in marks.items() if mark in names), "efficientnet")
@@ -17,14 +17,15 @@ def detect(names: Collection[str]) -> str:
 def names(
     model: model_layout.Layout, family: str, known: Collection[str] = ()
 ) -> dict[str, str]:
-    """The file's name of each path; `known` are the names it has, if it is there.
+    """Returns a file's name for each path.
 
-    V2 says dwconv2, and qubvel's files call the classifier probs.
+    EfficientNetV2 calls its depthwise layers dwconv2; qubvel's files call the
+    classifier probs.
 
     Args:
         model: the model's tensors.
-        family: what `detect` returned.
-        known: names that the file has; empty where it is to be written.
+        family: the family that `detect` returned.
+        known: the names in the file; empty for a file to be written.
     """
     layers = {
         "mobilenet-v1": _mobilenet_v1,
@@ -44,27 +45,27 @@ def names(
 
 
 def encode(tensor: model_layout.Tensor, value: np.ndarray, family: str) -> np.ndarray:
-    """Our value as keras.applications holds it.
+    """Converts a value of this package to keras.applications' axes.
 
     Args:
         tensor: the tensor's path, kind and shape.
         value: the value in this package's axes.
-        family: what `detect` returned.
+        family: the family that `detect` returned.
     """
     if family == "resnet" and tensor.path == "stem_conv/kernel":
-        return value[:, :, ::-1]  # keras.applications feeds BGR images
+        return value[:, :, ::-1]  # keras.applications' ResNets take BGR images
     if family == "mobilenet-v1" and tensor.path == "predictions/kernel":
-        return value[np.newaxis, np.newaxis]  # it classifies by a convolution
+        return value[np.newaxis, np.newaxis]  # its classifier is a 1x1 convolution
     return value
 
 
 def decode(tensor: model_layout.Tensor, value: np.ndarray, family: str) -> np.ndarray:
-    """Its value as we hold it.
+    """Converts a value of keras.applications to this package's axes.
 
     Args:
         tensor: the tensor's path, kind and shape.
-        value: the value as the file holds it.
-        family: what `detect` returned.
+        value: the value in the file's axes.
+        family: the family that `detect` returned.
     """
     if family == "resnet" and tensor.path == "stem_conv/kernel":
         return value[:, :, ::-1]
@@ -76,17 +77,17 @@ def decode(tensor: model_layout.Tensor, value: np.ndarray, family: str) -> np.nd
 def fold_biases(
     tensors: dict[str, np.ndarray], model: model_layout.Layout, names: dict[str, str]
 ) -> list[str]:
-    """Takes biases in front of batch norms off the moving means.
+    """Subtracts each bias in front of a batch norm from the moving mean.
 
-    keras.applications' ResNets have such biases; the network stays the same function.
+    keras.applications' ResNets have such biases; the network computes the same without.
 
     Args:
         tensors: the file's weights by its names; changed in place.
         model: the model's tensors.
-        names: the file's name of each path.
+        names: the file's name for each path.
 
     Returns:
-        The names of the biases, which `tensors` holds no longer.
+        The names of the biases, which are removed from `tensors`.
     """
     folded = []
     for tensor in model.tensors:
@@ -96,7 +97,7 @@ def fold_biases(
             if tensor.path.replace("/kernel", "/bias") in names:
                 continue
             if tensors[bias].shape != getattr(tensors.get(names[mean]), "shape", None):
-                continue  # reported with the tensors that do not fit
+                continue  # `WeightsFile.assign` reports it
             tensors[names[mean]] = tensors[names[mean]] - tensors.pop(bias)
             folded.append(bias)
     return folded

@@ -1,7 +1,7 @@
-"""What weights a model holds, by name: the key to other projects' names.
+"""The weights of a model by path, from which other projects' names are derived.
 
-A path is "layer/variable", as in "block2a_bn/gamma". Everything is read off the model's
-layers, so it holds for models that were loaded from `.keras` files too.
+A path is "layer/variable", such as "block2a_bn/gamma". Everything is read from the
+model's layers, so models that were loaded from `.keras` files have a layout too.
 """
 
 import dataclasses
@@ -19,8 +19,8 @@ BATCH_NORM_VARIABLES = ("gamma", "beta", "moving_mean", "moving_variance")
 class Tensor:
     """One variable of a model.
 
-    Its kind says how its axes go: conv [rows, columns, in, out], depthwise [rows,
-    columns, in, 1], either with experts in front, dense [in, out] or vector.
+    The kind gives the order of the axes: conv [rows, columns, in, out], depthwise
+    [rows, columns, in, 1], both also with experts in front, dense [in, out] or vector.
     """
 
     path: str
@@ -40,12 +40,12 @@ class Tensor:
 
 @dataclasses.dataclass(frozen=True)
 class Block:
-    """One block's layers that hold weights, by role: "expand_conv", "se_reduce" ..."""
+    """One block's layers with weights, by role, such as "expand_conv"."""
 
     name: str
-    index: int  # among all blocks, from 0
-    stage: int  # from 0
-    repeat: int  # in its stage, from 0
+    index: int  # number of the block in the model, from 0
+    stage: int  # number of its stage, from 0
+    repeat: int  # number of the block in its stage, from 0
     roles: tuple[str, ...]  # in the order of the graph
 
     def layer(self, role: str) -> str:
@@ -55,13 +55,13 @@ class Block:
 
 @dataclasses.dataclass(frozen=True)
 class Layout:
-    """All tensors and all blocks of a model, in its order."""
+    """All tensors and all blocks of a model, in the model's order."""
 
     tensors: tuple[Tensor, ...]
     blocks: tuple[Block, ...]
 
     def has(self, layer: str) -> bool:
-        """Whether the model has such a layer, with weights."""
+        """Whether the model has a layer of this name with weights."""
         return any(tensor.layer == layer for tensor in self.tensors)
 
 
@@ -69,7 +69,7 @@ def layout(model: keras.Model) -> Layout:
     """Reads a model's layout.
 
     Raises:
-        ValueError: naming a layer with weights that no builder of this package makes.
+        ValueError: naming a layer with weights that is not this package's.
     """
     tensors = []
     roles: dict[str, list[str]] = {}
@@ -87,7 +87,7 @@ def layout(model: keras.Model) -> Layout:
 
 
 def with_classifier(model: Layout) -> Layout:
-    """The layout of the same network with a classifier, to know its names."""
+    """Returns the layout of the same network with a classifier, for its names."""
     if model.has("predictions"):
         return model
     classifier = (
@@ -98,7 +98,7 @@ def with_classifier(model: Layout) -> Layout:
 
 
 def variables(model: keras.Model) -> dict[str, keras.Variable]:
-    """The model's variables by path."""
+    """Returns the model's variables by path."""
     return {
         f"{layer.name}/{variable.name}": variable
         for layer in model.layers
@@ -107,7 +107,7 @@ def variables(model: keras.Model) -> dict[str, keras.Variable]:
 
 
 def values(model: keras.Model) -> dict[str, np.ndarray]:
-    """The model's weights by path."""
+    """Returns the model's weights by path."""
     return {
         path: keras.ops.convert_to_numpy(variable)
         for path, variable in variables(model).items()
@@ -118,7 +118,7 @@ ENDS = ("stem_conv", "stem_bn", "top_conv", "top_bn", "predictions")
 
 
 def _split(name: str, model: keras.Model) -> tuple[str | None, str]:
-    """A layer's block and role; no block for stem and head."""
+    """Returns a layer's block and role; the block of stem and head is None."""
     match = re.fullmatch(r"(block\d+[a-z]+)_(\w+)", name)
     if match:
         return match[1], match[2]
@@ -144,7 +144,7 @@ def _blocks(roles: dict[str, list[str]]) -> Iterator[Block]:
 def _kind(layer: keras.Layer, variable: str) -> str:
     if variable != "kernel":
         return "vector"
-    # By name: a file of weights has no need of the models' own layers.
+    # Compared by name, so that reading weights does not import the models' layers.
     conditional = {
         "DepthwiseCondConv2D": "experts_depthwise",
         "CondConv2D": "experts_conv",

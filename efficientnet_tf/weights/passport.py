@@ -1,4 +1,4 @@
-"""What a weights file says of itself, so that nobody has to remember it."""
+"""The passport: facts that a weights file states about itself."""
 
 import dataclasses
 import hashlib
@@ -12,7 +12,7 @@ from efficientnet_tf import variants
 
 @dataclasses.dataclass(frozen=True)
 class Passport:
-    """How a model was built, fed and trained; see each field.
+    """How a model was built and trained, and how its images are prepared.
 
     Preprocessing, batch-norm epsilon and padding are fields of the variant.
     """
@@ -21,15 +21,15 @@ class Passport:
     classes: int | None = None  # None: no classifier
     label_set: str | None = None  # "imagenet-1k"; None: not known
     label_offset: int = 0  # classes before the first label; 1: a background class
-    image_size: int | None = None  # height and width in evaluation, pixels
+    image_size: int | None = None  # height and width in evaluation, in pixels
     crop: str | None = None  # "padded" or "fixed", see `Config.eval_crop`
-    averaged: bool | None = None  # moving averages (EMA) or raw weights
-    source: str = "random"  # file, or variant and release
-    skipped: tuple[str, ...] = ()  # paths left as they were
+    averaged: bool | None = None  # True: moving averages (EMA); False: raw weights
+    source: str = "random"  # the weights' file, or variant and release
+    skipped: tuple[str, ...] = ()  # paths that the source was not loaded into
     sha256: str | None = None  # of the file's weights, see `digest`
 
     def dumps(self) -> str:
-        """As JSON, with the input range spelt out."""
+        """Returns the passport as JSON, with the range of the input pixels."""
         return json.dumps({"input_range": [0, 255]} | dataclasses.asdict(self))
 
 
@@ -41,7 +41,7 @@ def describe(model: keras.Model, variant: variants.Variant) -> None:
         variant: the network that it was built from.
     """
     has_classifier = model.layers[-1].name == "predictions"
-    # Rectangles and unknown sizes have no one size of their own.
+    # Rectangular and unknown inputs have no single size.
     sides = set(model.inputs[0].shape[1:-1])
     if keras.config.image_data_format() == "channels_first":
         sides = set(model.inputs[0].shape[2:])
@@ -54,12 +54,12 @@ def describe(model: keras.Model, variant: variants.Variant) -> None:
 
 
 def of(model: keras.Model) -> Passport:
-    """A model's passport; one without a variant if it was not built here."""
+    """Returns a model's passport; an empty one if this package did not build it."""
     return getattr(model, "passport", None) or Passport(None)
 
 
 def loads(text: str) -> Passport:
-    """Reads `Passport.dumps`; raises ValueError for what another version wrote."""
+    """Reads the text of `Passport.dumps`; raises ValueError for another version's."""
     try:
         fields = json.loads(text)
         fields.pop("input_range", None)
@@ -74,11 +74,11 @@ def loads(text: str) -> Passport:
 def checked(
     path: str, text: str | None, tensors: dict[str, np.ndarray]
 ) -> Passport | None:
-    """Reads the passport in a file, and checks that the file's weights are its own.
+    """Reads the passport in a file, and checks the weights by the passport's digest.
 
     Args:
         path: path of the file, for errors.
-        text: the passport as the file holds it; None if it has none.
+        text: the passport's JSON in the file; None if the file has none.
         tensors: the file's weights by its names.
 
     Raises:
@@ -112,7 +112,7 @@ def _variant(fields: dict) -> variants.Variant:
 
 
 def digest(tensors: dict[str, np.ndarray]) -> str:
-    """SHA-256 over paths, shapes and float32 values, sorted by path, in hex."""
+    """Returns the SHA-256, in hex, over sorted paths, shapes and float32 values."""
     sha = hashlib.sha256()
     for path in sorted(tensors):
         array = np.ascontiguousarray(tensors[path], dtype="<f4")

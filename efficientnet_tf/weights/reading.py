@@ -1,4 +1,4 @@
-"""Files and releases of weights, told apart by suffix and by the names they hold."""
+"""Reads weights from a file or a release; suffix and contents decide the format."""
 
 import dataclasses
 import importlib
@@ -9,7 +9,8 @@ from efficientnet_tf.weights import releases
 from efficientnet_tf.weights.format import Format
 from efficientnet_tf.weights.weights_file import WeightsFile
 
-# tf1 imports TensorFlow, which models on other Keras backends do not need.
+# Imported by name when needed: tf1 imports TensorFlow, which models on other Keras
+# backends do without.
 _FORMATS = ("torch_files", "keras_files", "tf1")
 
 
@@ -19,9 +20,9 @@ def read_weights(
     """Reads a file, or fetches a release and reads it.
 
     Args:
-        source: path or release name; "./imagenet" is a path in any case.
-        variant: whose release it is; None knows no releases.
-        ema: whether to take a TF1 checkpoint's moving averages, not its raw weights.
+        source: path of a file, or name of a release; "./imagenet" is always a path.
+        variant: the network whose release to fetch; None allows files only.
+        ema: True takes a TF1 checkpoint's moving averages, False its raw weights.
 
     Raises:
         ValueError: if there is no such file or release, or it cannot be read.

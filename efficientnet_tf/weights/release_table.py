@@ -1,4 +1,4 @@
-"""Released weights: where each file is and its published digest.
+"""Released weights: the addresses of each file and its published digest.
 
 A file without a published digest is not in the table.
 """
@@ -15,13 +15,13 @@ class Release:
     """One file of released weights.
 
     Raises:
-        ValueError: if the digest is none, which would let any file pass.
+        ValueError: if the digest is malformed, for example empty: any file would pass.
     """
 
     variant: str  # "efficientnet-b0"
     name: str  # "imagenet", "noisy-student"
     urls: tuple[str, ...]  # addresses of the same file, tried in order
-    digest: str  # "sha256:HEX", whole or its first 8 digits or more, or "md5:HEX"
+    digest: str  # "sha256:HEX", at least its first 8 digits, or "md5:HEX"
     checkpoint: str = ""  # prefix of the TF1 checkpoint in a tar archive
 
     def __post_init__(self) -> None:
@@ -33,7 +33,7 @@ class Release:
 
     @property
     def file_name(self) -> str:
-        """Its name in the cache, which is its name on the server."""
+        """The file's name in the cache, which is its name on the server."""
         return self.urls[0].rpartition("/")[2]
 
 
@@ -67,8 +67,8 @@ _KERAS_RESNET_MD5 = {
     "152": "100835be76be38e30d865e96f2aaae62",
 }
 
-# qubvel/efficientnet weights.py, where both kinds of .h5 are listed; they need no
-# PyTorch, as timm's conversions of the same checkpoints do.
+# Both kinds of .h5 are listed in qubvel/efficientnet weights.py. They need no PyTorch;
+# timm's conversions of the same checkpoints do.
 _CALLIDIOR = (
     "https://github.com/Callidior/keras-applications/releases/download/efficientnet/"
     "efficientnet-{}_weights_tf_dim_ordering_tf_kernels_autoaugment.h5"
@@ -98,8 +98,8 @@ _NOISY_STUDENT_MD5 = {
     "b7": "1ac825752cbc26901c8952e030ae4dd9",
 }
 
-# The original checkpoints of tensorflow/tpu whose SHA-256 OpenVINO's Open Model Zoo
-# publishes: models/public/efficientnet-b0 and -b5, model.yml.
+# The original checkpoints of tensorflow/tpu whose SHA-256 is published: OpenVINO's Open
+# Model Zoo, models/public/efficientnet-b0 and -b5, model.yml.
 _TPU = (
     "https://storage.googleapis.com/cloud-tpu-checkpoints/efficientnet/ckpts/"
     "efficientnet-{}.tar.gz"
@@ -113,7 +113,7 @@ _BASELINE_SHA256 = {
 # ends in the first digits of the SHA-256, as torch.hub wants it.
 _TIMM = tuple(
     f"https://github.com/{owner}/pytorch-image-models/releases/download/"
-    for owner in ("huggingface", "rwightman")  # today's owner and the one before
+    for owner in ("huggingface", "rwightman")  # today's owner and the previous one
 )
 _TIMM_FILES = {
     "efficientnet-b0": {"advprop": "tf_efficientnet_b0_ap-f262efe1"},
@@ -198,9 +198,9 @@ _TORCHVISION_FILES = {
     },
 }
 
-# The release that "imagenet" means where none has that name; all of 1,000 classes.
-# B8 takes RandAugment: AdvProp's pixels are normalised otherwise. torchvision's first
-# versions follow the papers' recipes.
+# The release that "imagenet" means for variants without one of that name; all have
+# 1,000 classes. B8 takes RandAugment, because AdvProp normalises pixels in another way.
+# torchvision's first versions follow the papers' recipes.
 _IMAGENET = {
     "efficientnet-b8": "randaugment",
     "efficientnet-l2-475": "noisy-student",
@@ -215,7 +215,7 @@ _IMAGENET = {
 def _series(
     variant: str, name: str, url: str, digests: dict[str, str], checkpoint: str = ""
 ) -> Iterator[Release]:
-    """Files whose names differ in one part, for which {} stands."""
+    """Yields releases whose names differ in one part, written as {}."""
     for part, digest in digests.items():
         algorithm = "md5" if len(digest) == 32 else "sha256"
         yield Release(
@@ -230,7 +230,7 @@ def _series(
 def _torch(
     bases: tuple[str, ...], files: dict[str, dict[str, str]]
 ) -> Iterator[Release]:
-    """Files whose names end in the first digits of their SHA-256."""
+    """Yields releases whose file names end in the first digits of their SHA-256."""
     for variant, names in files.items():
         for name, file in names.items():
             urls = tuple(f"{base}{file}.pth" for base in bases)

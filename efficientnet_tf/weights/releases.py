@@ -1,4 +1,4 @@
-"""Fetches released weights, once, and checks what came."""
+"""Downloads released weights into a cache, and checks their digests."""
 
 import glob
 import hashlib
@@ -19,25 +19,25 @@ TIMEOUT = 30  # seconds to connect, and for each read
 
 
 def default_dir() -> str:
-    """The cache folder: $EFFICIENTNET_TF_CACHE, or one in the user's cache."""
+    """Returns the cache folder: $EFFICIENTNET_TF_CACHE, or one in the user's cache."""
     chosen = os.environ.get("EFFICIENTNET_TF_CACHE")
     return os.path.expanduser(chosen or files.cache_dir("weights"))
 
 
 def list_releases(variant: str) -> list[str]:
-    """Names of the releases a variant has, "imagenet" first; empty for none."""
+    """Lists the names of a variant's releases, "imagenet" first."""
     return sorted(RELEASES.get(variant, ()), key=lambda name: name != "imagenet")
 
 
 def find(variant: str, name: str) -> Release:
-    """Looks a release up.
+    """Finds a release by name.
 
     Args:
         variant: name of the network.
         name: name of the release.
 
     Raises:
-        ValueError: if the variant has no such release; lists those it has.
+        ValueError: if the variant has no such release, naming the releases it has.
     """
     known = list_releases(variant)
     if name in known:
@@ -52,20 +52,20 @@ def find(variant: str, name: str) -> Release:
 def fetch(
     release: Release, *, cache_dir: str | None = None, offline: bool | None = None
 ) -> str:
-    """Fetches a release unless the cache has it; checks its digest either way.
+    """Downloads a release unless the cache has it; checks its digest in both cases.
 
     Args:
         release: the release that `find` returned.
-        cache_dir: None takes `default_dir()`.
-        offline: whether to look in the cache alone; None asks
-            $EFFICIENTNET_TF_OFFLINE ("1"; "0" and nothing are off).
+        cache_dir: folder of the cache; None takes `default_dir()`.
+        offline: True uses only the cache; None takes $EFFICIENTNET_TF_OFFLINE ("1" is
+            True; "0" or no value is False).
 
     Returns:
-        Path of the file, or of an archive's unpacked checkpoint the prefix.
+        Path of the file; for an archive, the prefix of its unpacked checkpoint.
 
     Raises:
-        ValueError: if the file cannot be had or is not the one that was released;
-            says where it may be put by hand.
+        ValueError: if the file is neither in the cache nor can be downloaded, or has
+            another digest; the message names the path to put it at by hand.
     """
     path = os.path.join(cache_dir or default_dir(), release.file_name)
     actual = _digest_of(path, release.digest) if os.path.isfile(path) else None
@@ -88,10 +88,10 @@ def _is_offline() -> bool:
 
 
 def _digest_of(path: str, published: str) -> str:
-    """A file's whole digest, by the algorithm of the published one."""
+    """Returns a file's whole digest, by the published digest's algorithm."""
     algorithm = published.partition(":")[0]
     with open(path, "rb") as file:
-        # Builds that forbid MD5 for security allow it for a checksum.
+        # Builds of OpenSSL that forbid MD5 for security allow it for a checksum.
         digest = hashlib.file_digest(
             file, lambda: hashlib.new(algorithm, usedforsecurity=False)
         )
@@ -102,7 +102,7 @@ def _download(release: Release, path: str) -> None:
     """Puts the file at `path` in one step, from the first URL that has it."""
     failures = []
     for url in release.urls:
-        # A name of its own: other processes may be fetching the same file.
+        # A unique name, because other processes may be downloading the same file.
         part = f"{path}.{uuid.uuid4().hex}.part"
         try:
             os.makedirs(os.path.dirname(path), exist_ok=True)
@@ -145,7 +145,7 @@ def _reason(error: Exception) -> str:
 
 
 def _unpack(path: str, checkpoint: str) -> str:
-    """Unpacks a checkpoint beside its archive; anew each time, so that it is whole.
+    """Unpacks a checkpoint beside its archive, each time, so that it is whole.
 
     Returns:
         The checkpoint's prefix.
@@ -161,7 +161,7 @@ def _unpack(path: str, checkpoint: str) -> str:
         if not os.path.isfile(f"{prefix}.index"):
             raise ValueError(f"{path}: holds no checkpoint {checkpoint}")
         for source in glob.glob(f"{glob.escape(prefix)}.*"):
-            # File by file: another process may be reading the same ones.
+            # File by file, because another process may be reading the same files.
             target = os.path.join(folder, os.path.relpath(source, temporary))
             os.makedirs(os.path.dirname(target), exist_ok=True)
             os.replace(source, target)

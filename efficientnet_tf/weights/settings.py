@@ -1,4 +1,4 @@
-"""The settings of the weights that a run starts from."""
+"""Settings of the weights that a run starts from."""
 
 import dataclasses
 
@@ -7,7 +7,7 @@ from efficientnet_tf.settings import Section, listed, setting
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class StartingWeights(Section):
-    """Where a run's weights come from; see each field's help."""
+    """The weights that a run starts from."""
 
     weights: str | None = setting(
         "weights to start from: a file, a TF1 checkpoint or a release (imagenet)",
@@ -23,5 +23,5 @@ class StartingWeights(Section):
 
     @property
     def skipped_weights(self) -> tuple[str, ...]:
-        """Layers that `weights` are not loaded into."""
+        """The layers that `weights` are not loaded into."""
         return listed(self.weights_skip)

@@ -1,7 +1,7 @@
 """TF1 checkpoints: tensorflow/tpu efficientnet and google/automl efficientnetv2.
 
-Names are what TF1's variable scopes made of efficientnet_model.py: in each block the
-convolutions and the batch normalisations are numbered in the order of their making.
+The names come from TF1's variable scopes in efficientnet_model.py: in each block, the
+convolutions and the batch normalisations are numbered in the order of their creation.
 """
 
 import os
@@ -18,7 +18,7 @@ from efficientnet_tf.weights import passport as passports
 from efficientnet_tf.weights.weights_file import WeightsFile
 
 _AVERAGE = "/ExponentialMovingAverage"
-# Variables that optimizers and the training loop leave beside the weights.
+# Variables of optimizers and of the training loop, which are no weights.
 _TRAINING = re.compile(
     r".*/(RMSProp(_1)?|Momentum|Adam(_1)?|LARSOptimizer)$"
     r"|.*(biased|local_step)$|(.*/)?(global_step|beta[12]_power)$"
@@ -26,12 +26,12 @@ _TRAINING = re.compile(
 
 
 def recognises(path: str) -> bool:
-    """Whether a path is a checkpoint, or a folder with one; see `Format`."""
+    """Whether a path is a checkpoint or a folder with a checkpoint; see `Format`."""
     return _find(path) is not None
 
 
 def open_file(path: str, *, ema: bool = True) -> WeightsFile:
-    """Reads a checkpoint whole; see `Format`."""
+    """Reads a whole checkpoint; see `Format`."""
     tensors, unused, scope = _read(_find(path) or path, ema=ema)
     return WeightsFile(
         path,
@@ -46,7 +46,7 @@ def open_file(path: str, *, ema: bool = True) -> WeightsFile:
 
 
 def write_file(path: str, model: keras.Model, layout: model_layout.Layout) -> None:
-    """Writes a checkpoint, weights under their averages' names too; see `Format`."""
+    """Writes a checkpoint, with each weight also as its average; see `Format`."""
     theirs = _names(layout)
     values = model_layout.values(model)
     encoded = {theirs[t.path]: _encode(t, values[t.path]) for t in layout.tensors}
@@ -65,12 +65,12 @@ def write_file(path: str, model: keras.Model, layout: model_layout.Layout) -> No
 
 
 def _find(path: str) -> str | None:
-    """The checkpoint a path names: its prefix, or a folder's only or newest one."""
+    """Finds the prefix of a checkpoint: the path itself, or the folder's newest one."""
     if os.path.exists(f"{path}.index"):
         return path
     if not os.path.isdir(path):
         return None
-    # A checkpoint that this package writes has no file that names the newest.
+    # This package writes checkpoints without the file that names the newest one.
     only = [name for name in os.listdir(path) if name.endswith(".index")]
     if len(only) == 1:
         return os.path.join(path, only[0].removesuffix(".index"))
@@ -78,9 +78,9 @@ def _find(path: str) -> str | None:
 
 
 def _read(path: str, *, ema: bool) -> tuple[dict[str, np.ndarray], list[str], str]:
-    """A checkpoint's weights by name, the names of what else it holds, and its scope.
+    """Returns a checkpoint's weights by name, its other names, and its scope.
 
-    The weights' names are without the scope, which is the model's own.
+    The scope is the model's name; the weights' names do not include it.
     """
     try:
         return _take(tf.train.load_checkpoint(path), path, ema=ema)
@@ -106,14 +106,17 @@ def _take(reader: Any, path: str, *, ema: bool) -> tuple[dict, list[str], str]:
     tensors = {}
     for name in chosen:
         short = name.removeprefix(scope).removesuffix(_AVERAGE)
-        # Graphs made for inference say batch_normalization.
+        # Inference graphs have the name batch_normalization.
         short = short.replace("/batch_normalization", "/tpu_batch_normalization")
         tensors[short] = reader.get_tensor(name)
     return _by_block(tensors), sorted(set(names) - set(chosen)), scope.rstrip("/")
 
 
 def _names(model: model_layout.Layout) -> dict[str, str]:
-    """The name of each path, without the model's scope; CondConvs numbered by block."""
+    """Returns the checkpoint's name for each path, without the model's scope.
+
+    CondConvs are numbered within each block.
+    """
     scopes = {
         "stem_conv": "stem/conv2d",
         "stem_bn": "stem/tpu_batch_normalization",
@@ -137,7 +140,7 @@ def _names(model: model_layout.Layout) -> dict[str, str]:
 
 
 def _base(role: str, last_kind: str) -> str:
-    """The name TF1 gives a layer before it is numbered."""
+    """Returns TF1's name for a layer, without its number."""
     conditional = last_kind.startswith("experts")
     if role.endswith("bn"):
         return "tpu_batch_normalization"
@@ -166,10 +169,9 @@ _COND_CONV = re.compile(r"blocks_(\d+)/((?:depthwise_)?cond_conv2d)(?:_(\d+))?/(
 
 
 def _by_block(tensors: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """With CondConvs numbered in each block, as all other layers are.
+    """Numbers CondConvs within each block, as all other layers are.
 
-    They are Keras's own layers, which TF1 numbers through the whole model, those of
-    other models in the process included.
+    They are Keras layers, which TF1 numbers through all models of the process.
     """
     found: dict[tuple[str, str], list[int]] = {}
     for name in tensors:
@@ -186,7 +188,7 @@ def _by_block(tensors: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
 
 
 def _by_model(tensors: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """The inverse: as a process numbers them that makes this model alone.
+    """Numbers CondConvs as TF1 does in a process that builds only this model.
 
     Each block makes three CondConvs (fused, expand, project) and uses the last two.
     """
@@ -205,14 +207,14 @@ def _by_model(tensors: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
 
 
 def _encode(tensor: model_layout.Tensor, value: np.ndarray) -> np.ndarray:
-    """Our value as the checkpoint holds it."""
+    """Converts a value of this package to the checkpoint's axes."""
     if tensor.kind.startswith("experts"):
         return value.reshape(value.shape[0], -1)
     return value
 
 
 def _decode(tensor: model_layout.Tensor, value: np.ndarray) -> np.ndarray:
-    """The checkpoint's value as we hold it; one of another size is left as it is."""
+    """Converts a value to this package's axes; one of another size stays as it is."""
     kernel = tensor.shape[1:]
     if tensor.kind.startswith("experts") and value.shape[1:] == (np.prod(kernel),):
         return value.reshape(len(value), *kernel)

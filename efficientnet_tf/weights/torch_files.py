@@ -12,17 +12,17 @@ from efficientnet_tf.weights import model_layout, torch_names
 from efficientnet_tf.weights import passport as passports
 from efficientnet_tf.weights.weights_file import WeightsFile
 
-# This package's axes in PyTorch's order: out, in, rows, columns.
+# This package's axes, in PyTorch's order (out, in, rows, columns).
 _AXES = {"conv": (3, 2, 0, 1), "depthwise": (2, 3, 0, 1), "dense": (1, 0)}
 
 
 def recognises(path: str) -> bool:
-    """Whether a path is a file of PyTorch's; see `Format`."""
+    """Whether a path is a PyTorch file; see `Format`."""
     return path.endswith(suffixes.TORCH) and os.path.isfile(path)
 
 
 def open_file(path: str, *, ema: bool = True) -> WeightsFile:
-    """Reads a file whole; see `Format`. There are no averages to choose."""
+    """Reads a whole file; see `Format`. `ema` has no effect."""
     del ema
     tensors, unused, stated = _read(path)
     passport = passports.checked(path, stated, tensors)
@@ -45,7 +45,7 @@ def open_file(path: str, *, ema: bool = True) -> WeightsFile:
 
 
 def write_file(path: str, model: keras.Model, layout: model_layout.Layout) -> None:
-    """Writes timm's `.safetensors`, counters of batch norms included; see `Format`."""
+    """Writes timm's `.safetensors`, with batch norms' counters; see `Format`."""
     from safetensors import numpy
 
     values = model_layout.values(model)
@@ -65,13 +65,14 @@ def write_file(path: str, model: keras.Model, layout: model_layout.Layout) -> No
 
 
 def _read(path: str) -> tuple[dict[str, np.ndarray], list[str], str | None]:
-    """The weights of a `.safetensors`, `.pth`, `.pt` or `.bin` file by name.
+    """Reads a `.safetensors`, `.pth`, `.pt` or `.bin` file.
 
     Returns:
-        The weights, the names of what no model needs, and the passport, if we wrote it.
+        The weights by name, the names that no model uses, and the passport's JSON, if
+        the file has one.
 
     Raises:
-        ValueError: if the library to read it is missing, or the file is no such file.
+        ValueError: if the library to read the file is missing, or the file is damaged.
     """
     is_pickle = not path.endswith(".safetensors")
     tensors, stated = (_pickle(path), None) if is_pickle else _safetensors(path)
@@ -122,14 +123,14 @@ def _pickle(path: str) -> dict[str, np.ndarray]:
 
 
 def _encode(tensor: model_layout.Tensor, value: np.ndarray) -> np.ndarray:
-    """Our value as PyTorch holds it."""
+    """Converts a value of this package to PyTorch's axes."""
     if tensor.kind.startswith("experts"):
         return value.transpose(_experts_axes(tensor)).reshape(len(value), -1)
     return value.transpose(_AXES[tensor.kind]) if tensor.kind in _AXES else value
 
 
 def _decode(tensor: model_layout.Tensor, value: np.ndarray) -> np.ndarray:
-    """PyTorch's value as we hold it; one of another rank is left as it is."""
+    """Converts a value to this package's axes; one of another rank stays as it is."""
     if tensor.kind.startswith("experts") and value.ndim == 2:
         axes = _experts_axes(tensor)
         shape = [tensor.shape[axis] for axis in axes]

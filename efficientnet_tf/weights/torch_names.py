@@ -1,6 +1,6 @@
 """Names of PyTorch projects' weights, by this package's paths.
 
-Each project's names are a table from our layers to its modules. Sources: timm
+For each project, a function maps our layers to the project's modules. Sources: timm
 _efficientnet_blocks.py and resnet.py, torchvision models/efficientnet.py and
 mobilenetv2.py, efficientnet_pytorch model.py.
 """
@@ -20,7 +20,7 @@ _VARIABLES = {
 
 
 def detect(names: Collection[str]) -> str | None:
-    """The project whose names these are."""
+    """Returns the project that has these names; None if it is not known."""
     marks = {
         "_conv_stem.weight": "lukemelas",
         "conv_stem.weight": "timm",
@@ -32,11 +32,11 @@ def detect(names: Collection[str]) -> str | None:
 
 
 def names(model: model_layout.Layout, project: str) -> dict[str, str]:
-    """The project's name of each path.
+    """Returns the project's name for each path.
 
     Args:
         model: the model's tensors.
-        project: what `detect` returned.
+        project: the project that `detect` returned.
 
     Raises:
         ValueError: if the project has no such network.
@@ -52,7 +52,7 @@ def names(model: model_layout.Layout, project: str) -> dict[str, str]:
 
 
 def _ends(*names: str) -> dict[str, str]:
-    """Names the layers before and behind the blocks, in the order of `ENDS`."""
+    """Maps the layers before and after the blocks to names in the order of `ENDS`."""
     return dict(zip(model_layout.ENDS, names, strict=True))
 
 
@@ -69,7 +69,7 @@ def _timm(model: model_layout.Layout) -> dict[str, str]:
 
 
 def _timm_convolutions(block: model_layout.Block) -> dict[str, str]:
-    """Timm names a layer by its place in the block's kind."""
+    """Returns timm's names of a block's layers, which depend on the kind of block."""
     if "dwconv" in block.roles and "expand_conv" in block.roles:
         convolutions = {"expand": "conv_pw", "dw": "conv_dw", "project": "conv_pwl"}
     elif "dwconv" in block.roles:
@@ -128,7 +128,7 @@ def _torchvision_mobilenet_v2(model: model_layout.Layout) -> dict[str, str]:
     modules = _torchvision_ends(len(model.blocks) + 1)
     for block in model.blocks:
         prefix = f"features.{block.index + 1}.conv"
-        # Pairs (convolution, norm), but for the last one, which is two modules.
+        # Each pair (convolution, norm) is one module, but the last pair is two.
         last = 2 if "expand_conv" in block.roles else 1
         modules |= {
             block.layer("expand_conv"): f"{prefix}.0.0",

@@ -1,4 +1,4 @@
-"""Whether two models are the same function, tried on images."""
+"""Compares the outputs of two models on images."""
 
 import keras
 import numpy as np
@@ -9,8 +9,8 @@ def compare(one: keras.Model, other: keras.Model, images: np.ndarray) -> dict:
 
     Args:
         one: a model from pixels to logits.
-        other: the same.
-        images: uint8 or float [images, height, width, channels], what both take.
+        other: another model from pixels to logits.
+        images: uint8 or float [images, height, width, channels], input of both models.
 
     Returns:
         "images", "max_difference" of the logits, "max_logit" (absolute), and

@@ -1,7 +1,7 @@
-"""Weights on their way into a model.
+"""Weights that were read from a file, and their strict loading into a model.
 
-Strict: each tensor of the file and each of the model is used, or asked to be skipped,
-or known to be no weight; everything is checked before anything is changed.
+Each tensor of the file and of the model must be used, be skipped on request, or be
+known to be no weight. Everything is checked before the model changes.
 """
 
 import dataclasses
@@ -20,7 +20,7 @@ _BIASES = (
     *("predictions/bias", "probs/bias", "conv_preds/bias", "head/dense/bias"),
     *("classifier.bias", "classifier.1.bias", "_fc.bias", "fc.bias"),
 )
-# Fields of a variant that say which network it is.
+# Fields of a variant that decide which network it is.
 _NETWORK = (
     *("width", "depth", "blocks", "stem_filters", "stem_kernel", "stem_pool"),
     *("head_filters", "head_shrinks", "scale_ends", "activation", "experts"),
@@ -31,19 +31,19 @@ _SHOWN = 5  # problems in one error
 
 @dataclasses.dataclass(frozen=True)
 class Report:
-    """A report of what loading did with every tensor."""
+    """What loading did with every tensor."""
 
     source: str
     project: str  # the project whose names the file has
     loaded: int
-    skipped: tuple[str, ...]  # the model's paths that were left out on request
-    unused: tuple[str, ...]  # the file's names: no weights, or not asked for
-    adapted: tuple[str, ...]  # paths whose values were made to fit, and how
+    skipped: tuple[str, ...]  # the model's paths that were skipped on request
+    unused: tuple[str, ...]  # the file's names that are no weights, or were skipped
+    adapted: tuple[str, ...]  # paths whose values were changed to fit, and how
 
 
 @dataclasses.dataclass(frozen=True)
 class WeightsFile:
-    """Weights read from a file, not in a model yet."""
+    """Weights that were read from a file and are not in a model yet."""
 
     source: str
     project: str
@@ -60,32 +60,32 @@ class WeightsFile:
 
     @property
     def origin(self) -> str:
-        """Where the weights come from, for people."""
+        """The release or file of the weights, for messages."""
         return self.release or self.source
 
     @property
     def variant(self) -> str | variants.Variant | None:
-        """The network the file says it holds, if it says so."""
+        """The network that the file states; None if it states none."""
         if self.passport:
             return self.passport.variant
         return self.network if self.network in variants.list_variants() else None
 
     @property
     def classes(self) -> int | None:
-        """Number of the classifier's outputs in the file; None if it has none."""
+        """Number of the classifier's outputs; None if the file has no classifier."""
         found = [self.tensors[name] for name in _BIASES if name in self.tensors]
         return found[0].size if found else None
 
     @property
     def label_offset(self) -> int:
-        """Outputs before the first label: one where 1,001 include the background."""
+        """Number of outputs before the first label; 1 if there are 1,001 outputs."""
         if self.passport:
             return self.passport.label_offset
         return 1 if self.classes == 1001 else 0
 
     @property
     def label_set(self) -> str | None:
-        """Name of the set of labels, if it is known."""
+        """Name of the set of labels; None if it is not known."""
         if self.passport:
             return self.passport.label_set
         if self.release is None:
@@ -96,7 +96,7 @@ class WeightsFile:
         """Returns the variant with the conventions of the weights' origin.
 
         Raises:
-            ValueError: if the file says it holds another network.
+            ValueError: if the file states another network.
         """
         if self.passport and self.passport.variant:
             stated = self.passport.variant
@@ -110,14 +110,14 @@ class WeightsFile:
     def assign(
         self, model: keras.Model, *, skip: Sequence[str] = (), part: bool = False
     ) -> None:
-        """Puts the weights into a model, or raises and leaves it as it was.
+        """Assigns the weights to a model, or raises and leaves the model as it was.
 
-        The model's `load_report` then says what became of every tensor.
+        The model's `load_report` then says what happened to every tensor.
 
         Args:
-            model: built by this package.
-            skip: layers ("predictions"), blocks ("block7a") or paths to leave out.
-            part: whether the model may lack what the file has.
+            model: a model that this package built.
+            skip: layers ("predictions"), blocks ("block7a") or paths not to load.
+            part: True allows tensors in the file that the model has no place for.
 
         Raises:
             ValueError: naming every tensor that does not fit.
@@ -162,7 +162,10 @@ class WeightsFile:
     def _value(
         self, tensor: model_layout.Tensor, name: str, tensors: dict, adapted: list[str]
     ) -> np.ndarray:
-        """Takes a tensor's value in this package's axes; notes what was adapted."""
+        """Removes a tensor from `tensors` and returns its value in our axes.
+
+        A value that had to be adapted is recorded in `adapted`.
+        """
         if name not in tensors:
             raise _DoesNotFit(f"{tensor.path} {tensor.shape}: the file has no {name}")
         value = self.decode(tensor, tensors.pop(name))
@@ -243,7 +246,7 @@ def _is_skipped(path: str, wanted: str) -> bool:
 
 
 def _is_numeric(value: np.ndarray) -> bool:
-    # bfloat16 is not NumPy's own and counts as a structure.
+    # bfloat16 is no type of NumPy itself, so its kind is that of a structure.
     return value.dtype.kind in "fiu" or value.dtype.name == "bfloat16"
 
 
@@ -261,10 +264,10 @@ def _fits_but_for_channels(value: np.ndarray, tensor: model_layout.Tensor) -> bo
 
 
 def _adapt_channels(kernel: np.ndarray, channels: int) -> np.ndarray:
-    """Adapts the kernel of an RGB stem, [rows, columns, 3, filters], to other channels.
+    """Adapts an RGB stem's kernel, [rows, columns, 3, filters], to other channels.
 
-    One channel gets the sum of the three, which is what grey pixels meet; more get the
-    three in turn, scaled to keep the sum's size.
+    One channel gets the sum of the three, which gives the same output for grey pixels.
+    Several channels get the three in turn, times 3 / channels to keep the sum's size.
     """
     if channels == 1:
         return kernel.sum(axis=2, keepdims=True)

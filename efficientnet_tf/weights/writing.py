@@ -1,4 +1,4 @@
-"""A model's weights in this package's format and in other projects'."""
+"""Writes a model's weights in this package's format and in other projects' formats."""
 
 import os
 import shutil
@@ -14,18 +14,18 @@ from efficientnet_tf.weights import passport as passports
 
 
 def save_weights(model: keras.Model, path: str, *, format: str | None = None) -> None:
-    """Writes a model's weights; a file that is there is replaced, once all is written.
+    """Writes a model's weights; replaces an older file only after all is written.
 
     Args:
-        model: built by `EfficientNet`.
+        model: a model that `EfficientNet` built.
         path: path of the file, or the prefix of a TF1 checkpoint.
         format: "efficientnet_tf" (`.weights.h5` with a passport, which Keras's own
             `load_weights` reads too), "keras" (keras.applications' names; `.h5` or
-            `.weights.h5`), "timm" (`.safetensors`) or "tf1". None goes by
-            the suffix: `.weights.h5`, `.h5`, `.safetensors`, or none for TF1.
+            `.weights.h5`), "timm" (`.safetensors`) or "tf1". None takes the format of
+            the suffix: `.weights.h5`, `.h5`, `.safetensors`, or no suffix for TF1.
 
     Raises:
-        ValueError: if the format has no such network, or the path the wrong suffix.
+        ValueError: if the format cannot hold the network, or the suffix is wrong.
     """
     path = os.fspath(path)
     format = format or _format_of(path)
@@ -38,7 +38,7 @@ def save_weights(model: keras.Model, path: str, *, format: str | None = None) ->
     try:
         written = os.path.join(partial, os.path.basename(path))
         WRITERS[format](written, model, layout)
-        # The index of a TF1 checkpoint goes last: without it there is no checkpoint.
+        # A TF1 checkpoint's index is moved last: without it there is no checkpoint.
         for name in sorted(os.listdir(partial), key=lambda n: n.endswith(".index")):
             os.chmod(os.path.join(partial, name), 0o666 & ~_umask())
             os.replace(os.path.join(partial, name), os.path.join(folder, name))
@@ -47,7 +47,7 @@ def save_weights(model: keras.Model, path: str, *, format: str | None = None) ->
 
 
 def _check_conventions(model: keras.Model, format: str) -> None:
-    """Raises ValueError where a file of weights alone would mean another network."""
+    """Raises ValueError if the format cannot state the network's own conventions."""
     variant = passports.of(model).variant
     if variant is None or format not in ("keras", "tf1"):
         return
@@ -60,14 +60,14 @@ def _check_conventions(model: keras.Model, format: str) -> None:
 
 
 def _umask() -> int:
-    """The process's; there is no way to read it but to set it."""
+    """Returns the process's umask, which can only be read by setting it."""
     umask = os.umask(0)
     os.umask(umask)
     return umask
 
 
 def _write_tf1(*args: Any) -> None:
-    # TensorFlow only where a TF1 checkpoint is written: models run on any backend.
+    # Imported only for a TF1 checkpoint: models on other backends need no TensorFlow.
     from efficientnet_tf.weights import tf1
 
     tf1.write_file(*args)
@@ -94,14 +94,14 @@ def _format_of(path: str) -> str:
 
 
 def check_target(path: str, format: str) -> None:
-    """Checks where weights are to be written, before there are any.
+    """Checks the path and format that weights are to be written to.
 
     Args:
         path: path of the file, or the prefix of a TF1 checkpoint.
         format: one of `WRITERS`.
 
     Raises:
-        ValueError: if the suffix is not the format's, or a TF1 checkpoint is there.
+        ValueError: if the suffix is not the format's, or a TF1 checkpoint exists there.
     """
     if format not in WRITERS:
         raise ValueError(f"format={format!r}: allowed are {', '.join(WRITERS)}")
