@@ -1,7 +1,7 @@
 """TensorFlow's own TPUStrategy without a TPU: it builds and traces, and runs nothing.
 
-Variables are placed on the CPU, so building, assigning and saving work; a traced
-function holds what a TPU's would, of which no device here has kernels.
+Variables are placed on the CPU, so building, assigning and saving work. A traced
+function holds the operations it would hold for a TPU; no device here has their kernels.
 """
 
 import tensorflow as tf
@@ -11,7 +11,7 @@ HOST = "/job:localhost/replica:0/task:0/device"
 
 
 class _Resolver(tf.distribute.cluster_resolver.TPUClusterResolver):
-    """States so many cores of one host rather than asking a TPU for them."""
+    """States the given number of cores of one host, without asking a TPU."""
 
     def __init__(self, cores: int):
         super().__init__(tpu="local")
@@ -38,5 +38,5 @@ def tpu_devices(cores: int) -> list[str]:
 
 
 def strategy(cores: int) -> tf.distribute.TPUStrategy:
-    """The strategy of one host with so many cores, none of which is there."""
+    """Makes the strategy of one host with `cores` cores, none of which exists."""
     return tf.distribute.TPUStrategy(_Resolver(cores))

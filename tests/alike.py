@@ -5,7 +5,7 @@ import sys
 
 
 def begin_alike():
-    """Takes back what tests before may have changed in this process."""
+    """Undoes changes that earlier tests may have made in this process."""
     random.seed(0)
     if "numpy" in sys.modules:
         sys.modules["numpy"].random.seed(0)

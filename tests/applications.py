@@ -1,16 +1,16 @@
 """Networks of keras.applications beside ours, in float64.
 
-Deep networks of random weights magnify the rounding of float32 until nothing can be
-told from it, even that of 1 / 127.5, which Keras rounds whatever the policy. So two
-comparisons take the place of one: of pixels, as the first convolution gets them, and
-of what the networks make of equal ones.
+Deep networks with random weights magnify rounding in float32 until a comparison shows
+nothing; Keras rounds 1 / 127.5 to float32 under every policy. So there are two
+comparisons: of the pixels that the first convolution gets, and of the networks' outputs
+for equal pixels.
 """
 
 import keras
 import numpy as np
 import weight_helpers
 
-# What theirs want done to pixels first; the others do it themselves.
+# Networks whose pixels must be prepared first; the others prepare them themselves.
 PREPARE = {
     "mobilenet": keras.applications.mobilenet.preprocess_input,
     "resnet": keras.applications.resnet.preprocess_input,
@@ -35,7 +35,7 @@ def normalised(name, theirs, x):
 
 
 def assert_same_function(name, ours, theirs, pixels):
-    """Both make of pixels the same values, and of these the same outputs."""
+    """Both normalise pixels to the same values, and these give the same outputs."""
     pixels = pixels.astype("float64")
     preprocessing = ours.get_layer("preprocessing")
     ready = normalised(name, theirs, pixels)

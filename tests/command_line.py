@@ -75,7 +75,7 @@ def _result(command) -> Result:
 
 
 def succeed(*arguments) -> Result:
-    """The same, of a command that has no reason to fail."""
+    """Runs a command that must succeed."""
     return run(*arguments).checked()
 
 
@@ -93,7 +93,7 @@ def refusal(*arguments) -> str:
 
 @contextlib.contextmanager
 def _as_in_a_new_process() -> Iterator[None]:
-    """Nothing that tests did before shows, and nothing that the command sets stays."""
+    """Hides what earlier tests changed, and undoes what the command changes."""
     environment = dict(os.environ)
     alike.begin_alike()
     try:

@@ -56,7 +56,7 @@ def normalise(strategy, images: np.ndarray, group_size: int) -> dict:
 
 
 def local(strategy, value) -> np.ndarray:
-    """Each replica's."""
+    """Returns each replica's value."""
     return np.stack([v.numpy() for v in strategy.experimental_local_results(value)])
 
 

@@ -28,7 +28,7 @@ GROUP = 2
 
 @dataclasses.dataclass(frozen=True)
 class Sliced:
-    """One host's batches cut among however many there are: they train on the same."""
+    """Each host's slice of one host's batches: any number trains on the same images."""
 
     files: sources.Files
 
@@ -79,7 +79,7 @@ def state_of(config, source, policy) -> state_lib.TrainState:
 
 
 def train(config, state, source, strategy) -> dict:
-    """What some steps come to."""
+    """Trains some steps and returns the resulting values."""
     initial = {f"initial {name}": value for name, value in values(state).items()}
     trainer = build.trainer(config, state, Sliced(source), strategy)
     losses = [trainer.train(tf.constant(1))["loss"] for _ in range(STEPS)]

@@ -2,9 +2,9 @@
 
 python interrupted_run.py "SIGNAL PLACE COUNT SECONDS" ARGUMENT ...
 
-PLACE is a call that a run makes again and again. At the COUNT-th the process gets the
-signal: SIGTERM when the call is over, SIGKILL so many SECONDS after it began. A call
-that takes less is the last: the run waits for its end, however fast the machine is.
+PLACE is a function that a run calls repeatedly. At its COUNT-th call the process gets
+the signal: SIGTERM when the call is over, SIGKILL SECONDS after it began. If the call
+ends earlier, the run waits for the signal, so the call is the last on any machine.
 """
 
 import os
@@ -29,7 +29,7 @@ PLACES = {
 
 
 def interrupt(name: str, place: str, count: int, seconds: float) -> None:
-    """Has this process stopped at the `count`-th call of a place."""
+    """Makes this process stop at the `count`-th call of a place."""
     owner, attribute = PLACES[place]
     call = getattr(owner, attribute)
     calls = iter(range(1, count + 1))

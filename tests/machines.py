@@ -8,7 +8,7 @@ V5E = ("0x1ae0", "0x0063", "0x120000")
 H100 = ("0x10de", "0x2330", "0x030200")
 NVLINK_SWITCH = ("0x10de", "0x22a3", "0x068000")  # NVIDIA's, and no card
 
-# What tells TensorFlow of a TPU, of which a test begins with nothing.
+# Variables that tell TensorFlow of a TPU; a test begins without them.
 VARIABLES = (
     *("PJRT_DEVICE", "NEXT_PLUGGABLE_DEVICE_USE_C_API", "TPU_LOAD_LIBRARY"),
     *("TF_PLUGGABLE_DEVICE_LIBRARY_PATH", "TF_XLA_FLAGS", "TPU_SKIP_MDS_QUERY"),

@@ -22,7 +22,7 @@ STEPS = 10
 
 
 class ReplicaRun:
-    """What ten steps on digits with some settings come to."""
+    """The results of ten steps on digits with some settings."""
 
     def __init__(self, strategy, data_dir: str, **settings):
         self.strategy = strategy

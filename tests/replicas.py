@@ -6,7 +6,7 @@ import tensorflow as tf
 
 
 class StandIn(tf.distribute.MirroredStrategy):
-    """Replicas that hold a run to what TPUStrategy demands of it."""
+    """Replicas that refuse what TPUStrategy refuses."""
 
     def run(self, fn, args=(), kwargs=None, options=None):
         if tf.executing_eagerly():
@@ -21,6 +21,6 @@ class StandIn(tf.distribute.MirroredStrategy):
 def two() -> StandIn:
     """The process's one strategy of two devices.
 
-    A second one would number its collectives as the first one does.
+    A second strategy would give its collectives the numbers of the first one's.
     """
     return StandIn([device.name for device in tf.config.list_logical_devices("CPU")])

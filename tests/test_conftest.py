@@ -1,4 +1,4 @@
-"""The suite itself: each test gets the same, whatever ran before it."""
+"""Tests of the suite itself: each test finds the same state, whatever ran before."""
 
 import json
 import os

@@ -27,7 +27,7 @@ def resolve(python: str, requirement: str, report: pathlib.Path) -> dict[str, st
 @pytest.mark.parametrize("version", ["3.12", "3.13"])
 def test_the_dependencies_resolve_for_newer_pythons(tmp_path, version):
     base = f"python{version}"
-    # A shim of a version manager may be there without its Python.
+    # A version manager's shim may exist although its Python does not.
     if not (shutil.which(base) and subprocess.run([base, "-c", ""]).returncode == 0):
         pytest.skip(f"no {base} on this machine's PATH")
     subprocess.run([base, "-m", "venv", tmp_path / "venv"], check=True)

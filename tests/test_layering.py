@@ -46,7 +46,7 @@ ROWS = rows()
 
 
 def room_of(names):
-    """The room that a module is of, by its dotted name below the package."""
+    """The room of a module, from the parts of its name below the package."""
     return "*/settings" if names[1:2] == ["settings"] else names[0]
 
 

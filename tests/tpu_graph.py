@@ -9,8 +9,8 @@ import absent_tpu
 import tensorflow as tf
 from tensorflow.python.framework import kernels
 
-# What tf.tpu.replicate puts around a computation, for the bridge to take away, and the
-# arguments of functions.
+# Operations that tf.tpu.replicate puts around a computation, which the bridge removes,
+# and the arguments of functions.
 MARKERS = {
     *("TPUReplicateMetadata", "TPUReplicatedInput", "TPUReplicatedOutput"),
     *("TPUCompilationResult", "Placeholder"),
@@ -25,7 +25,7 @@ HOST_CALLS = {
 
 
 def step_operations(function) -> list[tf.Operation]:
-    """What each core runs of a traced function, its nested functions included."""
+    """The operations of a traced function that each core runs, nested ones included."""
     return [
         operation
         for outer in _walk(function.graph)
@@ -48,9 +48,9 @@ def problems(operations: list[tf.Operation], *, device: str) -> list[str]:
     """One line for each thing that a TPU would refuse or be slow at.
 
     Args:
-        operations: of `step_operations`.
-        device: of XLA's kernels: XLA_TPU_JIT of the TPU build, XLA_CPU_JIT of the
-            plain one, which lacks COLLECTIVES.
+        operations: the operations that `step_operations` returned.
+        device: device of XLA's kernels: XLA_TPU_JIT in the TPU build, XLA_CPU_JIT in
+            the plain build, which lacks COLLECTIVES.
     """
     register_kernels()
     exempt = COLLECTIVES if device != "XLA_TPU_JIT" else set()
@@ -70,11 +70,11 @@ def problems(operations: list[tf.Operation], *, device: str) -> list[str]:
 
 
 def register_kernels() -> None:
-    """XLA's kernels are entered in TensorFlow's list when XLA is first used."""
+    """Uses XLA once, which adds XLA's kernels to TensorFlow's list."""
     try:
         tf.function(lambda x: x + 1, jit_compile=True)(tf.constant(1.0))
     except tf.errors.NotFoundError as error:
-        # The TPU build has no XLA for the CPU, and enters its kernels all the same.
+        # The TPU build has no XLA for the CPU; it adds the kernels before this error.
         if "transfer manager for platform Host" not in str(error):
             raise
 
@@ -82,8 +82,8 @@ def register_kernels() -> None:
 def bridge(function, *, cores: int) -> str:
     """A traced function after the TPU bridge's first half, as MLIR.
 
-    It clusters each step, lifts variables out of it and checks what is left. The second
-    half, which makes TPU programs of the clusters, is not to be had in Python.
+    It clusters each step, lifts variables out of it and checks the rest. Python cannot
+    run the second half, which turns the clusters into TPU programs.
     """
     devices = [f"{absent_tpu.HOST}:{name}:0" for name in ("CPU", "TPU_SYSTEM")]
     devices += absent_tpu.tpu_devices(cores)
@@ -97,13 +97,13 @@ def bridge(function, *, cores: int) -> str:
 
 
 def counts(module: str) -> collections.Counter:
-    """How often each operation is in a module of MLIR's text."""
+    """The number of each operation in the text of an MLIR module."""
     names = re.findall(r"\b(?:tf|tf_device)\.[A-Za-z]\w*", module)
     return collections.Counter(names)
 
 
 def _walk(graph) -> Iterator[tf.Operation]:
-    """A graph's operations; those of functions too, but not of a step's."""
+    """A graph's operations, with those of its functions but without those of a step."""
     for operation in graph.get_operations():
         yield operation
         if "_tpu_replicate" not in operation.node_def.attr:

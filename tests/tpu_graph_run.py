@@ -55,7 +55,7 @@ def trace_evaluation(evaluator):
 
 
 def look(function, *, device: str) -> dict:
-    """What is to be known of a traced function, as plain data."""
+    """Collects the facts about a traced function that tests check, as plain data."""
     operations = tpu_graph.step_operations(function)
     return {
         "problems": tpu_graph.problems(operations, device=device),

@@ -26,7 +26,7 @@ SMALL = {
 
 
 def small(name: str):
-    """A variant scaled down, and named so, for it is no network of keras any more."""
+    """A variant scaled down, with a new name, as keras has no such network."""
     width, depth = SMALL[name]
     variant = en.get_variant(name)
     return dataclasses.replace(variant, name=f"{name}-0", width=width, depth=depth)
@@ -52,7 +52,7 @@ def models_of(name: str):
 def randomize(model, seed=None):
     """Draws every weight, batch norms' statistics too; no two tensors are alike.
 
-    Without a seed each call draws others, and a test always the same.
+    Without a seed each call draws other numbers, but a test always draws the same.
     """
     rng = np.random.default_rng(np.random.randint(2**31) if seed is None else seed)
     for layer in model.layers:
@@ -78,9 +78,9 @@ def _draw(rng, variable):
 def calibrate(model, x, *, least_variance=0.0):
     """Gives batch norms the statistics of `x`, so that no output saturates.
 
-    Nothing is left to chance: dropout and stochastic depth are off meanwhile. A channel
-    of hardly any variance is magnified, and the rounding in it, from layer to layer;
-    `least_variance`, added to each, limits by how much.
+    Dropout and stochastic depth are off meanwhile. A channel with hardly any variance,
+    and the rounding in it, would grow from layer to layer; `least_variance`, added to
+    each variance, limits this.
     """
     norms = _layers(model, keras.layers.BatchNormalization)
     with contextlib.ExitStack() as stack:
@@ -125,7 +125,7 @@ def images(size=32, channels=3, batch=2):
 
 
 def outputs(model, x):
-    """What the model says in inference."""
+    """The model's outputs in inference."""
     return keras.ops.convert_to_numpy(model(x, training=False))
 
 

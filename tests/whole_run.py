@@ -10,10 +10,10 @@ import tensorflow as tf
 
 def arguments(digits_dir, model_dir) -> list[str]:
     """main.py's for a run of 84 steps."""
-    # Everything that could be forgotten is on: dropout, stochastic depth, averages,
-    # random crops, MixUp, held-out evaluations, checkpoints that coincide with
-    # evaluations and checkpoints that do not. RandAugment, which takes 5 s to trace,
-    # is continued bit for bit by test_batches.py.
+    # Everything that a resumed run could lose is on: dropout, stochastic depth,
+    # averages, random crops, MixUp, held-out evaluations, checkpoints that coincide
+    # with evaluations and checkpoints that do not. RandAugment takes 5 s to trace;
+    # tests/data/test_train_batches.py checks that it continues bit for bit.
     return [
         "--dataset=digits",
         f"--data_dir={digits_dir}",
@@ -40,7 +40,7 @@ def variables(folder):
     return {
         name: reader.get_tensor(name)
         for name in reader.get_variable_to_shape_map()
-        # How often a process saved is no part of what it saved.
+        # The counter of a process's saves may differ.
         if not name.startswith(("save_counter", "_CHECKPOINTABLE"))
     }
 

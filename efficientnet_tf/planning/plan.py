@@ -31,7 +31,7 @@ class Plan:
     image_size: int
     fits: bool
     hbm_limit_bytes: int
-    hbm_bytes: int | None = None  # if the step does not fit, this and the next are None
+    hbm_bytes: int | None = None  # None if it does not fit, as all fields to `bound`
     argument_bytes: int | None = None  # the batch, and variables that are only read
     state_bytes: int | None = None  # variables that are updated in place
     output_bytes: int | None = None

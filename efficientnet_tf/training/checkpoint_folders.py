@@ -46,7 +46,7 @@ class CheckpointFolders:
             status = self._latest.checkpoint.restore(path)
             status.assert_existing_objects_matched()
         except tf.errors.UnavailableError:
-            raise  # a host or a bucket does not answer; the checkpoint may be whole
+            raise  # a host or a bucket does not answer; the checkpoint is not damaged
         except (AssertionError, IndexError, ValueError, tf.errors.OpError) as error:
             raise ValueError(
                 f"checkpoint {path} cannot be restored ({error}); delete it to fall "

@@ -83,7 +83,7 @@ class _Storage(_Quiet):
         super().__init__(connection, client_address, server)
 
     def do_GET(self):
-        """Finds out what is asked and what goes wrong, answers, and takes note."""
+        """Parses a request, injects a fault or answers, and records the request."""
         url = urllib.parse.urlsplit(self.path)
         self._query = dict(urllib.parse.parse_qsl(url.query, keep_blank_values=True))
         kind, self._names = self._route(url.path)
@@ -96,7 +96,7 @@ class _Storage(_Quiet):
             status, headers, answer = getattr(self, f"_{kind}")(body)
         except store.Refused as refused:
             status, headers, answer = refused.status, {}, self._error(refused)
-        # Noted before it is answered: then the client knows of no request that is not.
+        # Recorded before it is answered, so that every answered request is recorded.
         self.server.requests.append(
             Request(
                 time.monotonic(),
@@ -125,7 +125,7 @@ class _Storage(_Quiet):
         raise AssertionError(f"{self.command} {self._host}{path}")
 
     def _precisely(self, kind: str) -> str:
-        """Tells apart what the path leaves open."""
+        """Distinguishes kinds of requests that have the same path."""
         if kind == "begin" and self._query["uploadType"] == "media":
             return "write"
         span = self.headers.get("Content-Range", "")

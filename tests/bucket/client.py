@@ -1,7 +1,7 @@
 """TensorFlow's client in a process of its own, and what tests ask of it.
 
-It needs one: the client holds Python's lock while it closes some files, and a server in
-the same process could not answer.
+It needs a process of its own: the client holds Python's lock while it closes some
+files, so a server in the same process could not answer.
 """
 
 import concurrent.futures

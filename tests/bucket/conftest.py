@@ -14,7 +14,7 @@ def bucket():
 
 @pytest.fixture
 def empty(bucket):
-    """An empty bucket and nothing counted; no host but the service's was asked."""
+    """An empty bucket with no requests; checks that no other host was asked."""
     served, _ = bucket
     served.store = store.Store()
     served.store.create("bucket")
@@ -33,7 +33,7 @@ def served(digits_dir):
 
 @pytest.fixture
 def fresh(served):
-    """The digits and nothing else; no host but the service's was asked."""
+    """A bucket with only the digits; checks that no other host was asked."""
     commands.clear(served)
     yield
     assert served.strays == []

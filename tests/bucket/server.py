@@ -21,7 +21,7 @@ from bucket import api, store
 
 
 class Faults:
-    """What goes wrong with which request, drawn from a seed.
+    """Draws the faults of requests from a seed.
 
     Args:
         seed: of the draws.

@@ -20,7 +20,7 @@ TRAIN_IMAGES = 1347
 
 @pytest.fixture(scope="module")
 def unbroken(served, tmp_path_factory):
-    """What a run that nothing disturbs leaves, asks for and tells."""
+    """The files, requests and output of a run that nothing disturbs."""
     commands.clear(served)
     told = commands.result(commands.start(served, *commands.training()))
     folder = commands.fetch(served, tmp_path_factory.mktemp("unbroken"))
@@ -183,7 +183,7 @@ def kill(served, moments):
 
 
 def assert_same_run(run, expected):
-    """Equal to the bit, and each loop told of once, and to TensorBoard."""
+    """Both runs are equal to the bit; each loop is in metrics and events once."""
     whole_run.assert_same_end(run, expected)
     assert whole_run.metrics(run, "eval") == whole_run.metrics(expected, "eval")
     (told, steps), (expected_told, expected_steps) = (

@@ -23,7 +23,7 @@ def looked(count: int) -> int:
     """The expected number of requests for a file's state (stat): `count`.
 
     The TPU build's client makes any number: one before each part that it reads, unless
-    it made one in the last 5 seconds, which `client` forbids it to remember.
+    it remembers one of the last 5 seconds, which `client` forbids.
     """
     return ANY if packages.is_tpu_build() else count
 

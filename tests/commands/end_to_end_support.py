@@ -10,7 +10,7 @@ ROOT = pathlib.Path(__file__).parents[2]
 
 
 def new_process(*arguments) -> Result:
-    """What a user sees; and nothing but a new process has other devices."""
+    """Runs main.py in a new process, as a user does, which can have other devices."""
     done = subprocess.run(
         [sys.executable, "main.py", *map(str, arguments)],
         cwd=ROOT,

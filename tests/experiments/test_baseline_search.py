@@ -26,7 +26,7 @@ def _search(root, **kwargs) -> baseline_search.Search:
 
 
 def _score(text: str) -> float:
-    """What a network's fake training comes to: expansions and a hash-like rest."""
+    """The score of a network's fake training: its expansions and a hash-like rest."""
     stages = [blocks.decode_block(part) for part in text.split(",")]
     return sum(s.expand_ratio + s.kernel_size for s in stages) / 40
 

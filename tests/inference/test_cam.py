@@ -42,7 +42,7 @@ def two_images():
 
 
 def assert_adds_up(found, model, images):
-    """The maps' means and the bias are the logits, computed by the whole model."""
+    """The maps' means plus the bias equal the logits of the whole model."""
     predictions = model.layers[-1]
     assert predictions.activation is keras.activations.linear
     logits = weight_helpers.outputs(model, images)

@@ -91,7 +91,8 @@ def test_native_and_odd_sizes_equal_keras_applications(name, size):
 def test_pixels_to_probabilities_equal_keras_applications_in_float32(name):
     x = images(64)
     ours = without_chance(name, input_shape=(64, 64, 3))
-    # With less, networks as deep magnify rounding; with 1 they see no images any more.
+    # With less, deep networks magnify rounding; with 1 their outputs no longer depend
+    # on the images.
     randomize(ours, x, least_variance=0.3)
     theirs = build_theirs(name, input_shape=(64, 64, 3))
     give_weights(ours, theirs)

@@ -120,7 +120,7 @@ def _flops(module):
 
 
 def _call_library(module, opcode: str, target: str, order=(0, 1, 2)):
-    """Hands an operation to a GPU's library: operands and result take other places."""
+    """Turns an operation into a call of a GPU's library, with operands in its order."""
     by_id = {i.id: i for c in module.computations for i in c.instructions}
     (call,) = (i for i in by_id.values() if i.opcode == opcode)
     operands = [by_id[number] for number in call.operand_ids]

@@ -81,7 +81,7 @@ def _images(batch=4):
 
 
 def _compare(model, *, recompute=()):
-    """Rounding, 1e-7, is magnified to 1e-4 at most, on the way back most."""
+    """Compares results; rounding, 1e-7, grows to 1e-4 at most, mostly in gradients."""
     images = _images()
     plain = _train(model, lambda x: model(x, training=True), images)
     call = fused.forward(model, _network(model), recompute=recompute)
@@ -145,8 +145,8 @@ def test_half_precision_errs_no_more_than_keras_layers():
     def error(logits):
         return np.sqrt(np.mean((logits - exact) ** 2)) / exact.std()
 
-    # Bfloat16 rounds by 2**-9, 0.2%; the layers add that up to some percent, which two
-    # orders of computing share in size and not in sign.
+    # Bfloat16 rounds by 2**-9, 0.2%; over the layers this adds up to some percent,
+    # similar in size but not in sign for two orders of computation.
     assert 0.002 < error(half) < 0.1
     assert error(ours) < 2 * error(half)
 

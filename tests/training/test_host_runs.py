@@ -1,4 +1,4 @@
-"""main.py as several hosts: one run, one writer, and none waits for a lost one."""
+"""main.py on several hosts: one run, one writer, and no host waits for a lost one."""
 
 import functools
 import json
@@ -183,7 +183,7 @@ def test_hosts_disturbed_in_every_way_end_as_undisturbed(
 @pytest.mark.slow
 def test_four_hosts_end_when_one_is_killed(digits_dir, tmp_path):
     ends = disturb(digits_dir, tmp_path, signal.SIGKILL, victim=2, at=6, count=4)
-    # Whoever hears of it first ends, and so may be the one the next one misses.
+    # The host that notices first ends, so the next one may miss that host instead.
     assert_names_lost(ends, 0, 1, 2, 3)
     assert "worker 2 is lost (" in "".join(stderr for _, stderr, _ in ends)
 
@@ -207,7 +207,7 @@ def test_hosts_that_share_no_model_dir_are_refused(digits_dir, tmp_path, undistu
 
 
 def assert_refused(commands, words: str) -> None:
-    """Every host ends with one line; each says what is the case on itself."""
+    """Every host ends with one line, which states the host's own value."""
     with host_processes.started(commands) as processes:
         ends = [(*p.communicate(timeout=300), p.returncode) for p in processes]
     for place, (_, stderr, code) in enumerate(ends):

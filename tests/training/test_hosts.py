@@ -94,7 +94,7 @@ def data(digits_dir, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def run(data):
-    """What each of so many hosts finds."""
+    """A function that runs host_run.py on `count` hosts and returns their results."""
 
     @functools.cache
     def run(count: int, **more) -> list[dict]:
@@ -167,7 +167,7 @@ def test_groups_of_hosts_normalise_as_their_joined_batch(run, data, count):
 
 
 def normalised(images) -> dict:
-    """What one layer makes of a group's images in one batch."""
+    """The result of one layer for a group's images in one batch."""
     layer = keras.layers.BatchNormalization(momentum=0.5)
     batch = tf.constant(images.reshape(-1, *images.shape[2:]))
     with tf.GradientTape() as tape:

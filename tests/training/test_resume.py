@@ -20,7 +20,7 @@ SCRIPT = pathlib.Path(interrupted_run.__file__)
 
 
 def arguments(digits_dir, model_dir) -> list[str]:
-    """Without the end's validation and export, which are done anew if they fail."""
+    """Arguments without the final validation and export, which a restart repeats."""
     return [*whole_run.arguments(digits_dir, model_dir), "--mode=train"]
 
 
@@ -40,7 +40,7 @@ def kill(digits_dir, model_dir, moment) -> str:
 
 
 def finish(digits_dir, model_dir) -> str:
-    """Starts or continues the run up to its end; returns what it tells on the way."""
+    """Starts or continues the run up to its end; returns its output."""
     return succeed(*arguments(digits_dir, model_dir)).stderr
 
 
@@ -64,7 +64,7 @@ def stopped(digits_dir, tmp_path_factory):
 
 @pytest.fixture
 def moments():
-    """One moment in each of a run's doings, in the order of the seed."""
+    """One moment in each kind of work of a run, in an order drawn from the seed."""
     seed = int(os.environ.get("KILL_SEED", 0))
     print(f"KILL_SEED={seed}")
     draw = random.Random(seed)

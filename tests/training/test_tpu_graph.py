@@ -87,7 +87,7 @@ def test_the_host_only_fetches_between_steps(training, fused):
     counted = tpu_graph.host_operations(training(fused))
     assert counted["While"] == 1
     assert counted["IteratorGetNext"] == 2  # a batch for each core
-    # What TPUStrategy puts around a step whose last batch may be a smaller one.
+    # TPUStrategy adds these to a step whose last batch may be smaller.
     assert not {"If", "OptionalHasValue", "PartitionedCall"} & set(counted)
 
 
@@ -136,7 +136,7 @@ def test_a_checkpoint_comes_back_on_every_core(run_of, tmp_path):
     state.step.assign(0)
 
 
-# Each of what the tests above would find, in a step that is otherwise sound.
+# Each problem that the tests above look for, in a step without other problems.
 
 
 def calls_python(x):

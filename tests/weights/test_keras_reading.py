@@ -83,7 +83,7 @@ def write_legacy(model, path, rename=None):
 
 
 def write(model, path):
-    """As keras.applications' users write; returns the path."""
+    """Writes a file as users of keras.applications do; returns its path."""
     path = str(path)
     if path.endswith(".weights.h5"):
         model.save_weights(path)

@@ -23,9 +23,9 @@ SMALL = {"input_shape": (32, 32, 3), "classes": 10}
 def variables_of(variant, *, classes, first_cond_conv=0, first_depthwise=0):
     """(name, shape, our path, our shape) of every variable, after the original's code.
 
-    A block makes fused, expanding and projecting convolution, in this order; those of
-    `tf.layers` are named by their order of use in the block, CondConvs, Keras layers,
-    by their order of making in the process.
+    A block makes a fused, an expanding and a projecting convolution, in this order.
+    Convolutions of `tf.layers` are numbered in the order of their use in the block,
+    CondConvs (Keras layers) in the order of their creation in the process.
     """
     network = en.expand(variant)
 
