@@ -33,8 +33,8 @@ def evaluate(
         source: the run's data if it is open already; None opens it.
 
     Returns:
-        "top_1" and "top_5" (from 0 to 1), "loss" (cross-entropy), "examples" (their
-        number), "weights" ("ema" or "raw"), "split" and "checkpoint" (its path).
+        "top_1" and "top_5" (from 0 to 1), "loss" (cross-entropy), "examples" (a number;
+        each counts once), "weights" ("ema" or "raw"), "split" and "checkpoint" (path).
     """
     build.check_batch_sizes(config, strategy)
     hosts = agreement.Hosts(strategy)

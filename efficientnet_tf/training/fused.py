@@ -24,7 +24,7 @@ from efficientnet_tf.training import fused_ops
 def forward(
     model: keras.Model, network: expansion.Expansion, *, recompute: Collection[str] = ()
 ) -> Callable[[tf.Tensor], tf.Tensor]:
-    """Makes a function like `model(images, training=True)` for a cheaper gradient.
+    """Returns a function equivalent to `model(images, training=True)`.
 
     Its gradient reads fewer bytes.
 
