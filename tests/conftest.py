@@ -1,5 +1,6 @@
 """What every test is given: the same settings, the same random numbers, any order."""
 
+import atexit
 import ctypes
 import gc
 import os
@@ -17,7 +18,7 @@ from alike import begin_alike, split_cpu
 LONG = (
     *("test_bucket", "test_bucket_refusals", "test_resume", "test_steps"),
     *("test_end_to_end", "test_weights_command_line"),
-    *("test_planning", "test_models", "test_fused", "test_trials"),
+    *("test_models", "test_fused", "test_trials", "test_plan"),
     *("test_hosts", "test_host_runs", "test_tpu_loop", "test_tpu_graph"),
 )
 HELPERS = ("weight_helpers", "_support")  # modules that keep models for several tests
@@ -28,6 +29,31 @@ OF_THE_USER = (
     *("MPLCONFIGDIR", "MATPLOTLIBRC", "TFDS_DATA_DIR", "TF_DETERMINISTIC_OPS"),
     *("EFFICIENTNET_TF_CACHE", "EFFICIENTNET_TF_OFFLINE"),
 )
+
+
+def _settle_environment():
+    """Hides the user's settings and caches, before TensorFlow and Keras read them."""
+    home = tempfile.mkdtemp(prefix="efficientnet_tf-home-")
+    atexit.register(shutil.rmtree, home, ignore_errors=True)
+    # Packages installed for one user are found through HOME.
+    os.environ.setdefault("PYTHONUSERBASE", site.getuserbase())
+    os.environ["HOME"] = home
+    for name in OF_THE_USER:
+        os.environ.pop(name, None)
+    # Each worker's share: more threads than cores wait for each other.
+    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    for kind in ("INTRAOP", "INTEROP"):
+        os.environ[f"TF_NUM_{kind}_THREADS"] = str(max(1, os.cpu_count() // workers))
+    # TensorFlow imports jax where the extra `plan` is installed, and jax sets this to 1
+    # for all child processes; commands that tests run would print TensorFlow's errors.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    # oneDNN's kernels keep all memory that they ever took: 2.0 GB instead of 0.9 GB
+    # after tests/weights/test_keras_reading.py.
+    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
+
+
+# As this module is imported: conftest.py of a folder imports TensorFlow right after it.
+_settle_environment()
 
 
 def pytest_addoption(parser):
@@ -44,28 +70,6 @@ def pytest_xdist_auto_num_workers():
     """Asks for a worker for each core that the free memory has room for."""
     free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     return max(1, min(len(os.sched_getaffinity(0)), free // WORKER_BYTES))
-
-
-def pytest_configure(config):
-    """Hides the user's settings and caches, before TensorFlow and Keras read them."""
-    home = tempfile.mkdtemp(prefix="efficientnet_tf-home-")
-    config.add_cleanup(lambda: shutil.rmtree(home, ignore_errors=True))
-    # Packages installed for one user are found through HOME.
-    os.environ.setdefault("PYTHONUSERBASE", site.getuserbase())
-    os.environ["HOME"] = home
-    for name in OF_THE_USER:
-        os.environ.pop(name, None)
-    # Each worker's share: more threads than cores wait for each other.
-    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
-    threads = max(1, os.cpu_count() // workers)
-    for kind in ("INTRAOP", "INTEROP"):
-        os.environ.setdefault(f"TF_NUM_{kind}_THREADS", str(threads))
-    # TensorFlow imports jax where the extra `plan` is installed, and jax sets this to 1
-    # for all child processes; commands that tests run would print TensorFlow's errors.
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    # oneDNN's kernels keep all memory that they ever took: 2.0 GB instead of 0.9 GB
-    # after tests/weights/test_keras_reading.py.
-    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
 
 
 def pytest_collection_modifyitems(config, items):
