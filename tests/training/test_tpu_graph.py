@@ -33,7 +33,7 @@ def run_of(digits_dir):
     @functools.cache
     def run_of(fused):
         config = config_lib.create(
-            dataset="digits", data_dir=digits_dir, blocks=networks.ONE, fused=fused
+            dataset="digits", data_dir=digits_dir, blocks=networks.TINY, fused=fused
         )
         return tpu_graph_run.build_run(config, absent_tpu.strategy(2))
 
