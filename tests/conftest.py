@@ -20,6 +20,8 @@ LONG = (
     *("test_end_to_end", "test_weights_command_line"),
     *("test_models", "test_fused", "test_trials", "test_plan"),
     *("test_hosts", "test_host_runs", "test_tpu_loop", "test_tpu_graph"),
+    *("test_weights", "test_tf1", "test_augment", "test_keras_reading"),
+    *("test_strict_loading", "test_keras_writing", "test_hlo", "test_training_runs"),
 )
 HELPERS = ("weight_helpers", "_support")  # modules that keep models for several tests
 WORKER_BYTES = 3 << 30  # the most that a worker takes, and some room

@@ -69,7 +69,7 @@ def run(
                 f"{result['seconds']:.0f} s",
                 flush=True,
             )
-    return results
+    return {name: results[name] for name in trials}
 
 
 def worker_pool(workers: int) -> concurrent.futures.ProcessPoolExecutor:

@@ -35,7 +35,7 @@ SETTINGS = {
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory, digits_dir):
-    """Two trials, trained by two workers."""
+    """Two trials, one trained before, here, and one by a worker of two."""
     root = str(tmp_path_factory.mktemp("trials"))
     config = config_lib.create(**SETTINGS, data_dir=digits_dir)
     configs = {
@@ -44,6 +44,7 @@ def trained(tmp_path_factory, digits_dir):
             config, compound.multiply(trials.network(config), width=2.0)
         ),
     }
+    trials.train_one(configs["wide"], f"{root}/wide", device="cpu")
     return root, configs, trials.run(configs, root=root, workers=2)
 
 

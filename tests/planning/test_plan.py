@@ -69,8 +69,10 @@ def test_a_process_of_its_own_lowers_the_same():
     batch, module, _ = plan.lowered(small_config(), "train", 1, None)
     assert batch == 16
     assert hlo.fingerprint(hlo.parse(module)) == hlo.fingerprint(lowered())
+    with pytest.raises(ValueError, match="invalid literal"):
+        own_process.call(int, "x")  # an error arrives as it is
     with pytest.raises(ValueError, match="train_batch_size=16: allowed is a multiple"):
-        plan.lowered(small_config(), "train", 3, None)
+        lowered(replicas=3)
 
 
 def test_a_process_that_dies_is_named():

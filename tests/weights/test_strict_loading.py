@@ -95,26 +95,29 @@ def test_many_problems_are_counted(model, tmp_path):
     assert count > 50
 
 
-@pytest.mark.parametrize("file", FILES)
-def test_another_number_of_classes_says_what_to_do(model, file, tmp_path):
-    path = str(tmp_path / FILES[file][0])
-    en.save_weights(build(TEST, classes=7), path, format=FILES[file][1])
-    refuses(model, path, r"predictions/kernel \(128, 10\)", r'skip=\["predictions"\]')
+def test_another_number_of_classes_says_what_to_do(model, tmp_path):
+    source = build(TEST, classes=7)
+    for name, format in FILES.values():
+        path = str(tmp_path / f"{format}-{name}")
+        en.save_weights(source, path, format=format)
+        wanted = (r"predictions/kernel \(128, 10\)", r'skip=\["predictions"\]')
+        refuses(model, path, *wanted)
 
 
 @pytest.mark.parametrize("file", ["own", "timm", "tf1"])
-@pytest.mark.parametrize("skip", ["predictions", "block5b", "stem_bn/beta", "top_bn"])
-def test_what_is_skipped_stays_as_it_was(model, file, skip, tmp_path):
+def test_what_is_skipped_stays_as_it_was(model, file, tmp_path):
     source, _ = models_of(TEST)
     path = str(tmp_path / FILES[file][0])
     en.save_weights(source, path, format=FILES[file][1])
-    before, theirs = values(model), values(source)
-    en.load_weights(model, path, skip=[skip])
-    left = {p for p in before if p == skip or re.match(rf"{skip}[_/]", p)}
-    assert left
-    assert_same(model, {p: before[p] if p in left else theirs[p] for p in before})
-    assert set(model.load_report.skipped) == left == set(model.passport.skipped)
-    assert model.load_report.loaded == len(before) - len(left)
+    theirs = values(source)
+    for skip in ("predictions", "block5b", "stem_bn/beta", "top_bn"):
+        before = values(helpers.randomize(model))
+        en.load_weights(model, path, skip=[skip])
+        left = {p for p in before if p == skip or re.match(rf"{skip}[_/]", p)}
+        assert left
+        assert_same(model, {p: before[p] if p in left else theirs[p] for p in before})
+        assert set(model.load_report.skipped) == left == set(model.passport.skipped)
+        assert model.load_report.loaded == len(before) - len(left)
 
 
 def test_a_transferred_network_leaves_the_classifier_and_its_labels(tmp_path):
@@ -196,7 +199,6 @@ def test_a_grey_image_means_what_it_meant_in_colour(saved):
         ("efficientnet-b0", "efficientnet-b1"),
         ("efficientnet-b0", "efficientnet-lite0"),
         ("efficientnet-b0", "efficientnetv2-b0"),
-        ("efficientnetv2-b0", "efficientnet-b0"),
         ("efficientnetv2-s", "efficientnetv2-m"),
         ("efficientnet-lite0", "mobilenet-v2"),
         ("resnet-50", "resnet-152"),
