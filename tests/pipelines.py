@@ -9,9 +9,7 @@ def labels(num_classes: int, label_offset: int = 0) -> Labels:
     return Labels(num_classes=num_classes, label_offset=label_offset)
 
 
-def transform(
-    preparation: Preparation, num_classes: int, label_offset: int = 0, **augmentation
-) -> batches.TrainTransform:
+def augmentation(**chosen) -> Augmentation:
     plain = {
         "augment": "none",
         "randaugment_num_layers": 2,
@@ -20,8 +18,11 @@ def transform(
         "flip": True,
         "crop_area_min": 0.08,
     }
-    return batches.TrainTransform(
-        preparation,
-        Augmentation(**plain | augmentation),
-        labels(num_classes, label_offset),
-    )
+    return Augmentation(**plain | chosen)
+
+
+def transform(
+    preparation: Preparation, num_classes: int, label_offset: int = 0, **chosen
+) -> batches.TrainTransform:
+    numbering = labels(num_classes, label_offset)
+    return batches.TrainTransform(preparation, augmentation(**chosen), numbering)

@@ -2,6 +2,7 @@ import collections
 import math
 
 import numpy as np
+import pipelines
 import pytest
 import tensorflow as tf
 from official.vision.ops import augment as official
@@ -178,6 +179,21 @@ def test_randaugment_draws_all_16_operators_alike(monkeypatch, num_layers, magni
         assert max(drawn.values()) < 2 * count / 16
     pairs = set(zip(layers[::num_layers], layers[1::num_layers], strict=False))
     assert num_layers == 1 or len(pairs) > 150
+
+
+@pytest.mark.parametrize("magnitude", [3.0, 17.0])
+def test_a_runs_settings_reach_randaugment(magnitude):
+    chosen = pipelines.augmentation(
+        augment="randaugment",
+        randaugment_num_layers=3,
+        randaugment_magnitude=magnitude,
+    )
+    for number in range(4):
+        found = augment.augmented(_image(), _seed(number), chosen)
+        wanted = augment.randaugment(
+            _image(), _seed(number), num_layers=3, magnitude=magnitude
+        )
+        np.testing.assert_array_equal(found, wanted)
 
 
 def test_randaugment_layers_build_on_each_other(monkeypatch):

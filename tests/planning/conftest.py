@@ -1,14 +1,8 @@
 """Fixtures that several files of this folder share."""
 
 import pytest
-from planning_support import lowered
 
 from efficientnet_tf.planning import own_process
-
-
-@pytest.fixture(scope="module")
-def module():
-    return lowered(train_batch_size=32, replicas=2)
 
 
 @pytest.fixture

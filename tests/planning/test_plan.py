@@ -19,6 +19,7 @@ from efficientnet_tf.planning import (
     lowering,
     own_process,
     plan,
+    planned_run,
 )
 
 pytestmark = needs_xla  # to lower anything; there main.py refuses to plan
@@ -182,6 +183,7 @@ def test_a_step_is_planned_dumped_and_recalled(own_cache, in_this_process, tmp_p
     assert first.state_bytes > 4 * 4 * model_size()
     assert first.argument_bytes >= 16 * (32 * 32 * 3 + 4 * 10)
     assert first.all_reduce_bytes > 4 * model_size()
+    assert first.output_bytes < 0.1 * first.state_bytes
     bound = max(first.flops / 197e12, first.bytes_accessed / 819e9)
     assert math.isclose(first.roofline_s, bound)
     assert math.isclose(first.roofline_images_per_s, 16 / bound)
@@ -214,6 +216,31 @@ def test_an_impossible_slice_is_named(own_cache):
     topology, replicas = chips.slice_of(chip, "3x5")
     with pytest.raises(ValueError, match=r"slice=3x5: .* no such v5e .*2x2 exists"):
         cached_compiler.compile_for(chip, b"", topology=topology, replicas=replicas)
+
+
+def test_a_report_serves_no_other_module_slice_or_effort(own_cache, monkeypatch):
+    compiled = []
+    answer = {"error": "memory", "message": "too large"}
+    monkeypatch.setattr(cached_compiler, "PACKAGES", ("numpy",))
+    monkeypatch.setattr(
+        cached_compiler, "run_compiler", lambda *a: compiled.append(a) or dict(answer)
+    )
+    one, other = (
+        lowering.lower(lowering.Step(lambda x: x + 1, (tf.TensorSpec([size]),), 1))
+        for size in (2, 3)
+    )
+    cases = [
+        (one, {"topology": "v5e:2x2", "replicas": 1}),
+        (other, {"topology": "v5e:2x2", "replicas": 1}),
+        (one, {"topology": "v5e:2x4", "replicas": 1}),
+        (one, {"topology": "v5e:2x2", "replicas": 4}),
+        (one, {"topology": "v5e:2x2", "replicas": 1, "effort": 0.0}),
+    ]
+    for recalled in (False, True):
+        for module, how in cases:
+            report = cached_compiler.compile_for(chips.find("v5e"), module, **how)
+            assert report["cached"] is recalled
+    assert len(compiled) == len(cases)
 
 
 def test_a_damaged_report_is_replaced(own_cache, tmp_path, monkeypatch):
@@ -251,6 +278,16 @@ def test_a_cache_that_cannot_be_written_is_named_first(tmp_path, monkeypatch):
 def test_this_machines_own_processor_is_planned_too(in_this_process):
     found = plan.plan(small_config(), chip="cpu")
     assert found.fits and found.roofline_s is None
-    assert found.state_bytes > 4 * 4 * model_size()
+    assert 4 * 4 * model_size() < found.state_bytes < 5 * 4 * model_size()
+    assert 16 * 32 * 32 * 3 < found.argument_bytes < 2 * 16 * 32 * 32 * 3
+    assert 0 <= found.output_bytes < 2000  # mostly the addresses of all outputs
     assert found.temp_bytes > 16 * 32 * 32 * 3
     assert found.hbm_limit_bytes > 2**30
+
+
+def test_images_of_a_device_are_multiplied_by_the_devices():
+    fields = {"dataset": "fake", "train_batch_size": None, "eval_batch_size": 24}
+    config = planned_run.planned(fields, replicas=4)
+    assert (config.train_batch_size, config.eval_batch_size) == (512, 24)
+    config = planned_run.planned(fields, replicas=4, batch=8)
+    assert (config.train_batch_size, config.eval_batch_size) == (32, 32)

@@ -98,6 +98,9 @@ def test_each_replica_draws_its_own_masks_reproducibly(run):
     assert np.abs(first[0] - first[1]).max() > 0.1
     assert np.abs(first - other).max() > 0.1
     np.testing.assert_array_equal(first, again)
+    # No replica draws at the next step what another has drawn at this one.
+    chance.state.optimizer.iterations.assign_add(1)
+    assert np.abs(chance.logits(0)[0] - first[1]).max() > 0.1
 
 
 @pytest.mark.slow

@@ -112,6 +112,20 @@ def test_conventions_of_the_project_are_built(source, tmp_path):
     assert variant == en.get_variant(TEST)
 
 
+@pytest.mark.parametrize(
+    ("name", "epsilon"),
+    [
+        *(("efficientnet-b4", 1e-5), ("efficientnet-b5", 1e-3)),
+        *(("efficientnet-b7", 1e-3), ("efficientnetv2-s", 1e-3)),
+    ],
+)
+def test_torchvisions_large_networks_have_another_epsilon(name, epsilon):
+    """Torchvision's models/efficientnet.py: norm_layer of each network."""
+    variant = en.get_variant(name)
+    found = conventions.adapt(variant, "torchvision", tensors={})
+    assert found.batch_norm_epsilon == epsilon
+
+
 def test_a_model_built_already_is_told_what_to_do(source, tmp_path):
     path = write(tmp_path / "w.safetensors", state_dict(torchvision, source))
     model = helpers.build(TEST)
