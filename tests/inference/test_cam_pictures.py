@@ -1,5 +1,6 @@
 """Pictures of class activation maps, and --mode=cam."""
 
+import dataclasses
 import json
 import os
 
@@ -12,6 +13,7 @@ from PIL import Image
 import main
 from efficientnet_tf.data import preparation
 from efficientnet_tf.inference import cam, cam_pictures
+from efficientnet_tf.inference.classifier import Classifier
 
 
 def test_normalizing_keeps_negative_evidence_as_the_low_end():
@@ -144,6 +146,20 @@ def test_command_line_maps_the_class_asked_for(command, weights, tmp_path):
         (result,) = json.loads(told.splitlines()[-1])["results"]
         assert result["class"] == label and 0 < result["probability"] < 1
         assert f"class {label}  {tmp_path}/photo.cam.png\n" in told
+
+
+def test_a_background_class_moves_the_class_asked_for(weights, tmp_path):
+    classifier = Classifier.of_weights(str(weights[0] / "own.weights.h5"))
+    shifted = dataclasses.replace(classifier, label_offset=1)
+    photos = [str(weights[0] / "b/photo.png")]
+    (plain,), (moved,) = (
+        cam_pictures.save_maps(each, photos, directory=str(tmp_path), cam_class=number)[
+            "results"
+        ]
+        for each, number in ((classifier, 3), (shifted, 2))
+    )
+    assert (plain["class"], moved["class"]) == (3, 2)
+    assert moved["probability"] == plain["probability"]
 
 
 def test_command_line_errors_are_one_line(command, weights, tmp_path):

@@ -14,6 +14,7 @@ from efficientnet_tf.planning import (
     hlo,
     lowering,
     peak_memory,
+    planned_strategy,
 )
 
 pytestmark = needs_xla  # to lower anything; there main.py refuses to plan
@@ -89,6 +90,25 @@ def test_gradients_and_batch_statistics_are_summed_over_replicas(modules):
     trainable = 4 * model_size()
     assert trainable < hlo.all_reduce_bytes(modules["replicas"]) < 1.25 * trainable
     assert hlo.all_reduce_bytes(modules["paper"]) == 0
+
+
+@pytest.mark.parametrize(
+    ("reduce_op", "scales"),
+    [(tf.distribute.ReduceOp.SUM, set()), (tf.distribute.ReduceOp.MEAN, {0.25})],
+)
+def test_a_mean_over_replicas_is_scaled_and_a_sum_is_not(reduce_op, scales):
+    strategy = planned_strategy.PlannedStrategy(4)
+
+    def reduce(x):
+        context = tf.distribute.get_replica_context()
+        return context.all_reduce(reduce_op, x)
+
+    step = lowering.Step(lambda x: strategy.run(reduce, (x,)), (tf.TensorSpec([2]),), 4)
+    module = hlo.parse(lowering.lower(step))
+    assert hlo.all_reduce_bytes(module) == 8
+    instructions = [i for c in module.computations for i in c.instructions]
+    found = {value for i in instructions for value in i.literal.f32s}
+    assert found - {0.0, 1.0} == scales
 
 
 def test_flops_are_those_of_the_model(modules):

@@ -102,6 +102,12 @@ def test_sigterm_sigkill_and_damage_change_no_bit(
     assert "continuing from step" in finish(digits_dir, model_dir)
     whole_run.assert_same_end(model_dir, unbroken)
     assert whole_run.metrics(model_dir, "eval") == whole_run.metrics(unbroken, "eval")
+    # Each loop is told once; its speed differs.
+    told, expected = (
+        [record["step"] for record in whole_run.metrics(folder, "train")]
+        for folder in (model_dir, unbroken)
+    )
+    assert told == expected
 
 
 @pytest.mark.slow
