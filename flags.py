@@ -24,7 +24,7 @@ absl_flags.DEFINE_string(
 absl_flags.DEFINE_string(
     "cam_dir",
     None,
-    "Where class activation maps go; default MODEL_DIR/cam, or cam with --weights.",
+    "Folder for class activation maps; default MODEL_DIR/cam, or ./cam with --weights.",
 )
 absl_flags.DEFINE_integer(
     "cam_class",
@@ -44,7 +44,11 @@ absl_flags.DEFINE_boolean(
     "find_batch", False, "Plan the largest batch that fits one device."
 )
 absl_flags.DEFINE_float(
-    "effort", -1.0, "The TPU compiler's, for plans.", lower_bound=-1.0, upper_bound=1.0
+    "effort",
+    -1.0,
+    "Effort of the TPU's compiler in plans, from -1 to 1.",
+    lower_bound=-1.0,
+    upper_bound=1.0,
 )
 absl_flags.DEFINE_string(
     "dump", None, "Folder for a plan's HLO and tables by layer and fusion."
@@ -212,7 +216,7 @@ def _for_classifier() -> dict:
 def _for_evaluation() -> dict:
     if FLAGS.weights and not (FLAGS.dataset or FLAGS.data_dir):
         raise ValueError(
-            "--mode=eval --weights: name the images, with --dataset and --data_dir"
+            "--mode=eval with --weights needs the images: give --dataset and --data_dir"
         )
     return _for_classifier()
 
@@ -233,9 +237,14 @@ def _for_plan() -> dict:
     if not FLAGS.chip:
         raise ValueError("--mode=plan: name the --chip, such as v5e")
     if FLAGS.dump and FLAGS.find_batch:
-        raise ValueError(f"--dump={FLAGS.dump}: is of one batch, not of --find_batch")
+        raise ValueError(
+            f"--dump={FLAGS.dump}: works for one batch; leave out --find_batch"
+        )
     if FLAGS.slice and FLAGS.chip in chips.LOCAL_DEVICES:
-        raise ValueError(f"--slice={FLAGS.slice}: is of a TPU, not of {FLAGS.chip}")
+        raise ValueError(
+            f"--slice={FLAGS.slice}: allowed for a TPU only, not for "
+            f"--chip={FLAGS.chip}"
+        )
     names = ("chip", "slice", "effort", "dump", "find_batch")
     fields = chosen() | {"dataset": dataset()}
     packages.check_compiles_here()

@@ -40,7 +40,7 @@ class Config(
     """All settings that decide what a run computes; see each section."""
 
     recipe: str = setting(
-        "how to train: as the paper on ImageNet, or finetune, on from --weights",
+        "training recipe: paper (as on ImageNet), or finetune (starts from --weights)",
         choice(*recipes.RECIPES),
         default="paper",
     )
@@ -79,8 +79,9 @@ class Config(
         found = tuple(block.name for block in chosen if block.can_be_recomputed)
         if chosen and not found:
             raise ValueError(
-                f"recompute={self.recompute}: none of these blocks can be; allowed are "
-                "those that expand 1x1 before a depthwise convolution, or not at all"
+                f"recompute={self.recompute}: none of these blocks can be "
+                "recomputed; allowed are those that expand 1x1 before a depthwise "
+                "convolution, or not at all"
             )
         return found
 
@@ -162,7 +163,7 @@ def _check_recipe(name: str, values: dict[str, Any]) -> None:
     for missing in sorted(wanted - values.keys()):
         raise ValueError(f"{missing} is missing in the recipe {name}")
     for unknown in sorted(values.keys() - FIELDS.keys()):
-        raise ValueError(f"{unknown} is no setting; the recipe {name} gives it")
+        raise ValueError(f"the recipe {name} gives {unknown}, which is not a setting")
 
 
 def override(saved: Config, **chosen: Any) -> Config:

@@ -251,7 +251,7 @@ def _kind_problem(variant: Variant, stage: blocks.BlockArgs) -> str | None:
         "expand_ratio: c2 blocks do not expand; allowed is e1": (
             kind == 2 and ratio != 1
         ),
-        f"id_skip: noskip says nothing about c{kind} blocks": (
+        f"id_skip: noskip has no effect on c{kind} blocks; leave it out": (
             kind >= 2 and not stage.id_skip
         ),
         f"output_filters: {stage.output_filters} is no multiple of the expansion "

@@ -40,8 +40,9 @@ def check_name(path: str, *, label: str = "") -> None:
         )
     if path.startswith("gs:") and not re.fullmatch(f"gs://{_BUCKET}(/[^/]+)*/?", path):
         raise ValueError(
-            f"{label}{path}: is no place in a bucket; allowed is gs://BUCKET/FOLDER, "
-            "with single slashes and a bucket of three or more small letters or digits"
+            f"{label}{path}: is not a valid path in a bucket; allowed is "
+            "gs://BUCKET/FOLDER, with single slashes and a bucket of three or more "
+            "small letters or digits"
         )
 
 
@@ -137,7 +138,7 @@ def make_folder(path: str, *, label: str = "") -> None:
         tempfile.TemporaryFile(dir=path).close()
     except OSError as error:
         raise ValueError(
-            f"{label}{path}: is no folder that can be written ({error.strerror})"
+            f"{label}{path}: is not a writable folder ({error.strerror})"
         ) from None
 
 
@@ -162,9 +163,7 @@ def check_writable(path: str, *, label: str = "") -> None:
             there = os.path.dirname(there)
         tempfile.TemporaryFile(dir=there).close()
     except (FileNotFoundError, NotADirectoryError, PermissionError):
-        raise ValueError(
-            f"{label}{path}: {there} is no folder that can be written"
-        ) from None
+        raise ValueError(f"{label}{path}: {there} is not a writable folder") from None
     except OSError as error:
         raise ValueError(f"{label}{path}: cannot be written: {reason(error)}") from None
 

@@ -94,8 +94,8 @@ def test_a_networks_activation_gives_way_to_a_blocks():
         ("r1_k3_s11_e4_i8_o8_cc", "condconv: cc needs a variant with experts"),
         ("r1_k3_s11_e4_i8_o8_c1_se0.25", "se_ratio: c1 blocks have no squeeze-excite"),
         ("r1_k3_s11_e1_i8_o8_c2_se0.25", "se_ratio: c2 blocks have no squeeze-excite"),
-        ("r1_k3_s11_e1_i8_o8_c2_noskip", "id_skip: noskip says nothing about c2"),
-        ("r1_k3_s11_e4_i8_o8_c4_noskip", "id_skip: noskip says nothing about c4"),
+        ("r1_k3_s11_e1_i8_o8_c2_noskip", "id_skip: noskip has no effect on c2"),
+        ("r1_k3_s11_e4_i8_o8_c4_noskip", "id_skip: noskip has no effect on c4"),
         ("r1_k3_s11_e3_i8_o8_c3", "output_filters: 8 is no multiple of the expansion"),
     ],
 )

@@ -150,7 +150,7 @@ def test_a_recipe_has_every_value_that_is_its_to_give(recipe, dataset):
         (lambda values: values.pop("flip"), "flip is missing in the recipe paper"),
         (
             lambda values: values.update(flop=True),
-            "flop is no setting; the recipe paper gives it",
+            "the recipe paper gives flop",
         ),
     ],
 )
@@ -160,7 +160,7 @@ def test_a_forgotten_or_unknown_value_fails_at_once(change, message, monkeypatch
     monkeypatch.setattr(paper, "recipe", lambda *_: values)
     with pytest.raises(ValueError) as error:
         config.create(**IMAGENET)
-    assert str(error.value) == message
+    assert str(error.value).startswith(message)
 
 
 def test_every_value_says_where_it_comes_from():

@@ -87,7 +87,8 @@ def _row(reports: dict[str, dict]) -> dict:
             print(f"{who:7} does not fit", flush=True)
             continue
         sizes = ", ".join(f"{name} {found[name] / 1e9:.3f} GB" for name in _MEASURES)
-        print(f"{who:7} {sizes}, {found['remat_ops']} done twice", flush=True)
+        again = f"{found['remat_ops']} operations recomputed by the compiler"
+        print(f"{who:7} {sizes}, {again}", flush=True)
     if all(row[f"fits_{who}"] for who in reports):
         for name in _MEASURES:
             ratio = reports["theirs"][name] / reports["ours"][name]

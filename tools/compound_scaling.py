@@ -26,13 +26,22 @@ absl_flags.DEFINE_float("beta", compound.PAPER.beta, "Growth of width.")
 absl_flags.DEFINE_float("gamma", compound.PAPER.gamma, "Growth of resolution.")
 absl_flags.DEFINE_integer("resolution", None, "Image size of block strings, in pixels.")
 absl_flags.DEFINE_integer("resolution_step", 8, "Image sizes are multiples of it.")
-absl_flags.DEFINE_float("macs", None, "Instead of phi: the largest of so many MACs.")
-absl_flags.DEFINE_float("params", None, "Instead of phi: of so many parameters.")
-absl_flags.DEFINE_float("latency_ms", None, "Instead of phi: of such a time, measured.")
+absl_flags.DEFINE_float(
+    "macs", None, "Instead of --phi: the largest network within this many MACs."
+)
+absl_flags.DEFINE_float(
+    "params", None, "Instead of --phi: the largest network within this many parameters."
+)
+absl_flags.DEFINE_float(
+    "latency_ms",
+    None,
+    "Instead of --phi: the largest network within this measured time, in ms.",
+)
 absl_flags.DEFINE_float(
     "tpu_memory",
     None,
-    "Instead of phi: of so many bytes of a v5e to train 128 images a step, planned.",
+    "Instead of --phi: the largest network within this many bytes of a v5e, as planned "
+    "for training on 128 images a step.",
 )
 absl_flags.DEFINE_string("plot", None, "PNG file to draw what is printed to.")
 absl_flags.DEFINE_boolean("json", False, "Print the result as one last line of JSON.")

@@ -50,7 +50,7 @@ def _plan(arguments: list[str], **search: int) -> dict:
 
 def _fill(path: str, settings: dict) -> dict:
     for model in set(FLAGS.models) - set(variants.list_variants()):
-        raise ValueError(f"models={model}: is no model")
+        raise ValueError(f"models={model}: no such model")
     files.make_folder(os.path.dirname(path) or ".", label="table: ")
     for model in FLAGS.models:
         for chip in FLAGS.chips:
@@ -73,7 +73,8 @@ def _read(path: str, settings: dict) -> dict:
         made_with, models = kept["flags"], kept["models"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ValueError(
-            f"table={path}: is no table ({error}); move it away to begin anew"
+            f"table={path}: cannot be read as a table ({error}); move the file away to "
+            "start a new one"
         ) from None
     if made_with != settings:
         raise ValueError(

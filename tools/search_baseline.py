@@ -48,11 +48,18 @@ absl_flags.DEFINE_enum(
 )
 absl_flags.DEFINE_string("root", "runs/search", "Folder of the search.")
 absl_flags.DEFINE_float(
-    "target_macs", None, "T of the reward; None: the MACs of the space's own network."
+    "target_macs",
+    None,
+    "Target MACs (T in the paper's reward); None: the MACs of the space's own network.",
 )
 absl_flags.DEFINE_string("storage", None, "URL of a database; None: a file in root.")
 absl_flags.DEFINE_boolean("compare", False, "Compare the sampler with random search.")
-absl_flags.DEFINE_integer("seeds", 3, "Searches of each compared.", lower_bound=1)
+absl_flags.DEFINE_integer(
+    "seeds",
+    3,
+    "With --compare: searches for each sampler, one a seed.",
+    lower_bound=1,
+)
 
 
 def main(arguments: list[str]) -> dict:

@@ -17,9 +17,9 @@ FLAGS = absl_flags.FLAGS
 
 absl_flags.DEFINE_string("root", "runs/coefficients", "Folder of the trainings.")
 absl_flags.DEFINE_integer("workers", 1, "Trainings at a time.", lower_bound=1)
-absl_flags.DEFINE_float("step", 0.1, "Between values of each coefficient.")
+absl_flags.DEFINE_float("step", 0.1, "Step between the values of each coefficient.")
 absl_flags.DEFINE_float("target", 2.0, "What alpha * beta^2 * gamma^2 should come to.")
-absl_flags.DEFINE_float("tolerance", 0.1, "How far it may be from that.")
+absl_flags.DEFINE_float("tolerance", 0.1, "Largest allowed distance from --target.")
 absl_flags.DEFINE_integer("resolution_step", 2, "Image sizes are multiples of it.")
 absl_flags.DEFINE_boolean("list", False, "Only print what each candidate costs.")
 

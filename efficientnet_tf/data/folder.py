@@ -11,7 +11,7 @@ from collections.abc import Iterable
 
 from efficientnet_tf import suffixes
 
-TRAINING_LAYOUT = "training wants DIR/train/CLASS/* and DIR/val/CLASS/*"
+TRAINING_LAYOUT = "training needs DIR/train/CLASS/* and DIR/val/CLASS/*"
 _VALIDATION = ("val", "validation", "test")  # the first that exists is used
 
 

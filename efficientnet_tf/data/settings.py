@@ -22,7 +22,7 @@ class Data(Section):
     """The images to train and evaluate on; see each field's help."""
 
     dataset: str = setting(
-        "dataset to train on; without it, what --data_dir holds",
+        "data set to train on; default: the one found in --data_dir",
         Allowed(", ".join((*DATASETS, "tfds:NAME")), _is_dataset, DATASETS),
         default="digits",
     )
@@ -33,10 +33,12 @@ class Data(Section):
         default=None,
     )
     num_train_images: int | None = setting(
-        "images in train-*; None: counted, or known", at_least(1), default=None
+        "number of images in train-*; None: count them, unless the number is known",
+        at_least(1),
+        default=None,
     )
     minival_shards: float = setting(
-        "train shards (of a folder or tfds: images) held out to pick the best "
+        "train shards (images, for a folder or tfds) held out to pick the best "
         "weights: a count, a fraction if below 1, or 0",
         Allowed(
             "0, a fraction below 1 or a whole number",
@@ -75,7 +77,8 @@ class Labels(Section):
     """The numbering of the network's outputs and of the data's labels."""
 
     num_classes: int = setting(
-        "number of classes; of a folder and the paper's tfds datasets: known",
+        "number of classes; need not be given for a folder or the paper's tfds data "
+        "sets",
         at_least(1),
     )
     label_offset: int = setting(

@@ -202,7 +202,8 @@ def _check_sizes(name: str, train_images: int, test_images: int) -> None:
     if row and (row.train_images, row.test_images) != (train_images, test_images):
         raise ValueError(
             f"dataset=tfds:{name}: holds {train_images} train and {test_images} test "
-            f"images, not {row.train_images} and {row.test_images}; prepare it anew"
+            f"images, not {row.train_images} and {row.test_images}; prepare the data "
+            "set again"
         )
 
 
@@ -212,5 +213,5 @@ def _check_files(name: str, info: Any, files: tuple[str, ...]) -> None:
     if missing:
         raise ValueError(
             f"dataset=tfds:{name}: {missing[0]} is missing, and "
-            f"{len(missing) - 1} files more; copy or prepare it anew"
+            f"{len(missing) - 1} files more; copy or prepare the data set again"
         )

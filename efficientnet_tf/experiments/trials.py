@@ -198,8 +198,8 @@ def _result(model_dir: str, config: config_lib.Config) -> dict | None:
             raise ValueError(f"{path}: {error}; delete it to train anew") from None
     if saved["config"] != _settings(config):
         raise ValueError(
-            f"{path} is of a trial with other settings: name another folder, or delete "
-            "this one"
+            f"{path} belongs to a trial with other settings: name another folder, or "
+            "delete this one"
         )
     return saved["result"]
 

@@ -73,9 +73,9 @@ class Hosts:
             other = self._differing(f"{about} {fact}")
             if other:
                 raise ValueError(
-                    f"{about} of {other} is not that of {self._names[0]} (here: "
-                    f"{fact}); all hosts take the same command, the same data and "
-                    "one --model_dir that they share"
+                    f"{about} differs between {other} and {self._names[0]} (on this "
+                    f"host: {fact}); all hosts take the same command, the same data "
+                    "and one --model_dir that they share"
                 )
 
     def _differing(self, fact: str) -> str | None:

@@ -72,7 +72,7 @@ def check_port(cluster: Cluster) -> None:
             ours.bind(("", cluster.port))
         except OSError as error:
             raise _wrong(
-                f"port {cluster.port} of {cluster.name} cannot be listened on "
+                f"{cluster.name} cannot listen on port {cluster.port} "
                 f"({error.strerror}); end the process that has it, or name another "
                 "port on every host"
             ) from None

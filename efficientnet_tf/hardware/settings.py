@@ -18,8 +18,8 @@ class Hardware(Section):
         "Cloud TPU name, grpc://HOST:PORT, or local on a TPU VM", default=None
     )
     tpu_runtime: str = setting(
-        "what drives this machine's TPU: pjrt (v5e, v5p, v6e and later) or "
-        "stream_executor (v2 to v4); auto goes by the accelerator type",
+        "runtime of this machine's TPU: pjrt (v5e, v5p, v6e and later) or "
+        "stream_executor (v2 to v4); auto: chosen by the accelerator type",
         choice(*tpu_lib.RUNTIMES),
         default="auto",
     )
@@ -53,11 +53,11 @@ class Hardware(Section):
         for name in ("zone", "project"):
             if getattr(self, name) and not tpu_lib.is_name(self.tpu):
                 raise ValueError(
-                    f"{name}={getattr(self, name)}: says where a TPU is that --tpu "
-                    "names; give its name, or leave it out"
+                    f"{name}={getattr(self, name)}: needs --tpu=NAME; name the TPU, or "
+                    f"leave the {name} out"
                 )
         if tpu_lib.is_remote(self.tpu) and self.tpu_runtime != "auto":
             raise ValueError(
-                f"tpu_runtime={self.tpu_runtime}: is of this machine's TPU, and --tpu="
-                f"{self.tpu} is another's; leave it out"
+                f"tpu_runtime={self.tpu_runtime}: applies to this machine's TPU only, "
+                f"and --tpu={self.tpu} is on another machine; leave it out"
             )

@@ -91,8 +91,8 @@ def _check_conventions(found: WeightsFile, have: variants.Variant) -> None:
     want = found.adapt(have)
     for field in conventions.differences(have, want):
         raise ValueError(
-            f"{found.source} ({found.project}): wants {field}="
-            f"{getattr(want, field)}, the model was built with {getattr(have, field)}; "
-            f"EfficientNet({have.name!r}, weights={found.source!r}) builds it as "
-            "the weights want it"
+            f"{found.source} ({found.project}): needs {field}="
+            f"{getattr(want, field)}, but the model was built with "
+            f"{getattr(have, field)}; EfficientNet({have.name!r}, "
+            f"weights={found.source!r}) builds it as the weights need it"
         )

@@ -40,8 +40,9 @@ class Network(Section):
         setting("activation; None: the model's", default=None)
     )
     batch_norm: Literal["sync", "grouped", "local", "frozen"] = setting(
-        "batch statistics over: all replicas, groups of them as the original on large "
-        "slices, each replica, or none but the weights' own"
+        "batch norm in training: statistics over all replicas (sync), over groups as "
+        "in the original on large slices (grouped), over each replica (local), or the "
+        "moving ones, left unchanged (frozen)"
     )
 
     def check_together(self) -> None:

@@ -83,7 +83,8 @@ def check_ready() -> None:
         files.make_folder(files.cache_dir("plans"))
     except ValueError as error:
         raise ValueError(
-            f"plans are kept in {error}; set XDG_CACHE_HOME to another folder"
+            f"cannot write the cache of plans: {error}; set XDG_CACHE_HOME to another "
+            "folder"
         ) from None
 
 
@@ -134,8 +135,8 @@ def run_compiler(
     if not answer.exists():
         *_, last = [f"exit code {done.returncode}", *done.stderr.strip().splitlines()]
         raise ValueError(
-            f"the TPU compiler's process died ({last}); exit code -9 is a lack of this "
-            "machine's memory"
+            f"the TPU compiler's process died ({last}); exit code -9 means that "
+            "this machine ran out of memory"
         )
     return json.loads(answer.read_text())
 

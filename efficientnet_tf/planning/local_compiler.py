@@ -25,7 +25,9 @@ def memory_bytes(device: str) -> int:
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     found = [d for d in device_lib.list_local_devices() if d.device_type == "GPU"]
     if not found:
-        raise ValueError("chip=gpu: this machine has none; allowed are cpu and TPUs")
+        raise ValueError(
+            "chip=gpu: this machine has no GPU; allowed are cpu and the TPU chips"
+        )
     return found[0].memory_limit
 
 

@@ -28,6 +28,6 @@ def call(function: Callable, *args: Any, **kwargs: Any) -> Any:
             return pool.submit(function, *args, **kwargs).result()
         except loky.BrokenProcessPool:
             raise ValueError(
-                "the process that lowers the step died, most likely of a lack of this "
-                "machine's memory; free some, or take a larger machine"
+                "the process that lowers the step died, probably because this machine "
+                "ran out of memory; free memory or use a larger machine"
             ) from None

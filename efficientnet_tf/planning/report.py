@@ -32,7 +32,10 @@ def batches(found: plan.Batches) -> dict:
         return found._asdict()
     print(*_lines(found.with_remat), sep="\n")
     plain = found.without_remat.batch if found.without_remat else 0
-    print(f"{'largest batch':<14}{found.with_remat.batch}; {plain} with nothing redone")
+    print(
+        f"{'largest batch':<14}{found.with_remat.batch}; {plain} without recomputation "
+        "by the compiler"
+    )
     return {
         name: dataclasses.asdict(one) if one else None
         for name, one in found._asdict().items()
@@ -56,7 +59,10 @@ def _lines(one: plan.Plan) -> Iterator[str]:
     # Both FLOPs are counted by `hlo.costs`; the compiler's own count is larger.
     products = sum(of["flops"] for of in one.layers.values())
     share = one.remat_flops / products if products else 0
-    yield f"{'done twice':<14}{one.remat_ops} operations, {share:.1%} of the FLOPs"
+    yield (
+        f"{'recomputed':<14}{one.remat_ops} operations by the compiler, {share:.1%} of "
+        "the FLOPs"
+    )
     yield (
         f"{'moves':<14}{one.bytes_accessed / 1e9:.1f} GB and computes "
         f"{one.flops / 1e9:.0f} GFLOP a step; all-reduces "

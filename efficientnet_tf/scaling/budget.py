@@ -76,7 +76,9 @@ def fit_to_budget(
     budgets["tpu_memory"] = tpu_memory
     given = {name: value for name, value in budgets.items() if value is not None}
     if len(given) != 1:
-        raise ValueError(f"budgets given: {', '.join(given) or 'none'}: allowed is one")
+        raise ValueError(
+            f"budgets given: {', '.join(given) or 'none'}; give exactly one"
+        )
     ((name, budget),) = given.items()
     if not (isinstance(budget, numbers.Real) and 0 < budget < math.inf):
         raise ValueError(f"{name}={budget}: allowed is more than 0")
@@ -85,7 +87,8 @@ def fit_to_budget(
         return curve.fit(name, budget)
     if measure is None:
         raise ValueError(
-            f"{name}={budget}: measure is missing; experiments.measures.{name} is one"
+            f"{name}={budget}: measure is missing; for example, pass "
+            f"experiments.measures.{name}"
         )
     return _fit_measured(curve, name, budget, measure)
 

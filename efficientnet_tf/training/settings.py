@@ -26,8 +26,8 @@ class Computation(Section):
         default="auto",
     )
     fused: Literal["auto", "on", "off"] = setting(
-        "train with a forward pass whose gradient moves fewer bytes, which no TPU has "
-        "run yet; auto: to recompute",
+        "train with a forward pass whose gradient moves fewer bytes (no TPU has run it "
+        "yet); auto: only if --recompute is given",
         default="auto",
     )
     recompute: str | None = setting(
@@ -37,7 +37,7 @@ class Computation(Section):
         default=None,
     )
     seed: int = setting(
-        "of every random draw",
+        "seed of all random numbers",
         Allowed("0 to 2147483647", lambda value: 0 <= value < 2**31),
         default=0,
     )
@@ -56,7 +56,9 @@ class Schedule(Section):
     train_epochs: float = setting("passes over the data", above(0), may_change=True)
     learning_rate: float = setting("per 256 images of batch", above(0))
     lr_decay_epochs: float = setting("epochs between decays", above(0))
-    lr_decay_rate: float = setting("factor of each decay", PROBABILITY)
+    lr_decay_rate: float = setting(
+        "factor of the learning rate at each drop", PROBABILITY
+    )
     warmup_epochs: float = setting("epochs of linear warm-up", at_least(0))
 
     def steps(self, epochs: float, *, train_images: int) -> int:
@@ -88,12 +90,18 @@ class Schedule(Section):
 class Optimisation(Section):
     """The optimizer, regularisation and averages of a step."""
 
-    rmsprop_decay: float = setting("of the mean square", FRACTION)
+    rmsprop_decay: float = setting("decay of RMSProp's mean square", FRACTION)
     momentum: float = setting("of RMSProp", FRACTION)
-    rmsprop_epsilon: float = setting("inside the square root", above(0))
+    rmsprop_epsilon: float = setting(
+        "RMSProp's epsilon, added inside the square root", above(0)
+    )
     weight_decay: float = setting("L2 outside batch norm", at_least(0))
-    label_smoothing: float = setting("share given to all classes", FRACTION)
-    moving_average_decay: float = setting("of the averaged weights; 0: none", FRACTION)
+    label_smoothing: float = setting(
+        "probability that is spread evenly over all classes", FRACTION
+    )
+    moving_average_decay: float = setting(
+        "decay of the weights' moving average; 0: no average", FRACTION
+    )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

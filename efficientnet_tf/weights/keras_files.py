@@ -72,7 +72,9 @@ def _read(path: str) -> tuple[dict[str, np.ndarray], str | None]:
             for name, value in tensors.items()
         }
         if not tensors:
-            raise ValueError(f"{path}: names no layers, as files of tf.keras do not")
+            raise ValueError(
+                f"{path}: has no layer names; its weights cannot be assigned by name"
+            )
         return tensors, file.attrs.get("passport")
 
 

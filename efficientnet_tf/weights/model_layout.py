@@ -125,8 +125,8 @@ def _split(name: str, model: keras.Model) -> tuple[str | None, str]:
     if name in ENDS:
         return None, name
     raise ValueError(
-        f"model {model.name}: layer {name!r} holds weights and is none of "
-        "efficientnet_tf's; pass the EfficientNet inside a larger model by itself"
+        f"model {model.name}: layer {name!r} has weights but is not "
+        "efficientnet_tf's; pass only the EfficientNet that is inside your model"
     )
 
 

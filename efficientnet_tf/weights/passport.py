@@ -92,8 +92,8 @@ def checked(
         raise ValueError(f"{path}: {error}") from None
     if passport.sha256 != digest(tensors):
         raise ValueError(
-            f"{path}: its weights are not those its passport's SHA-256 is of: the "
-            "file is damaged or was changed"
+            f"{path}: the weights do not match the SHA-256 in the passport: the file "
+            "is damaged or was changed"
         )
     return passport
 

@@ -33,7 +33,8 @@ def read_weights(
         return _open(source, ema=ema)
     if variant is None:
         raise ValueError(
-            f"weights={source}: no such file; a release takes the model's name too"
+            f"weights={source}: no such file; to load a release, give the model's name "
+            "too"
         )
     weights_file = _open(releases.fetch(releases.find(variant.name, source)), ema=ema)
     return dataclasses.replace(weights_file, release=f"{variant.name} {source}")

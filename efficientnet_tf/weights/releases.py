@@ -119,8 +119,8 @@ def _download(release: Release, path: str) -> None:
                 os.remove(part)
     raise ValueError(
         f"{release.variant} {release.name} cannot be fetched ({'; '.join(failures)}). "
-        f"The file may be put at {path} by hand; EFFICIENTNET_TF_OFFLINE=1 then spares "
-        "the network"
+        f"Put the file at {path} by hand; with EFFICIENTNET_TF_OFFLINE=1 the network "
+        "is not used"
     )
 
 

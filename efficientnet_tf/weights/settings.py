@@ -17,7 +17,7 @@ class StartingWeights(Section):
         "layers not to load, comma-separated, such as predictions"
     )
     weights_ema: bool = setting(
-        "of a TF1 checkpoint, load the moving averages, not the raw weights",
+        "load a TF1 checkpoint's moving averages; false: its raw weights",
         default=True,
     )
 

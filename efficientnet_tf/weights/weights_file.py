@@ -175,7 +175,9 @@ class WeightsFile:
         if value.shape != tensor.shape:
             raise _DoesNotFit(f"{tensor.path} {tensor.shape}: {name} is {value.shape}")
         if not _is_numeric(value):
-            raise _DoesNotFit(f"{tensor.path}: {name} is no numbers but {value.dtype}")
+            raise _DoesNotFit(
+                f"{tensor.path}: {name} has type {value.dtype}, which is not numeric"
+            )
         return value
 
     def _complaint(self, model: keras.Model, problems: list[str]) -> str:
@@ -235,7 +237,10 @@ def _skipped(source: str, names: dict[str, str], skip: Sequence[str]) -> set[str
     for wanted in skip:
         found = {path for path in names if _is_skipped(path, wanted)}
         if not found:
-            raise ValueError(f"{source}: skip={wanted!r} names no layer, block or path")
+            raise ValueError(
+                f"{source}: skip={wanted!r}: the model has no layer, block or path of "
+                "this name"
+            )
         skipped |= found
     return skipped
 

@@ -54,8 +54,8 @@ def _check_conventions(model: keras.Model, format: str) -> None:
     pixels = format == "keras" and variant.name in keras_files.WITH_STATISTICS
     for field in conventions.untold(variant, pixels=pixels):
         raise ValueError(
-            f"format={format!r} cannot tell {field}={getattr(variant, field)}, with "
-            f"which {variant.name} was built; efficientnet_tf and timm files can"
+            f"format={format!r} cannot store {field}={getattr(variant, field)} of "
+            f"this {variant.name}; use format efficientnet_tf or timm"
         )
 
 

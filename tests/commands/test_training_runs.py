@@ -45,7 +45,7 @@ def test_a_run_folder_that_cannot_be_made_is_named_first(tmp_path):
     (tmp_path / "file").touch()
     data = ("--dataset=digits", f"--data_dir={tmp_path}/none")
     line = refusal(f"--model_dir={tmp_path}/file/run", *data)
-    assert f"--model_dir={tmp_path}/file/run: {tmp_path}/file is no folder" in line
+    assert f"--model_dir={tmp_path}/file/run: {tmp_path}/file is not" in line
 
 
 def test_fake_data_trains_without_files(tmp_path):

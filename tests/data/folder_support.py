@@ -8,7 +8,7 @@ import numpy as np
 import pipelines
 from PIL import Image
 
-from efficientnet_tf.data import batches, image_files, tfrecord
+from efficientnet_tf.data import batches, folder, image_files, tfrecord
 from efficientnet_tf.data.preparation import Preparation
 
 WHOLE = Preparation(8, 1.0, "bicubic")  # images of 8x8 pixels are seen whole
@@ -20,7 +20,7 @@ CLASSES = ("ant", "bee", "cat")
 TRAIN, VALIDATION = (10, 20, 13), (3, 5, 4)  # images of each class
 
 
-WANTED = "training wants DIR/train/CLASS/* and DIR/val/CLASS/*"
+WANTED = folder.TRAINING_LAYOUT
 
 
 def encode(number: int, kind: str = "JPEG") -> bytes:

@@ -16,10 +16,10 @@ from efficientnet_tf.hardware.settings import Hardware
         ({"tpu": "n", "device": "gpu"}, "tpu=n contradicts --device=gpu"),
         ({"tpu": "local", "num_cpu_devices": 2}, "num_cpu_devices=2: allowed is 1"),
         ({"device": "gpu", "num_cpu_devices": 2}, "num_cpu_devices=2: allowed is 1"),
-        ({"zone": "z"}, "zone=z: says where a TPU is that --tpu names"),
-        ({"tpu": "local", "zone": "z"}, "zone=z: says where"),
-        ({"tpu": "grpc://h:1", "project": "p"}, "project=p: says where"),
-        ({"tpu": "n", "tpu_runtime": "pjrt"}, "tpu_runtime=pjrt: is of this machine's"),
+        ({"zone": "z"}, "zone=z: needs --tpu=NAME"),
+        ({"tpu": "local", "zone": "z"}, "zone=z: needs --tpu=NAME"),
+        ({"tpu": "grpc://h:1", "project": "p"}, "project=p: needs --tpu=NAME"),
+        ({"tpu": "n", "tpu_runtime": "pjrt"}, "tpu_runtime=pjrt: applies to"),
     ],
 )
 def test_settings_that_contradict_are_named(settings, message):

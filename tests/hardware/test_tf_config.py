@@ -99,7 +99,7 @@ def test_a_port_that_is_taken_is_named(monkeypatch):
         workers = {"worker": [f"127.0.0.1:{port}", "127.0.0.1:1"]}
         monkeypatch.setenv("TF_CONFIG", config(workers)["TF_CONFIG"])
         assert refusal().startswith(
-            f"error: TF_CONFIG: port {port} of worker 0 cannot be listened on (Address"
+            f"error: TF_CONFIG: worker 0 cannot listen on port {port} (Address"
         )
 
 

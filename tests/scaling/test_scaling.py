@@ -108,7 +108,7 @@ def test_flops_ratio_is_that_of_the_formula():
         ),
         (
             lambda: budget.fit_to_budget("mobilenet-v1", tpu_memory=9e9),
-            "measure is missing; experiments.measures.tpu_memory",
+            "tpu_memory=.*: measure is missing; .*experiments.measures.tpu_memory",
         ),
         (lambda: coefficient_search.grid(step=0.9, tolerance=0.01), "step=0.9"),
         (lambda: coefficient_search.grid(step=0), "step=0"),

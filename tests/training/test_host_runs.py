@@ -193,7 +193,8 @@ def test_hosts_with_different_settings_are_refused(digits_dir, tmp_path):
     commands = [
         command(digits_dir, tmp_path, *QUICK, f"--seed={seed}") for seed in (1, 2)
     ]
-    assert_refused(commands, "--seed of worker 1 is not that of worker 0 (here: {})")
+    words = "--seed differs between worker 1 and worker 0 (on this host: {})"
+    assert_refused(commands, words)
     assert not (tmp_path / "config.json").exists()
 
 
@@ -202,7 +203,7 @@ def test_hosts_that_share_no_model_dir_are_refused(digits_dir, tmp_path, undistu
     commands = [
         full_command(digits_dir, folder) for folder in (undisturbed[0], tmp_path)
     ]
-    place = "the checkpoint in --model_dir of worker 1 is not that of worker 0"
+    place = "the checkpoint in --model_dir differs between worker 1 and worker 0"
     assert_refused(commands, place)
 
 

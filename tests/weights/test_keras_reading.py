@@ -172,7 +172,7 @@ def test_untouched_statistics_do_not_fit_a_model_that_is_built(tmp_path):
     path = write(theirs("efficientnet-b0"), tmp_path / "w.weights.h5")
     ours = ours_of("efficientnet-b0")
     before = helpers.values(ours)
-    with pytest.raises(ValueError, match=r"wants pixels=.*builds it as the weights"):
+    with pytest.raises(ValueError, match=r"needs pixels=.*builds it as the weights"):
         en.load_weights(ours, path)
     assert_same(ours, before)
 
@@ -180,7 +180,7 @@ def test_untouched_statistics_do_not_fit_a_model_that_is_built(tmp_path):
 def test_v1_5_does_not_take_the_weights_of_v1(tmp_path):
     model = random_theirs("resnet-50-v1")
     path = write(model, tmp_path / "legacy.h5")
-    with pytest.raises(ValueError, match="wants blocks="):
+    with pytest.raises(ValueError, match="needs blocks="):
         en.load_weights(ours_of("resnet-50"), path)
     built = read("resnet-50", path)
     assert_same_function("resnet-50-v1", built, model, images(SIZE))

@@ -162,7 +162,7 @@ def test_one_error_tells_what_every_url_said(server, closed_url, tmp_path, monke
     assert re.search(rf"{closed_url}: .*Connection refused", text)
     assert f"{server.url}/missing.h5: HTTP 404 Not Found" in text
     assert f"{unknown}: [Errno -2] Name or service not known" in text
-    assert f"may be put at {tmp_path / 'b0.h5'} by hand" in text
+    assert f"at {tmp_path / 'b0.h5'} by hand" in text
     assert "EFFICIENTNET_TF_OFFLINE=1" in text
     assert "\n" not in text
     assert os.listdir(tmp_path) == []

@@ -189,7 +189,10 @@ def test_weights_that_do_not_fit_leave_no_run_behind(files, images, tmp_path):
             ("--mode=predict", "--weights=x.h5", "--model_dir=y", "z.jpg"),
             "--mode=predict takes one of them",
         ),
-        (("--mode=eval", "--weights=x.h5"), "name the images, with --dataset"),
+        (
+            ("--mode=eval", "--weights=x.h5"),
+            "--mode=eval with --weights needs the images",
+        ),
         (("--mode=export", "--weights=x.h5"), "name the --export_dir"),
         (
             ("--mode=predict", "--weights=x.h5", MODEL, "z.jpg"),
@@ -197,7 +200,7 @@ def test_weights_that_do_not_fit_leave_no_run_behind(files, images, tmp_path):
         ),
         (
             ("--mode=predict", "--weights=imagenet", "z.jpg"),
-            "a release takes the model's name too",
+            "weights=imagenet: no such file; to load a release",
         ),
         (
             ("--mode=predict", "--weights=best", MODEL, "z.jpg"),
