@@ -27,7 +27,7 @@ absl_flags.DEFINE_multi_enum(
 )
 absl_flags.DEFINE_string("recompute", None, "Blocks that our step computes again.")
 absl_flags.DEFINE_float(
-    "effort", cached_compiler.EFFORT, "The compiler's, from -1 to 1."
+    "effort", cached_compiler.EFFORT, "Effort of the TPU's compiler, from -1 to 1."
 )
 absl_flags.DEFINE_boolean("json", False, "Print the result as one last line of JSON.")
 

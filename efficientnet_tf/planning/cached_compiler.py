@@ -135,8 +135,8 @@ def run_compiler(
     if not answer.exists():
         *_, last = [f"exit code {done.returncode}", *done.stderr.strip().splitlines()]
         raise ValueError(
-            f"the TPU compiler's process died ({last}); exit code -9 means that "
-            "this machine ran out of memory"
+            f"the TPU compiler's process died ({last}); exit code -9 usually means "
+            "that this machine ran out of memory"
         )
     return json.loads(answer.read_text())
 

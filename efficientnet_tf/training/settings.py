@@ -54,7 +54,9 @@ class Schedule(Section):
 
     train_batch_size: int = setting("global batch", at_least(1))
     train_epochs: float = setting("passes over the data", above(0), may_change=True)
-    learning_rate: float = setting("per 256 images of batch", above(0))
+    learning_rate: float = setting(
+        "learning rate per 256 images of the batch", above(0)
+    )
     lr_decay_epochs: float = setting("epochs between decays", above(0))
     lr_decay_rate: float = setting(
         "factor of the learning rate at each drop", PROBABILITY
@@ -91,7 +93,7 @@ class Optimisation(Section):
     """The optimizer, regularisation and averages of a step."""
 
     rmsprop_decay: float = setting("decay of RMSProp's mean square", FRACTION)
-    momentum: float = setting("of RMSProp", FRACTION)
+    momentum: float = setting("RMSProp's momentum", FRACTION)
     rmsprop_epsilon: float = setting(
         "RMSProp's epsilon, added inside the square root", above(0)
     )

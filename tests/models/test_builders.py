@@ -59,7 +59,8 @@ def test_named_builders_build_the_variant_they_name():
         pytest.param("efficientnet-b0", "max", marks=pytest.mark.slow),
         ("efficientnetv2-b0", "avg"),
         ("mobilenet-v1", None),
-        ("resnet-50-v1", "max"),
+        ("mobilenet-v2", "max"),
+        pytest.param("resnet-50-v1", "max", marks=pytest.mark.slow),
     ],
 )
 def test_features_without_the_top_equal_keras_applications(name, pooling):
