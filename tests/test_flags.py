@@ -235,3 +235,16 @@ def test_folders(run, argv, model_dir, export_dir):
         "print(flags.model_dir(), flags.export_dir())"
     )
     assert run("-c", code, *argv).stdout.split() == [model_dir, export_dir]
+
+
+@pytest.mark.parametrize(
+    ("argv", "ema"),
+    [([], True), (["--weights_ema"], True), (["--noweights_ema"], False)],
+)
+def test_averages_are_loaded_unless_raw_weights_are_asked_for(run, argv, ema):
+    code = (
+        "import sys, flags; flags.FLAGS(sys.argv);"
+        "print(flags.mode(['a.jpg'])[1]['ema'])"
+    )
+    done = run("-c", code, "--mode=predict", "--weights=w.ckpt", *argv)
+    assert done.stdout == f"{ema}\n"

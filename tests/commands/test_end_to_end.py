@@ -1,6 +1,7 @@
 """The command line as a user meets it: train, evaluate, export, predict."""
 
 import json
+from unittest import mock
 
 import networks
 import numpy as np
@@ -10,6 +11,7 @@ from command_line import refusal, succeed
 from end_to_end_support import new_process
 
 from efficientnet_tf.data import preparation, tfrecord
+from efficientnet_tf.hardware import devices
 from efficientnet_tf.inference.classifier import Classifier
 
 
@@ -82,13 +84,16 @@ def test_metrics_are_json_lines_in_order(trained):
 
 def test_evaluation_in_other_batches_on_two_devices_scores_the_same(trained):
     model_dir, first = trained
-    again = succeed(
-        "--mode=eval",
-        f"--model_dir={model_dir}",
-        "--eval_batch_size=14",
-        "--num_cpu_devices=2",
-        "--json",
-    )
+    make = mock.Mock(wraps=devices.make_strategy)
+    with mock.patch.object(devices, "make_strategy", make):
+        again = succeed(
+            "--mode=eval",
+            f"--model_dir={model_dir}",
+            "--eval_batch_size=14",
+            "--num_cpu_devices=2",
+            "--json",
+        )
+    assert make.call_args.kwargs["num_cpu_devices"] == 2
     ours, expected = again.json, first.json
     for name in ("top_1", "top_5", "examples", "checkpoint"):
         assert ours[name] == expected[name]

@@ -160,3 +160,15 @@ def test_tf32_is_off_only_where_it_is_asked_to_be(monkeypatch, precision, allowe
 def test_a_cpu_has_nothing_to_say_of_float32():
     on_cpu = tf.distribute.OneDeviceStrategy("CPU:0")
     assert devices.precision_note(on_cpu, "float32") is None
+
+
+@pytest.mark.parametrize(
+    ("precision", "device", "policy"),
+    [
+        *(("auto", "tpu", "mixed_bfloat16"), ("auto", "gpu", "float32")),
+        *(("auto", "cpu", "float32"), ("bfloat16", "gpu", "mixed_bfloat16")),
+        *(("float32", "tpu", "float32"), ("float32_no_tf32", "gpu", "float32")),
+    ],
+)
+def test_precision_is_float32_unless_asked_for_or_on_a_tpu(precision, device, policy):
+    assert devices.dtype_policy(precision, device) == policy
