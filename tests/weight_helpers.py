@@ -13,15 +13,15 @@ import efficientnet_tf as en
 # A variant of each family and how far it is scaled down: width, depth.
 SMALL = {
     "efficientnet-test": (1.0, 1.0),
-    "efficientnet-lite0": (0.25, 0.5),
-    "efficientnet-edgetpu-s": (0.25, 0.5),
-    "efficientnet-condconv-b0-4e": (0.25, 0.5),
+    "efficientnet-lite0": (0.25, 0.25),
+    "efficientnet-edgetpu-s": (0.25, 0.25),
+    "efficientnet-condconv-b0-4e": (0.25, 0.25),
     "efficientnetv2-b0": (0.25, 0.5),
     "efficientnetv2-s": (0.25, 0.2),
     "mobilenet-v1": (0.25, 0.5),
-    "mobilenet-v2": (0.25, 0.5),
+    "mobilenet-v2": (0.25, 0.25),
     "resnet-50": (0.25, 0.5),
-    "resnet-50-v1": (0.25, 0.5),
+    "resnet-50-v1": (0.25, 0.25),
 }
 
 

@@ -170,7 +170,10 @@ def _fit_measured(
     curve: _Curve, name: str, budget: float, measure: Callable[[Variant], float]
 ) -> Fit:
     """Fits a network to MACs, measures its cost, corrects the MACs, and repeats."""
-    macs = counting.count(curve.base).macs * budget / measure(curve.base)
+    # The middle of what `_is_near` accepts; at the budget itself, costs that grow faster
+    # than MACs would approach it from above and never be within it.
+    aim = budget if name == "latency_ms" else (1 - _TOLERANCE / 2) * budget
+    macs = counting.count(curve.base).macs * aim / measure(curve.base)
     fits = []
     for _ in range(_MEASUREMENTS):
         fit = curve.fit("macs", macs)
@@ -178,7 +181,7 @@ def _fit_measured(
         fits.append(Fit(fit.variant, fit.phi, cost, budget, _UNITS[name]))
         if _is_near(fits[-1], name):
             return fits[-1]
-        macs *= budget / cost
+        macs *= aim / cost
     within = [fit for fit in fits if fit.cost <= budget or name == "latency_ms"]
     return min(within or fits, key=lambda fit: abs(fit.cost - budget))
 

@@ -1,6 +1,7 @@
 """The builder's other arguments, and models in training and in files."""
 
 import contextlib
+import functools
 import sys
 from unittest import mock
 
@@ -50,15 +51,12 @@ def test_drop_rates_are_those_of_the_expanded_blocks(name):
 
 
 def test_survival_and_dropout_replace_the_variants():
-    model = en.EfficientNet("resnet-50", survival_prob=0.6, dropout_rate=0.3)
+    narrow = functools.partial(en.EfficientNet, "resnet-50", width=0.25)
+    model = narrow(survival_prob=0.6, dropout_rate=0.3)
     rates = [x.rate for x in model.layers if x.name.endswith("_drop")]
     assert rates == pytest.approx([0.4 * i / 16 for i in range(1, 16)])
     assert model.get_layer("top_dropout").rate == 0.3
-    assert not [
-        x
-        for x in en.EfficientNet("resnet-50").layers
-        if isinstance(x, keras.layers.Dropout)
-    ]
+    assert not [x for x in narrow().layers if isinstance(x, keras.layers.Dropout)]
 
 
 def test_survival_one_and_dropout_zero_leave_nothing_random():

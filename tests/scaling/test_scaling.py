@@ -157,10 +157,12 @@ def test_a_latency_budget_is_met_as_measured():
     assert len(measured) <= 7
 
 
-@pytest.mark.parametrize("most", [6.0, 8.0, 12.0, 15.75, 31.25, 95.0])
-def test_a_memory_budget_is_not_exceeded(most):
+# A guess in proportion to the cost comes out below, or a little above.
+@pytest.mark.parametrize("exponent", [0.8, 1.02, 1.3])
+@pytest.mark.parametrize("most", [8.0, 15.75, 31.25])
+def test_a_memory_budget_is_not_exceeded(most, exponent):
     def gigabytes(variant):
-        return 1.5 + 5 * (counting.count(variant).macs / 1e9) ** 0.8
+        return 10 * (counting.count(variant).macs / 1e9) ** exponent
 
     fit = budget.fit_to_budget("efficientnet-b0", tpu_memory=most, measure=gigabytes)
     assert 0.95 * most <= fit.cost <= most
