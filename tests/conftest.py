@@ -14,15 +14,16 @@ import time
 import pytest
 from alike import begin_alike, split_cpu
 
-# The files that take minutes, longest first: one begun last would leave the other
-# cores idle.
-LONG = (
+# The files that go first: those with the largest models, because a process grows with
+# each training, then those that take longest, because one begun last would leave the
+# other cores idle.
+FIRST = (
+    *("test_keras_writing", "test_keras_reading", "test_models"),
     *("test_bucket", "test_bucket_refusals", "test_resume", "test_steps"),
-    *("test_end_to_end", "test_weights_command_line"),
-    *("test_models", "test_fused", "test_trials", "test_plan"),
-    *("test_hosts", "test_host_runs", "test_tpu_loop", "test_tpu_graph"),
-    *("test_weights", "test_tf1", "test_augment", "test_keras_reading"),
-    *("test_strict_loading", "test_keras_writing", "test_hlo", "test_training_runs"),
+    *("test_end_to_end", "test_weights_command_line", "test_fused", "test_trials"),
+    *("test_plan", "test_hosts", "test_host_runs", "test_tpu_loop", "test_tpu_graph"),
+    *("test_weights", "test_tf1", "test_augment", "test_strict_loading"),
+    *("test_hlo", "test_training_runs"),
 )
 HELPERS = ("weight_helpers", "_support")  # modules that keep models for several tests
 WORKER_BYTES = 3 << 30  # the most that a worker takes, and some room
@@ -78,8 +79,8 @@ def pytest_xdist_auto_num_workers():
 def pytest_collection_modifyitems(config, items):
     seed = config.getoption("--shuffle")
     if seed is None:
-        ranks = {name: rank for rank, name in enumerate(LONG)}
-        items.sort(key=lambda item: ranks.get(item.path.stem, len(LONG)))
+        ranks = {name: rank for rank, name in enumerate(FIRST)}
+        items.sort(key=lambda item: ranks.get(item.path.stem, len(FIRST)))
         return
     draw = random.Random(seed)
     draw.shuffle(items)

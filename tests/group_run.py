@@ -6,6 +6,7 @@ python group_run.py DEVICES IN.npy OUT.npz GROUP_SIZE ..., a group size of 0 for
 
 import sys
 
+import keras
 import numpy as np
 import tensorflow as tf
 
@@ -52,6 +53,22 @@ def normalise(strategy, images: np.ndarray, group_size: int) -> dict:
         "gradients": local(strategy, gradient),
         "means": local(strategy, layer.moving_mean.value),
         "variances": local(strategy, layer.moving_variance.value),
+    }
+
+
+def joined(images: np.ndarray) -> dict:
+    """What a plain layer makes of a group's images, joined into one batch."""
+    layer = keras.layers.BatchNormalization(momentum=0.5)
+    batch = tf.constant(images.reshape(-1, *images.shape[2:]))
+    with tf.GradientTape() as tape:
+        tape.watch(batch)
+        y = layer(batch, training=True)
+        loss = tf.reduce_sum(tf.sin(3 * y))
+    return {
+        "outputs": y.numpy().reshape(images.shape),
+        "gradients": tape.gradient(loss, batch).numpy().reshape(images.shape),
+        "means": layer.moving_mean.numpy(),
+        "variances": layer.moving_variance.numpy(),
     }
 
 

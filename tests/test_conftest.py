@@ -78,3 +78,28 @@ def test_an_order_changes_nothing_that_a_test_sees(tmp_path):
     # Files are not torn apart.
     files = [name.split("::")[0] for name, _ in first]
     assert files in (sorted(files), sorted(files, reverse=True))
+
+
+def test_the_environment_is_settled_before_a_folders_conftest(tmp_path):
+    """Pytest imports conftest.py of a folder that is named before it configures."""
+    for name in ("conftest.py", "alike.py"):
+        shutil.copy(ROOT / "tests" / name, tmp_path)
+    inner = tmp_path / "inner"
+    inner.mkdir()
+    (inner / "conftest.py").write_text(
+        "import os\n"
+        "SEEN = [os.environ.get(n) for n in ('TF_ENABLE_ONEDNN_OPTS', 'KERAS_HOME')]\n"
+        "def pytest_report_header():\n"
+        "    return f'seen {SEEN}'\n"
+    )
+    (inner / "test_nothing.py").write_text("def test_nothing(): pass")
+    environment = {n: v for n, v in os.environ.items() if not n.startswith("TF_")}
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "inner"],
+        cwd=tmp_path,
+        env=environment | {"KERAS_HOME": "of the user"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "seen ['0', None]" in done.stdout

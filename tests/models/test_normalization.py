@@ -5,14 +5,14 @@ import pathlib
 import subprocess
 import sys
 
+import group_run
 import keras
 import numpy as np
 import pytest
-import tensorflow as tf
 
 from efficientnet_tf.models import normalization
 
-SCRIPT = pathlib.Path(__file__).parents[1] / "group_run.py"
+SCRIPT = pathlib.Path(group_run.__file__)
 
 
 def replica_images(replicas=4):
@@ -38,18 +38,6 @@ def results(tmp_path_factory):
     return dict(np.load(out))
 
 
-def joined(x):
-    """A plain layer's output and gradient of a group's batches, joined."""
-    layer = keras.layers.BatchNormalization(momentum=0.5)
-    batch = tf.constant(x.reshape(-1, *x.shape[2:]))
-    with tf.GradientTape() as tape:
-        tape.watch(batch)
-        y = layer(batch, training=True)
-        loss = tf.reduce_sum(tf.sin(3 * y))
-    gradient = tape.gradient(loss, batch)
-    return y.numpy().reshape(x.shape), gradient.numpy().reshape(x.shape), layer
-
-
 @pytest.mark.parametrize(("group_size", "groups"), [(1, 4), (2, 2), (4, 1), (0, 4)])
 def test_a_group_of_replicas_normalises_as_its_joined_batch(
     group_size, groups, results
@@ -62,14 +50,13 @@ def test_a_group_of_replicas_normalises_as_its_joined_batch(
     size = 4 // groups
     for start in range(0, 4, size):
         rows = slice(start, start + size)
-        outputs, gradients, layer = joined(x[rows])
+        expected = group_run.joined(x[rows])
         # Float32's sums round by 5e-6 at most; another group differs by 0.1.
-        np.testing.assert_allclose(found["outputs"][rows], outputs, atol=1e-3)
-        np.testing.assert_allclose(found["gradients"][rows], gradients, atol=1e-3)
-        for replica in range(start, start + size):
-            got = (found["means"][replica], found["variances"][replica])
-            expected = (layer.moving_mean, layer.moving_variance)
-            np.testing.assert_allclose(got, expected, rtol=1e-3, atol=1e-3)
+        for name in ("outputs", "gradients"):
+            np.testing.assert_allclose(found[name][rows], expected[name], atol=1e-3)
+        for name in ("means", "variances"):
+            for got in found[name][rows]:
+                np.testing.assert_allclose(got, expected[name], rtol=1e-3, atol=1e-3)
 
 
 def test_groups_that_do_not_divide_the_replicas_are_refused(results):

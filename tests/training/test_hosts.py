@@ -4,9 +4,9 @@ import functools
 import json
 import shutil
 
+import group_run
 import host_processes
 import host_run
-import keras
 import networks
 import numpy as np
 import pipelines
@@ -157,29 +157,13 @@ def test_groups_of_hosts_normalise_as_their_joined_batch(run, data, count):
     images = np.load(data / "images.npy")[:count]
     for first in range(0, count, host_run.GROUP):
         group = slice(first, first + host_run.GROUP)
-        expected = normalised(images[group])
+        expected = group_run.joined(images[group])
         for place, host in enumerate(run(count)[group]):
             for name in ("outputs", "gradients"):
                 wanted = expected[name][place]
                 np.testing.assert_allclose(host[name][0], wanted, rtol=1e-4, atol=1e-5)
             for name in ("means", "variances"):
                 np.testing.assert_allclose(host[name][0], expected[name], rtol=1e-5)
-
-
-def normalised(images) -> dict:
-    """The result of one layer for a group's images in one batch."""
-    layer = keras.layers.BatchNormalization(momentum=0.5)
-    batch = tf.constant(images.reshape(-1, *images.shape[2:]))
-    with tf.GradientTape() as tape:
-        tape.watch(batch)
-        y = layer(batch, training=True)
-        loss = tf.reduce_sum(tf.sin(3 * y))
-    return {
-        "outputs": y.numpy().reshape(images.shape),
-        "gradients": tape.gradient(loss, batch).numpy().reshape(images.shape),
-        "means": layer.moving_mean.numpy(),
-        "variances": layer.moving_variance.numpy(),
-    }
 
 
 @pytest.mark.slow
