@@ -170,8 +170,8 @@ def _fit_measured(
     curve: _Curve, name: str, budget: float, measure: Callable[[Variant], float]
 ) -> Fit:
     """Fits a network to MACs, measures its cost, corrects the MACs, and repeats."""
-    # The middle of what `_is_near` accepts. Aimed at the budget itself, a cost that grows
-    # faster than MACs would approach it from above and never come within it.
+    # The middle of what `_is_near` accepts. A cost that grows faster than MACs would
+    # approach the budget itself from above and never come within it.
     aim = budget if name == "latency_ms" else (1 - _TOLERANCE / 2) * budget
     macs = counting.count(curve.base).macs * aim / measure(curve.base)
     fits = []
