@@ -163,13 +163,13 @@ def check() -> None:
 
 def _check_folders() -> None:
     """Checks that a remote TPU reaches the folders, and that none replaces another."""
-    folders = {"model_dir": model_dir(), "export_dir": export_dir()}
-    if not FLAGS.data_dir and dataset() not in (None, "fake"):
-        folders["data_dir"] = f"(the cache of {dataset()})"
-    preflight.check_paths(_remote(), **folders)
-    if f"{model_dir()}/".startswith(f"{export_dir()}/"):
+    run, export = model_dir(), export_dir()
+    name = None if FLAGS.data_dir else dataset()
+    cache = f"(the cache of {name})" if name not in (None, "fake") else None
+    preflight.check_paths(_remote(), model_dir=run, export_dir=export, data_dir=cache)
+    if f"{run}/".startswith(f"{export}/"):
         raise ValueError(
-            f"--export_dir={export_dir()} is or holds --model_dir={model_dir()}: the "
+            f"--export_dir={export} is or holds --model_dir={run}: the "
             "SavedModel would replace the run"
         )
 

@@ -302,16 +302,14 @@ def _block(
     """
     kind = "fused" if stage.fused_conv else KINDS[stage.conv_type]
     ratio = stage.expand_ratio
+    strides = (1, 1) if repeat else stage.strides
+    nominal = _scaled(variant, stage.output_filters if repeat else stage.input_filters)
     if kind.startswith("bottleneck"):
         expanded_filters = _scaled(variant, stage.output_filters // ratio)
-        output_filters = nominal = expanded_filters * ratio
+        output_filters = expanded_filters * ratio
     else:
-        output_filters = nominal = _scaled(variant, stage.output_filters)
-    if repeat == 0:
-        nominal = _scaled(variant, stage.input_filters)
-    if not kind.startswith("bottleneck"):
         expanded_filters = channels if ratio == 1 else nominal * ratio
-    strides = stage.strides if repeat == 0 else (1, 1)
+        output_filters = _scaled(variant, stage.output_filters)
     keeps_shape = strides == (1, 1) and channels == output_filters
     return Block(
         name=name,

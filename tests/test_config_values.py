@@ -4,7 +4,7 @@ import dataclasses
 import json
 
 import pytest
-from config_support import FIELDS, IMAGENET
+from config_support import IMAGENET
 
 from efficientnet_tf import config
 
@@ -149,7 +149,7 @@ def test_a_config_cannot_be_changed():
 def test_files_hold_every_value_exactly(chosen):
     made = config.create(**chosen)
     assert config.loads(config.dumps(made)) == made
-    assert json.loads(config.dumps(made)).keys() == FIELDS.keys()
+    assert json.loads(config.dumps(made)).keys() == config.FIELDS.keys()
 
 
 def test_a_loaded_config_takes_nothing_from_recipes():
@@ -163,7 +163,9 @@ def test_a_file_of_another_version_names_what_is_unknown():
 
 
 def test_only_settings_that_cannot_change_the_weights_so_far_may_change():
-    may_change = {n for n, field in FIELDS.items() if field.metadata["may_change"]}
+    may_change = {
+        n for n, field in config.FIELDS.items() if field.metadata["may_change"]
+    }
     assert may_change == {
         *("data_dir", "eval_batch_size", "train_epochs"),
         *("steps_per_loop", "checkpoint_epochs"),

@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from config_support import FIELDS, IMAGENET
+from config_support import IMAGENET
 
 from efficientnet_tf import config
 from efficientnet_tf.recipes import digits, fake, finetune, paper
@@ -130,7 +130,7 @@ def test_finetuning_needs_weights():
 
 
 def test_a_choice_has_a_default_and_a_recipes_value_has_none():
-    of_recipes = FIELDS.keys() - config.DEFAULTS.keys()
+    of_recipes = config.FIELDS.keys() - config.DEFAULTS.keys()
     assert {"weights_skip", "train_epochs", "warmup_epochs", "image_size"} <= of_recipes
     assert not {"dataset", "recipe", "weights", "seed"} & of_recipes
     with pytest.raises(TypeError, match="train_epochs"):
@@ -140,7 +140,7 @@ def test_a_choice_has_a_default_and_a_recipes_value_has_none():
 @pytest.mark.parametrize("recipe", [paper, digits, fake, finetune])
 @pytest.mark.parametrize("dataset", ["imagenet", "digits", "fake", "tfds:cifar10"])
 def test_a_recipe_has_every_value_that_is_its_to_give(recipe, dataset):
-    wanted = FIELDS.keys() - config.DEFAULTS.keys() - {"num_classes"}
+    wanted = config.FIELDS.keys() - config.DEFAULTS.keys() - {"num_classes"}
     assert recipe.recipe("efficientnet-b0", dataset).keys() == wanted
 
 
@@ -167,7 +167,7 @@ def test_every_value_says_where_it_comes_from():
     origins = config.resolve(
         {"num_classes": 7}, dataset="digits", train_epochs=3.0, seed=None
     ).origins
-    assert origins.keys() == FIELDS.keys()
+    assert origins.keys() == config.FIELDS.keys()
     named = ("learning_rate", "num_classes", "train_epochs", "seed", "dataset")
     assert [origins[name] for name in named] == [
         *("recipe digits", "fact of the weights", "flag", "default", "flag")

@@ -49,8 +49,9 @@ def _plan(arguments: list[str], **search: int) -> dict:
 
 
 def _fill(path: str, settings: dict) -> dict:
-    for model in set(FLAGS.models) - set(variants.list_variants()):
-        raise ValueError(f"models={model}: no such model")
+    unknown = [name for name in FLAGS.models if name not in variants.list_variants()]
+    if unknown:
+        raise ValueError(f"models={unknown[0]}: no such model")
     files.make_folder(os.path.dirname(path) or ".", label="table: ")
     for model in FLAGS.models:
         for chip in FLAGS.chips:
@@ -88,10 +89,8 @@ def _keep(cell: dict, path: str, settings: dict, model: str, chip: str) -> None:
     table = _read(path, settings)
     table.setdefault(model, {})[chip] = cell
     models = {name: table[name] for name in sorted(table)}
-    with files.replacing(path) as partial:
-        pathlib.Path(partial).write_text(
-            json.dumps({"flags": settings, "models": models}, indent=1) + "\n"
-        )
+    content = json.dumps({"flags": settings, "models": models}, indent=1)
+    files.write_whole(path, content + "\n")
 
 
 def _start(table: dict, model: str, chip: str) -> int:

@@ -8,8 +8,9 @@ python tools/reproduce_paper.py figure7 --data_dir=CIFAR10 --photos=a.jpg,b.jpg
 python tools/reproduce_paper.py figure6 --pretrain_dir=CIFAR10 --data_dir=FLOWERS
 python tools/reproduce_paper.py table8 --test_dir=DIR --weights=autoaugment --model=NAME
 
-Items are table1 ... table8, section3, section4, figure1 ... figure8 and all. Run the
-search of section 4 with search_baseline.py. Data are folders of images by class.
+Items are table1 ... table8, section3, section4, figure1 ... figure8 and all. Section 4
+is read from baseline_search.json in --output_dir, a file put together by hand from the
+output of search_baseline.py --json. Data are folders of images by class.
 Trainings are kept in --root; the same command continues them.
 """
 

@@ -147,11 +147,7 @@ def _described_result(
         f"{best['macs']:,} MACs (target {search.target:,.0f}), {best['params']:,} "
         f"parameters\n--blocks={best['blocks']}"
     )
-    settings = {k: v for k, v in search.settings.items() if k != "data_dir"}
-    return {
-        "settings": settings,
-        "skeleton": search.space.skeleton,
-        "target_macs": search.target,
+    return baseline_search.identity(search) | {
         "trials": len(rows),
         "networks": networks,
         "best": best,

@@ -118,8 +118,8 @@ def mixup(
 
 def apply_with_probability(
     name: str,
-    probability: tf.Tensor,
-    level: tf.Tensor,
+    probability: float,
+    level: float,
     image: tf.Tensor,
     seed: tf.Tensor,
 ) -> tf.Tensor:
@@ -144,7 +144,7 @@ def apply_with_probability(
 
 def apply_operator(
     name: str,
-    level: tf.Tensor,
+    level: float,
     image: tf.Tensor,
     seed: tf.Tensor,
     *,

@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from efficientnet_tf import config as config_lib
-from efficientnet_tf import counting, files
+from efficientnet_tf import files
 from efficientnet_tf.experiments import search_storage
 from efficientnet_tf.experiments import trials as trials_lib
 from efficientnet_tf.experiments.search_space import Space
@@ -71,6 +71,11 @@ class Search:
                 raise ValueError(f"{name}={value}: allowed is 1 and more")
         trials_lib.check_holds_out(self.config(self.space.skeleton))
 
+    @property
+    def trainings_folder(self) -> str:
+        """The folder of the trainings."""
+        return self.trainings or f"{self.root}/trainings"
+
     def config(self, blocks: Sequence[str]) -> config_lib.Config:
         """Returns the configuration that trains one network."""
         return config_lib.create(**(dict(self.settings) | {"blocks": ",".join(blocks)}))
@@ -78,7 +83,9 @@ class Search:
     @property
     def target(self) -> float:
         """T of the reward, int or float, in MACs."""
-        return self.target_macs or _count(self.config(self.space.skeleton)).macs
+        return (
+            self.target_macs or trials_lib.count(self.config(self.space.skeleton)).macs
+        )
 
     @property
     def name(self) -> str:
@@ -132,7 +139,7 @@ def compare(
     Returns:
         `rows` of each seed, by sampler.
     """
-    trainings = search.trainings or f"{search.root}/trainings"
+    trainings = search.trainings_folder
     searches = {
         (sampler, seed): dataclasses.replace(
             search,
@@ -225,12 +232,12 @@ def _claim(study: Any, search: Search) -> tuple[Any, Any] | None:
 def _evaluate(search: Search, trial: Any, train: Train) -> Row:
     blocks = search.space.sample(trial)
     config = search.config(blocks)
-    folder = search.trainings or f"{search.root}/trainings"
+    folder = search.trainings_folder
     name = hashlib.sha256(str(config.blocks).encode()).hexdigest()[:16]
     # Another trial may be training the same network.
     with search_storage.lock(f"{folder}/{name}.lock"):
         result = train(config, f"{folder}/{name}")
-    count = _count(config)
+    count = trials_lib.count(config)
     accuracy = result["held_out_top_1"]
     return {
         "number": trial.number,
@@ -289,7 +296,3 @@ def _sampler(search: Search, index: int) -> Any:
         constant_liar=True,  # running trials count as bad, so that workers differ
         seed=seed,
     )
-
-
-def _count(config: config_lib.Config) -> counting.Count:
-    return counting.count(trials_lib.network(config), classes=config.num_classes)

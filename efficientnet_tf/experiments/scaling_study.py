@@ -75,11 +75,14 @@ def equal_flops(base: Variant) -> list[Point]:
         each curve, which rounding leaves some percent off.
     """
     fine = [1 + i / 20 for i in range(200)]
-    curves = [[Point(axis, **{axis: factor}) for factor in fine] for axis in _AXES]
+    curves = [
+        {point: counting.count(point.of(base)).macs for point in points}
+        for points in ([Point(axis, **{axis: f}) for f in fine] for axis in _AXES)
+    ]
     points = [Point("base")]
     for multiple in _MULTIPLES:
         macs = multiple * counting.count(base).macs
-        points += [_nearest(curve, base, macs) for curve in curves]
+        points += [_nearest(curve, macs) for curve in curves]
         points.append(_compound(base, multiple))
     return points
 
@@ -199,5 +202,5 @@ def _compound(base: Variant, multiple: float) -> Point:
     return min(points, key=distance)
 
 
-def _nearest(curve: list[Point], base: Variant, macs: float) -> Point:
-    return min(curve, key=lambda p: abs(counting.count(p.of(base)).macs - macs))
+def _nearest(curve: dict[Point, int], macs: float) -> Point:
+    return min(curve, key=lambda point: abs(curve[point] - macs))

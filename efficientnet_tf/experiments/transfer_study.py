@@ -9,29 +9,30 @@ import os
 from collections.abc import Mapping, Sequence
 
 from efficientnet_tf import config as config_lib
-from efficientnet_tf import counting
 from efficientnet_tf.experiments import trials
 
 PROXY_WIDTHS = (1.0, 1.5, 2.0)
 # 64 pixels: twice the size of CIFAR's images, less than half that of the flowers.
-_COMMON = {"model": "efficientnet-test", "image_size": 64, "dataset": "folder"}
-_QUIET = {"eval_epochs": 5.0, "checkpoint_epochs": 20.0, "eval_crop": "fixed"}
+_COMMON = {
+    "model": "efficientnet-test",
+    "image_size": 64,
+    "dataset": "folder",
+    "lr_decay_epochs": 0.2,
+    "moving_average_decay": 0.99,
+    "eval_epochs": 5.0,
+    "checkpoint_epochs": 20.0,
+    "eval_crop": "fixed",
+}
 PRETRAIN = _COMMON | {
     "train_batch_size": 128,
     "train_epochs": 10.0,
-    "lr_decay_epochs": 0.2,
     "warmup_epochs": 1.0,
     "augment": "none",
-    "moving_average_decay": 0.99,
-    **_QUIET,
 }
 FINETUNE = _COMMON | {
     "recipe": "finetune",
     "train_batch_size": 64,
     "train_epochs": 20.0,
-    "lr_decay_epochs": 0.2,
-    "moving_average_decay": 0.99,
-    **_QUIET,
 }
 
 
@@ -104,10 +105,10 @@ def export_weights(config: config_lib.Config, model_dir: str) -> str:
 
 
 def _row(name: str, before: dict, after: dict, configs: dict) -> dict:
-    network = trials.network(configs[f"finetune-{name}"])
-    count = counting.count(network, classes=configs[f"finetune-{name}"].num_classes)
+    config = configs[f"finetune-{name}"]
+    count = trials.count(config)
     return {
-        "width": network.width,
+        "width": config.variant.width,
         "params": count.params,
         "macs": count.macs,
         "pretrained": 100 * before[name]["top_1"],

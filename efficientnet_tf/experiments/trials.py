@@ -17,7 +17,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from efficientnet_tf import config as config_lib
-from efficientnet_tf import files
+from efficientnet_tf import counting, files
 from efficientnet_tf.variants import Variant
 
 
@@ -222,6 +222,11 @@ def check_holds_out(config: config_lib.Config) -> None:
 def network(config: config_lib.Config) -> Variant:
     """Returns a run's network, at the image size that it is trained at."""
     return dataclasses.replace(config.variant, resolution=config.image_size)
+
+
+def count(config: config_lib.Config) -> counting.Count:
+    """Counts a run's network, with the image size and classes of the run."""
+    return counting.count(network(config), classes=config.num_classes)
 
 
 def with_network(config: config_lib.Config, scaled: Variant) -> config_lib.Config:

@@ -7,7 +7,7 @@ import keras
 
 from efficientnet_tf import variants
 from efficientnet_tf.models import efficientnet
-from efficientnet_tf.weights import conventions, model_layout, reading
+from efficientnet_tf.weights import conventions, reading
 from efficientnet_tf.weights import passport as passports
 from efficientnet_tf.weights.weights_file import WeightsFile
 
@@ -80,9 +80,10 @@ def from_weights(
         kwargs.setdefault("classes", found.classes or 1000)
     variant = found.adapt(variants.get_variant(network))
     model = efficientnet.EfficientNet(variant, **kwargs)
-    if not model_layout.layout(model).has("predictions"):
+    is_part = kwargs.get("endpoints") is not None
+    if is_part or not kwargs["include_top"]:
         skip = (*skip, "predictions")
-    found.assign(model, skip=skip, part=kwargs.get("endpoints") is not None)
+    found.assign(model, skip=skip, part=is_part)
     return model
 
 

@@ -6,11 +6,30 @@ import json
 from collections.abc import Iterable, Sequence
 
 from efficientnet_tf import files
+from efficientnet_tf.variants import Variant
 
 EXACT = "exact"  # computed by arithmetic; the same on any machine
 MEASURED = "measured"  # by us; the note names the machine
 READY = "command"  # the note's command computes it, given data and hardware
 PRINTED = "printed"  # of another project's network; only for comparison
+
+
+def training_command(model: str, network: Variant | None = None) -> str:
+    """Writes the command that trains a model on ImageNet, for a note.
+
+    Args:
+        model: name of the model.
+        network: the model scaled otherwise; None takes it as it is.
+    """
+    scaling = ""
+    if network is not None:
+        scaling = (
+            f" --depth_coefficient={network.depth:g} "
+            f"--width_coefficient={network.width:g} --image_size={network.resolution}"
+        )
+    return (
+        f"`python main.py --dataset=imagenet --data_dir=DIR --model={model}{scaling}`"
+    )
 
 
 @dataclasses.dataclass(frozen=True)

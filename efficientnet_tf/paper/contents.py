@@ -63,11 +63,11 @@ def _accuracy(title: str, quantity: str) -> Item:
     return Item(title, lambda _: [], draw)
 
 
-def _study(title: str, compute: Callable, key: str, curves: Callable) -> Item:
+def _study(title: str, compute: Callable) -> Item:
     def draw(path: str, _: Any, directory: str) -> None:
-        rows = measurements.load(directory, "scaling_study").get(key, [])
+        rows = trained_cells.study_rows(title.partition(":")[0], directory)
         if rows:
-            figures.study(path, [row for row in rows if curves(row)], title=title)
+            figures.study(path, rows, title=title)
 
     return Item(title, compute, draw)
 
@@ -100,29 +100,14 @@ ITEMS = {
         lambda _: [],
         lambda path, *_: figures.scaling_methods(path),
     ),
-    "figure3": _study(
-        "Figure 3: one dimension at a time",
-        trained_cells.figure3,
-        "figure8",
-        lambda row: row["curve"] != "compound",
-    ),
-    "figure4": _study(
-        "Figure 4: width, from four bases",
-        trained_cells.figure4,
-        "figure4",
-        lambda row: True,
-    ),
+    "figure3": _study("Figure 3: one dimension at a time", trained_cells.figure3),
+    "figure4": _study("Figure 4: width, from four bases", trained_cells.figure4),
     "figure5": _accuracy("Figure 5: accuracy and FLOPS", "macs"),
     "figure6": Item(
         "Figure 6: transfer and size", trained_cells.figure6, _draw_transfer
     ),
     "figure7": Item("Figure 7: class activation maps", lambda _: [], None),
-    "figure8": _study(
-        "Figure 8: ways to scale at equal FLOPS",
-        trained_cells.figure8,
-        "figure8",
-        lambda row: True,
-    ),
+    "figure8": _study("Figure 8: ways to scale at equal FLOPS", trained_cells.figure8),
 }
 
 

@@ -11,10 +11,9 @@ from typing import Any
 from efficientnet_tf import counting, expansion, variants
 from efficientnet_tf.data import tfds_table
 from efficientnet_tf.paper import printed_numbers
-from efficientnet_tf.paper.cells import EXACT, PRINTED, READY, Cell
+from efficientnet_tf.paper.cells import EXACT, PRINTED, Cell, training_command
 from efficientnet_tf.scaling import compound
 
-_TRAIN = "`python main.py --dataset=imagenet --data_dir=DIR --model={}{}`"
 _OURS = {"ResNet-50": "resnet-50", "ResNet-152": "resnet-152"}
 
 
@@ -34,7 +33,7 @@ def table2() -> list[Cell]:
     cells = []
     for name, (top_1, top_5, params, flops) in printed_numbers.TABLE_2.items():
         count = counting.count(name)
-        command = _TRAIN.format(name, "")
+        command = training_command(name)
         cells += [
             Cell("Table 2", name, "top-1 %", top_1, note=command),
             Cell("Table 2", name, "top-5 %", top_5, note=command),
@@ -197,11 +196,7 @@ def _scaled(
     row = f"{base} d={depth:g} w={width:g} r={resolution:g}"
     macs = counting.count(network).macs / 1e9
     yield Cell(item, row, "FLOPS, G", flops, macs, EXACT, _remark(item, base, factors))
-    flags = (
-        f" --depth_coefficient={network.depth:g} --width_coefficient={network.width:g} "
-        f"--image_size={network.resolution}"
-    )
-    yield Cell(item, row, "top-1 %", top_1, how=READY, note=_TRAIN.format(base, flags))
+    yield Cell(item, row, "top-1 %", top_1, note=training_command(base, network))
 
 
 def _remark(item: str, base: str, factors: tuple) -> str:

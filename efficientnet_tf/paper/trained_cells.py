@@ -7,7 +7,7 @@ from typing import Any
 from efficientnet_tf import counting
 from efficientnet_tf.data import tfds_table
 from efficientnet_tf.paper import measurements, printed_numbers
-from efficientnet_tf.paper.cells import EXACT, MEASURED, READY, Cell
+from efficientnet_tf.paper.cells import EXACT, MEASURED, Cell, training_command
 from efficientnet_tf.scaling import compound
 
 _TOOL = "`python tools/reproduce_paper.py {}`"
@@ -75,7 +75,7 @@ def section4(directory: str) -> list[Cell]:
     found = measurements.load(directory, "baseline_search")
     if not found:
         command = "`python tools/search_baseline.py --data_dir=DIR --compare`"
-        return [Cell("Section 4", "search", "reward", None, None, READY, command)]
+        return [Cell("Section 4", "search", "reward", None, note=command)]
     budget = f"best reward of {found['trials_of_each_search']} trials"
     result = [
         Cell(
@@ -173,29 +173,35 @@ def _papers_sweeps() -> Iterator[Cell]:
                 *("Figure 3", f"efficientnet-b0 {axis} {factor}", "FLOPS, G", None),
                 counting.count(network).macs / 1e9,
                 EXACT,
-                "`python main.py --dataset=imagenet --data_dir=DIR "
-                f"--model=efficientnet-b0 --depth_coefficient={network.depth:g} "
-                f"--width_coefficient={network.width:g} "
-                f"--image_size={network.resolution}`",
+                training_command("efficientnet-b0", network),
             )
 
 
-def _points(item: str, directory: str) -> list[Cell]:
-    """Lists the proxy's results; figure 3 is figure 8 without compound scaling."""
+def study_rows(item: str, directory: str) -> list[dict]:
+    """Lists the proxy's results; figure 3 is figure 8 without compound scaling.
+
+    Args:
+        item: "Figure 3", "Figure 4" or "Figure 8".
+        directory: folder of the measurements.
+    """
     found = measurements.load(directory, "scaling_study")
     rows = found.get("figure4" if item == "Figure 4" else "figure8", [])
+    return [r for r in rows if item != "Figure 3" or r["curve"] != "compound"]
+
+
+def _points(item: str, directory: str) -> list[Cell]:
+    machine = measurements.load(directory, "scaling_study").get("machine")
     return [
         Cell(
             *(item, f"{row['curve']}: {row['label']}", "top-1 %", None),
             *(row["mean"], MEASURED),
             f"± {row['stddev'] or 0:.2f} over {len(row['top_1'])} seeds, "
-            f"{row['macs'] / 1e6:.2f} M MACs; {found['machine']}",
+            f"{row['macs'] / 1e6:.2f} M MACs; {machine}",
         )
-        for row in rows
-        if item != "Figure 3" or row["curve"] != "compound"
+        for row in study_rows(item, directory)
     ]
 
 
 def _to_train(item: str) -> Cell:
     command = _TOOL.format(item.lower().replace(" ", "") + " --data_dir=DIR")
-    return Cell(item, "proxy", "top-1 %", None, None, READY, command)
+    return Cell(item, "proxy", "top-1 %", None, note=command)

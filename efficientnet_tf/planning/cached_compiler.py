@@ -67,8 +67,7 @@ def compile_for(
             result |= hlo.summary(module_after) | peak_memory.summary(module_after)
             if dump is not None:
                 shutil.copy(f"{directory}/{_TEXT}", f"{dump}/{_TEXT}")
-    with files.replacing(str(path)) as partial:
-        pathlib.Path(partial).write_text(json.dumps(result))
+    files.write_whole(str(path), json.dumps(result))
     return result | {"cached": False}
 
 

@@ -31,7 +31,7 @@ class Plan:
     image_size: int
     fits: bool
     hbm_limit_bytes: int
-    hbm_bytes: int | None = None  # None if it does not fit, as all fields to `bound`
+    hbm_bytes: int | None = None  # None if it does not fit a TPU, like all to `bound`
     argument_bytes: int | None = None  # the batch, and variables that are only read
     state_bytes: int | None = None  # variables that are updated in place
     output_bytes: int | None = None
@@ -74,8 +74,8 @@ def plan(
         step: one of `lowering.STEPS`.
         shape: shape of the slice, such as "4x4"; None plans one device by itself.
         effort: float from -1 to 1, the compiler's optimisation effort.
-        dump: folder to write the step's HLO to, before and after optimisation, which
-            compiles even if a report is cached; None writes nothing.
+        dump: folder to write the step's HLO to, for TPUs before optimisation too; it
+            compiles even if a report is cached. None writes nothing.
         make_model: builds another model in place of the run's, from pixels to float32
             logits; None builds the run's.
 

@@ -1,4 +1,4 @@
-"""Training recipes: one readable file each, with every value in it.
+"""Training recipes, one file each: `paper` has every value, the others change some.
 
 A recipe is a function of the model's name and the data set's name. It returns the value
 of every setting that is neither the user's choice nor a fact of the data.

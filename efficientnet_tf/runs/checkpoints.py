@@ -6,6 +6,11 @@ import keras
 import tensorflow as tf
 
 
+def step_of(path: str) -> int:
+    """Reads the step in a checkpoint's name."""
+    return int(path.rsplit("-", 1)[1])
+
+
 def latest(folder: str) -> str | None:
     """Finds the newest checkpoint whose files exist; the user may have deleted some."""
     record = tf.train.get_checkpoint_state(folder)

@@ -94,8 +94,21 @@ def of_run(run: RunDir, config: config_lib.Config) -> keras.Model:
     Raises:
         ValueError: if the folder holds no checkpoint.
     """
-    path = run.inference_checkpoint()
-    model = create(config, variant=run.read_variant())
+    return of_checkpoint(run, config, run.inference_checkpoint())
+
+
+def of_checkpoint(
+    run: RunDir, config: config_lib.Config, path: str, *, policy: str = "float32"
+) -> keras.Model:
+    """Builds a run's model and loads one of its checkpoints.
+
+    Args:
+        run: the run's folder.
+        config: the folder's configuration.
+        path: path of a checkpoint to serve, as `RunDir.inference_checkpoint` finds it.
+        policy: name of a Keras dtype policy.
+    """
+    model = create(config, policy=policy, variant=run.read_variant())
     checkpoints.restore_inference(model, path)
     model.passport = dataclasses.replace(
         model.passport, averaged=config.moving_average_decay > 0, source=path

@@ -1,4 +1,4 @@
-"""Makes the objects of a run from its Config; other modules get sections of it."""
+"""Makes the objects of a run from its Config; each object gets only what it uses."""
 
 from collections.abc import Callable
 from typing import Any

@@ -2,7 +2,6 @@
 
 import tensorflow as tf
 
-from efficientnet_tf.runs import checkpoints
 from efficientnet_tf.training import bucket_checkpoints
 from efficientnet_tf.training import state as state_lib
 
@@ -22,7 +21,6 @@ class CheckpointFolders:
     def __init__(
         self, model_dir: str, state: state_lib.TrainState, *, writes: bool = True
     ):
-        self._model_dir = model_dir
         self._state = state
         self._writes = writes
         device = state.step.device
@@ -33,15 +31,15 @@ class CheckpointFolders:
             state.inference_checkpoint(), f"{model_dir}/best", 1, device=device
         )
 
-    def restore(self) -> bool:
-        """Continues from the latest checkpoint, if there is one.
+    def restore(self, path: str) -> None:
+        """Continues from a checkpoint in checkpoints/.
+
+        Args:
+            path: the checkpoint's path, without the endings of its files.
 
         Raises:
             ValueError: naming a checkpoint that does not fit or is damaged.
         """
-        path = checkpoints.latest(f"{self._model_dir}/checkpoints")
-        if path is None:
-            return False
         try:
             status = self._latest.checkpoint.restore(path)
             status.assert_existing_objects_matched()
@@ -52,7 +50,6 @@ class CheckpointFolders:
                 f"checkpoint {path} cannot be restored ({error}); delete it to fall "
                 "back to the one before, or use another model_dir"
             ) from None
-        return True
 
     def save(self) -> None:
         """Saves the whole state, to continue from."""
@@ -62,6 +59,8 @@ class CheckpointFolders:
         """Saves the weights to serve."""
         self._save(self._best)
 
-    def _save(self, manager: tf.train.CheckpointManager) -> None:
+    def _save(
+        self, manager: tf.train.CheckpointManager | bucket_checkpoints.Manager
+    ) -> None:
         if self._writes:
             manager.save(checkpoint_number=self._state.step.numpy())

@@ -45,9 +45,8 @@ def evaluate(
     hosts.require_same(host_facts.facts(config, source, path))
     policy = devices.configure_numerics(strategy, config.precision)
     with strategy.scope():
-        model = run_model.create(config, policy=policy, variant=run.read_variant())
-        checkpoints.restore_inference(model, path)
-    step = int(path.rsplit("-", 1)[1])
+        model = run_model.of_checkpoint(run, config, path, policy=policy)
+    step = checkpoints.step_of(path)
     with uploads.Uploads(model_dir) as out:
         name = source.splits.validation.name
         events = f"{out.folder}/{name}" if hosts.is_chief else None

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from efficientnet_tf.config import Config
 from efficientnet_tf.data import sources
 from efficientnet_tf.hardware import agreement
+from efficientnet_tf.runs import checkpoints
 
 
 def facts(
@@ -29,7 +30,7 @@ def facts(
     for split in filter(None, (splits.train, splits.minival, splits.validation)):
         data = f"{split.images} images in {len(split.files)} files"
         found[f"the {split.name} data"] = data
-    step = "none" if checkpoint is None else f"step {checkpoint.rsplit('-', 1)[1]}"
+    step = "none" if checkpoint is None else f"step {checkpoints.step_of(checkpoint)}"
     return found | {"the checkpoint in --model_dir": step}
 
 

@@ -78,7 +78,8 @@ def train(
         checkpoints = checkpoint_folders.CheckpointFolders(
             model_dir, run_state, writes=hosts.is_chief
         )
-        checkpoints.restore()
+        if latest is not None:
+            checkpoints.restore(latest)
     if hosts.is_chief:
         run_dir.write_config(config)
     if hosts.is_chief and is_fresh:

@@ -9,7 +9,6 @@ import tarfile
 import tempfile
 import urllib.error
 import urllib.request
-import uuid
 import zlib
 
 from efficientnet_tf import files
@@ -102,21 +101,16 @@ def _download(release: Release, path: str) -> None:
     """Puts the file at `path` in one step, from the first URL that has it."""
     failures = []
     for url in release.urls:
-        # A unique name, because other processes may be downloading the same file.
-        part = f"{path}.{uuid.uuid4().hex}.part"
         try:
-            os.makedirs(os.path.dirname(path), exist_ok=True)
-            _get(url, part)
-            actual = _digest_of(part, release.digest)
-            if not actual.startswith(release.digest):
-                raise ValueError(f"has {actual}, not {release.digest}")
-            os.replace(part, path)
+            # Under a name of its own: other processes may be downloading the same file.
+            with files.replacing(path) as part:
+                _get(url, part)
+                actual = _digest_of(part, release.digest)
+                if not actual.startswith(release.digest):
+                    raise ValueError(f"has {actual}, not {release.digest}")
             return
         except (OSError, http.client.HTTPException, ValueError) as error:
             failures.append(f"{url}: {_reason(error)}")
-        finally:
-            if os.path.exists(part):
-                os.remove(part)
     raise ValueError(
         f"{release.variant} {release.name} cannot be fetched ({'; '.join(failures)}). "
         f"Put the file at {path} by hand; with EFFICIENTNET_TF_OFFLINE=1 the network "
