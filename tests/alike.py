@@ -1,7 +1,10 @@
 """Makes each test begin alike: random numbers, names of layers, dtype policy."""
 
+import contextlib
+import os
 import random
 import sys
+from collections.abc import Iterator
 
 
 def begin_alike():
@@ -12,6 +15,24 @@ def begin_alike():
     # Most test modules need no TensorFlow, which takes seconds to import.
     if "tensorflow" in sys.modules:
         _begin_tensorflow_alike()
+
+
+@contextlib.contextmanager
+def environment_kept() -> Iterator[None]:
+    """Undoes what changes in the environment within a `with` block.
+
+    It writes only what differs: a thread of TensorFlow that reads a variable while
+    another is written may end the process, so no test rewrites the whole environment.
+    """
+    before = dict(os.environ)
+    try:
+        yield
+    finally:
+        for name in os.environ.keys() - before.keys():
+            del os.environ[name]
+        for name, value in before.items():
+            if os.environ.get(name) != value:
+                os.environ[name] = value
 
 
 def split_cpu(count: int):

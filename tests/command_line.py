@@ -4,7 +4,6 @@ import contextlib
 import dataclasses
 import io
 import json
-import os
 import pathlib
 import runpy
 import sys
@@ -94,14 +93,15 @@ def refusal(*arguments) -> str:
 @contextlib.contextmanager
 def _as_in_a_new_process() -> Iterator[None]:
     """Hides what earlier tests changed, and undoes what the command changes."""
-    environment = dict(os.environ)
     alike.begin_alike()
     try:
-        with flagsaver.flagsaver(), contextlib.chdir(ROOT):
+        with (
+            alike.environment_kept(),
+            flagsaver.flagsaver(),
+            contextlib.chdir(ROOT),
+        ):
             yield
     finally:
-        os.environ.clear()
-        os.environ.update(environment)
         alike.begin_alike()
 
 

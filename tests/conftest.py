@@ -1,6 +1,7 @@
 """What every test is given: the same settings, the same random numbers, any order."""
 
 import atexit
+import contextlib
 import ctypes
 import gc
 import os
@@ -12,7 +13,7 @@ import tempfile
 import time
 
 import pytest
-from alike import begin_alike, split_cpu
+from alike import begin_alike, environment_kept, split_cpu
 
 # The files that go first: those with the largest models, because a process grows with
 # each training, then those that take longest, because one begun last would leave the
@@ -116,13 +117,10 @@ def pytest_fixture_setup(fixturedef):
 
 @pytest.fixture(autouse=True)
 def _alike():
-    folder, environment = os.getcwd(), dict(os.environ)
     begin_alike()
     began = time.monotonic()
-    yield
-    os.chdir(folder)
-    os.environ.clear()
-    os.environ.update(environment)
+    with environment_kept(), contextlib.chdir(os.getcwd()):
+        yield
     if time.monotonic() - began > 0.2:  # else it built no model
         gc.collect()  # models refer to themselves; some have 0.2 GB
 

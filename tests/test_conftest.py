@@ -7,6 +7,8 @@ import shutil
 import subprocess
 import sys
 
+import alike
+
 ROOT = pathlib.Path(__file__).parents[1]
 # Each test notes what it finds, and the last ones leave things as they should not.
 TESTS = """
@@ -103,3 +105,18 @@ def test_the_environment_is_settled_before_a_folders_conftest(tmp_path):
         check=True,
     )
     assert "seen ['0', None]" in done.stdout
+
+
+def test_only_changed_variables_are_written(monkeypatch):
+    monkeypatch.setenv("KEPT", "1")
+    monkeypatch.setenv("CHANGED", "1")
+    written = []
+    monkeypatch.setattr(os, "putenv", lambda name, value: written.append(name))
+    monkeypatch.setattr(os, "unsetenv", written.append)
+    with alike.environment_kept():
+        os.environ["CHANGED"] = "2"
+        os.environ["NEW"] = "1"
+        del written[:]
+    assert sorted(written) == [b"CHANGED", b"NEW"]
+    assert os.environ["KEPT"] == os.environ["CHANGED"] == "1"
+    assert "NEW" not in os.environ
