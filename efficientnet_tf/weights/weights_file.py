@@ -39,6 +39,7 @@ class Report:
     skipped: tuple[str, ...]  # the model's paths that were skipped on request
     unused: tuple[str, ...]  # the file's names that are no weights, or were skipped
     adapted: tuple[str, ...]  # paths whose values were changed to fit, and how
+    notes: tuple[str, ...] = ()  # what was chosen where the file left a choice
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,6 +58,7 @@ class WeightsFile:
     network: str | None = None  # the network's name in a TF1 checkpoint
     release: str | None = None  # "efficientnet-b0 imagenet"
     passport: passports.Passport | None = None
+    notes: tuple[str, ...] = ()  # sentences about what was chosen from the file
 
     @property
     def origin(self) -> str:
@@ -155,7 +157,13 @@ class WeightsFile:
                 variable.assign(loaded[path])
         left = tuple(t.path for t in layout.tensors if t.path in skipped)
         report = Report(
-            self.origin, self.project, len(loaded), left, tuple(unused), tuple(adapted)
+            self.origin,
+            self.project,
+            len(loaded),
+            left,
+            tuple(unused),
+            tuple(adapted),
+            self.notes,
         )
         self._stamp(model, report)
 
