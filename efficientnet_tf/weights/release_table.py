@@ -69,8 +69,7 @@ _KERAS_RESNET_MD5 = {
     "152": "100835be76be38e30d865e96f2aaae62",
 }
 
-# Both kinds of .h5 are listed in qubvel/efficientnet weights.py. They need no PyTorch;
-# timm's conversions of the same checkpoints do.
+# Both kinds of .h5 are listed in qubvel/efficientnet weights.py.
 _CALLIDIOR = (
     "https://github.com/Callidior/keras-applications/releases/download/efficientnet/"
     "efficientnet-{}_weights_tf_dim_ordering_tf_kernels_autoaugment.h5"

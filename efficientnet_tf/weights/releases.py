@@ -88,7 +88,7 @@ def fetch(
     return _unpack(path, release.checkpoint) if release.checkpoint else path
 
 
-def here(release: Release) -> bool:
+def is_here(release: Release) -> bool:
     """Whether a release's file is on this machine; its digest is not checked.
 
     Args:

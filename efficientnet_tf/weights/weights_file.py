@@ -5,6 +5,7 @@ known to be no weight. Everything is checked before the model changes.
 """
 
 import dataclasses
+import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -214,6 +215,16 @@ class WeightsFile:
         model.passport = dataclasses.replace(
             stated, **told, source=self.origin, skipped=report.skipped
         )
+
+
+def print_notes(loaded: WeightsFile | Report | None) -> None:
+    """Prints what was chosen from a file, on stderr, because stdout is for results.
+
+    Args:
+        loaded: the file, or a model's `load_report`; None prints nothing.
+    """
+    for note in loaded.notes if loaded else ():
+        print(f"{loaded.source}: {note}", file=sys.stderr, flush=True)
 
 
 class _DoesNotFit(Exception):
