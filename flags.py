@@ -292,9 +292,9 @@ absl_flags.DEFINE_enum(
     next(iter(MODES)),
     MODES,
     "What to do; eval, export, predict and cam take a run, or --weights; plan says "
-    "whether a step fits a TPU that need not be there; list prints the models and their "
-    "released weights; show prints every setting and where it comes from; devices tries "
-    "the hardware.",
+    "whether a step fits a TPU that need not be there; list prints the models and "
+    "their released weights; show prints every setting and where it comes from; "
+    "devices tries the hardware.",
 )
 
 

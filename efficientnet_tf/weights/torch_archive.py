@@ -133,7 +133,7 @@ def _root(entries: dict[str, zipfile.ZipInfo]) -> str:
 
 
 def _old(file: BinaryIO, size: int) -> Archive:
-    stream = io.BytesIO(file.read(_PICKLE_BYTES))
+    stream = io.BytesIO(file.read(min(size, _PICKLE_BYTES)))
     for expected in (_OLD, _OLD_PROTOCOL):
         if torch_pickle.load(stream).value != expected:
             raise ValueError("is a pickle, but not of torch.save")

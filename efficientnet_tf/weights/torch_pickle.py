@@ -45,6 +45,7 @@ _STORAGES = {
 _TYPES = {f"torch.{name}": name for name in DTYPES}
 # A network has about 30 operations for each tensor, and an optimizer has twice as many.
 _MOST_OPERATIONS = 1_000_000
+_MOST_MARKS = 1000
 _LARGEST_KEY = 1 << 32
 
 
@@ -99,14 +100,21 @@ def load(stream: io.BytesIO) -> Pickle:
     machine = _Machine()
     try:
         return Pickle(machine.run(stream), machine.storages)
-    except (LookupError, TypeError, AttributeError, struct.error) as error:
-        raise ValueError(f"its pickle is damaged ({type(error).__name__})") from None
+    except _Refused:
+        raise
+    except (LookupError, TypeError, ValueError, AttributeError, struct.error) as error:
+        reason = f"{type(error).__name__}: {shown(error)}"
+        raise ValueError(f"its pickle is damaged ({reason})") from None
 
 
 def shown(text: object) -> str:
     """Returns text of a file for an error: in one line, and not long."""
     text = str(text)[:200]
     return text if text.isprintable() else repr(text)
+
+
+class _Refused(ValueError):
+    """Something that the pickle holds, and may not hold."""
 
 
 class _Machine:
@@ -128,7 +136,7 @@ class _Machine:
                 _OPERATIONS[opcode.name](self, argument)
             else:
                 named = f" ({shown(argument)})" if argument is not None else ""
-                raise ValueError(
+                raise _Refused(
                     f"its pickle has the operation {opcode.name}{named}, which plain "
                     "data and tensors do not need; nothing of it was run"
                 )
@@ -137,12 +145,14 @@ class _Machine:
     def _count(self, operations: int) -> None:
         self._operations += operations
         if self._operations > _MOST_OPERATIONS:
-            raise ValueError(f"its pickle has more than {_MOST_OPERATIONS} operations")
+            raise _Refused(f"its pickle has more than {_MOST_OPERATIONS} operations")
 
     def push(self, value: Any) -> None:
         self._stack.append(value)
 
     def mark(self) -> None:
+        if len(self._below) >= _MOST_MARKS:
+            raise _Refused(f"its pickle is nested more than {_MOST_MARKS} deep")
         self._below.append(self._stack)
         self._stack = []
 
@@ -153,7 +163,7 @@ class _Machine:
 
     def tuple_of(self, length: int) -> None:
         if len(self._stack) < length:
-            raise IndexError
+            raise IndexError("the stack is empty")
         items = self._stack[-length:]
         self._stack[-length:] = [tuple(items)]
 
@@ -182,7 +192,7 @@ class _Machine:
     def name(self, module: Any, name: Any) -> None:
         full = f"{_checked(module, str, 'name')}.{_checked(name, str, 'name')}"
         if full not in _KNOWN:
-            raise ValueError(
+            raise _Refused(
                 f"its pickle names {shown(full)}, which is no plain data and no dense "
                 "tensor; nothing of it was run. Save the weights alone: "
                 "torch.save(model.state_dict(), FILE)"
@@ -207,19 +217,21 @@ class _Machine:
         # The device and, in files of the old format, the storage that it is a part of.
         (kind, stored, key, _, count), view = stated[:5], stated[5:]
         if kind != "storage" or type(key) is not str or type(count) is not int:
-            raise TypeError
+            raise TypeError("a storage of another kind")
+        if count < 0:
+            raise _Refused(f"storage {shown(key)} has {count} values")
         if view not in ((), (None,)):
-            raise ValueError(f"storage {shown(key)} is a part of another storage")
+            raise _Refused(f"storage {shown(key)} is a part of another storage")
         dtype = _STORAGES[stored.name]
         found = self.storages.setdefault(key, Storage(key, dtype, count))
         if found != Storage(key, dtype, count):
-            raise ValueError(f"storage {shown(key)} has two types or sizes")
+            raise _Refused(f"storage {shown(key)} has two types or sizes")
         self._stack.append(found)
 
 
 def _checked(value: Any, kind: Any, words: str) -> Any:
     if not isinstance(value, kind):
-        raise ValueError(
+        raise _Refused(
             f"its pickle is damaged ({type(value).__name__} where a {words} belongs)"
         )
     return value
@@ -228,7 +240,7 @@ def _checked(value: Any, kind: Any, words: str) -> Any:
 def _key(key: Any) -> str | int:
     # Numbers of any size could be chosen to collide in a dictionary.
     if not isinstance(key, str) and abs(_checked(key, int, "key")) > _LARGEST_KEY:
-        raise ValueError("its pickle has a number above 2**32 as a key")
+        raise _Refused("its pickle has a number above 2**32 as a key")
     return key
 
 
@@ -247,7 +259,7 @@ def _tensor(
 ) -> Tensor:
     del grad, hooks
     if metadata:
-        raise ValueError("a tensor is stored as its conjugate or its negative")
+        raise _Refused("a tensor is stored as its conjugate or its negative")
     return Tensor(storage, storage.dtype, offset, shape, strides)
 
 

@@ -108,7 +108,7 @@ def test_a_state_dict_with_its_metadata(is_zip, tmp_path):
 
 @FORMATS
 def test_a_checkpoint_of_a_training(is_zip, tmp_path):
-    """torchvision's layout, with an optimizer whose keys are numbers."""
+    """Torchvision's layout, with an optimizer whose keys are numbers."""
     module = torch.nn.Linear(3, 2)
     averages = torch.optim.swa_utils.AveragedModel(module)
     optimizer = torch.optim.RMSprop(module.parameters(), momentum=0.9)

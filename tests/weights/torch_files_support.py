@@ -149,7 +149,9 @@ def save(path, content, *, format="zip", protocol=2, order="little"):
 
 
 def entries(pickled, arrays, *, order="little"):
-    data = {f"archive/data/{key}": _bytes(array, order) for key, array in arrays.items()}
+    data = {
+        f"archive/data/{key}": _bytes(array, order) for key, array in arrays.items()
+    }
     head = {"archive/data.pkl": pickled, "archive/byteorder": order.encode()}
     return head | data | {"archive/version": b"3\n"}
 
