@@ -6,7 +6,7 @@ timm saves {"state_dict": raw, "state_dict_ema": averages}, torchvision {"model"
 
 import dataclasses
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import Any, TypeGuard
 
 from efficientnet_tf.weights.torch_pickle import Tensor, shown
 
@@ -66,10 +66,13 @@ def find(content: Any, *, ema: bool) -> Found:
             f"holds no raw weights, only moving averages ({averages.key}); ema=True "
             "(--weights_ema=true) takes them"
         )
-    others = [key for key, value in content.items() if _is_weights(value)]
-    if not (raw or averages):
-        return _only(content, others)
-    return _alone(raw or averages, [key for key in others if key not in _WRAPPERS])
+    others = [
+        key
+        for key, value in content.items()
+        if key not in _WRAPPERS and _is_weights(value)
+    ]
+    taken = raw or averages
+    return _alone(taken, others) if taken else _only(content, others)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,7 +82,7 @@ class _Wrapped:
     averaged: bool
 
 
-def _is_weights(value: Any) -> bool:
+def _is_weights(value: Any) -> TypeGuard[dict[str, Tensor]]:
     return (
         isinstance(value, dict)
         and bool(value)

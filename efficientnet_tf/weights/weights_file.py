@@ -223,7 +223,9 @@ def print_notes(loaded: WeightsFile | Report | None) -> None:
     Args:
         loaded: the file, or a model's `load_report`; None prints nothing.
     """
-    for note in loaded.notes if loaded else ():
+    if loaded is None:
+        return
+    for note in loaded.notes:
         print(f"{loaded.source}: {note}", file=sys.stderr, flush=True)
 
 

@@ -10,7 +10,12 @@ import numpy as np
 import pytest
 import torch_files_support as support
 
-from efficientnet_tf.weights import torch_archive, torch_files, torch_tensors
+from efficientnet_tf.weights import (
+    keras_files,
+    torch_archive,
+    torch_files,
+    torch_tensors,
+)
 
 FORMATS = pytest.mark.parametrize("format", ["zip", "old"])
 DTYPES = ("f8", "f4", "f2", "i8", "i4", "i2", "i1", "u1", "?", ml_dtypes.bfloat16)
@@ -270,6 +275,34 @@ def test_so_is_a_safetensors_file(kind, tmp_path):
     path = tmp_path / "w.safetensors"
     path.write_bytes(content)
     assert refusal(path).startswith(words)
+
+
+@pytest.mark.parametrize("suffix", [".h5", ".weights.h5", ".keras"])
+@pytest.mark.parametrize("kind", ["empty", "HTML", "LFS", "safetensors"])
+def test_so_is_a_keras_file(kind, suffix, tmp_path):
+    content, words = other_files()[kind]
+    path = tmp_path / f"w{suffix}"
+    path.write_bytes(content)
+    with pytest.raises(ValueError) as raised:
+        keras_files.open_file(str(path))
+    assert str(raised.value).startswith(f"{path}: {words}")
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "open_file"),
+    [
+        ("HDF5", "w.h5", keras_files.open_file),
+        ("zip", "w.keras", keras_files.open_file),
+        ("safetensors", "w.safetensors", torch_files.open_file),
+    ],
+)
+def test_a_damaged_file_is_not_called_by_its_own_name(kind, name, open_file, tmp_path):
+    content, words = other_files()[kind]
+    path = tmp_path / name
+    path.write_bytes(content[: max(20, len(content) // 2)])
+    with pytest.raises(ValueError, match=f"{name}: is no ") as raised:
+        open_file(str(path))
+    assert words not in str(raised.value)
 
 
 def test_a_torch_file_called_safetensors_is_named(tmp_path):
