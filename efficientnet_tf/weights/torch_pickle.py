@@ -46,6 +46,8 @@ _TYPES = {f"torch.{name}": name for name in DTYPES}
 # A network has about 30 operations for each tensor, and an optimizer has twice as many.
 _MOST_OPERATIONS = 1_000_000
 _MOST_MARKS = 1000
+_MOST_VALUES = 1 << 63
+_SHOWN = 200  # letters of the file in one error
 _LARGEST_KEY = 1 << 32
 
 
@@ -107,9 +109,10 @@ def load(stream: io.BytesIO) -> Pickle:
         raise ValueError(f"its pickle is damaged ({reason})") from None
 
 
-def shown(text: object) -> str:
+def shown(text: Any) -> str:
     """Returns text of a file for an error: in one line, and not long."""
-    text = str(text)[:200]
+    is_sequence = isinstance(text, (str, bytes, bytearray))
+    text = str(text[:_SHOWN] if is_sequence else text)[:_SHOWN]
     return text if text.isprintable() else repr(text)
 
 
@@ -218,8 +221,8 @@ class _Machine:
         (kind, stored, key, _, count), view = stated[:5], stated[5:]
         if kind != "storage" or type(key) is not str or type(count) is not int:
             raise TypeError("a storage of another kind")
-        if count < 0:
-            raise _Refused(f"storage {shown(key)} has {count} values")
+        if not 0 <= count < _MOST_VALUES:
+            raise _Refused(f"storage {shown(key)} has {shown(count)} values")
         if view not in ((), (None,)):
             raise _Refused(f"storage {shown(key)} is a part of another storage")
         dtype = _STORAGES[stored.name]
