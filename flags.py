@@ -283,6 +283,7 @@ MODES = {
     "predict": Mode("predict", _for_classifier, takes_images=True),
     "cam": Mode("cam", _for_maps, takes_images=True),
     "plan": Mode("plan", _for_plan),
+    "list": Mode("list", dict),
     "show": Mode("show", lambda: {"resolved": config.resolve(**chosen())}),
     "devices": Mode("devices", dict, True),
 }
@@ -291,8 +292,9 @@ absl_flags.DEFINE_enum(
     next(iter(MODES)),
     MODES,
     "What to do; eval, export, predict and cam take a run, or --weights; plan says "
-    "whether a step fits a TPU that need not be there; show prints every setting and "
-    "where it comes from; devices tries the hardware.",
+    "whether a step fits a TPU that need not be there; list prints the models and "
+    "their released weights; show prints every setting and where it comes from; "
+    "devices tries the hardware.",
 )
 
 

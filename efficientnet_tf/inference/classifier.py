@@ -14,6 +14,7 @@ from efficientnet_tf.config import Config
 from efficientnet_tf.data.preparation import Preparation
 from efficientnet_tf.runs import run_model
 from efficientnet_tf.runs.run_dir import RunDir
+from efficientnet_tf.weights import weights_file
 
 _BATCH = 32  # images at once, as Keras's predict
 
@@ -62,7 +63,7 @@ class Classifier:
         Args:
             source: a file, a TF1 checkpoint or a release, see `load_weights`.
             model: the network's name; None goes by what the file says of itself.
-            ema: whether to take a TF1 checkpoint's moving averages.
+            ema: True takes moving averages, False raw weights, if the file has both.
             chosen: fields of Config that say how images are prepared, in place of what
                 the weights say.
 
@@ -146,7 +147,9 @@ class Classifier:
 def open_classifier(
     *, model_dir: str | None = None, weights: str | None = None, **kwargs: Any
 ) -> Classifier:
-    """Opens a run's classifier, or that of weights from outside.
+    """Opens a run's classifier, or that of weights from outside, for a command.
+
+    It prints what was chosen from the weights' file.
 
     Args:
         model_dir: a run's folder; None takes `weights`.
@@ -154,7 +157,9 @@ def open_classifier(
         **kwargs: keyword arguments of `Classifier.of_run` or `Classifier.of_weights`.
     """
     if weights:
-        return Classifier.of_weights(weights, **kwargs)
+        opened = Classifier.of_weights(weights, **kwargs)
+        weights_file.print_notes(opened.model.load_report)
+        return opened
     if model_dir:
         return Classifier.of_run(model_dir, **kwargs)
     raise ValueError("neither model_dir nor weights is given")

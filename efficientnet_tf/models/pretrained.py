@@ -26,7 +26,7 @@ def load_weights(
             classes as the weights have.
         source: path of a file or TF1 checkpoint, or the name of a release, such as
             "imagenet" or "autoaugment".
-        ema: whether to take a TF1 checkpoint's moving averages, not its raw weights.
+        ema: True takes moving averages, False raw weights, if the file has both.
         skip: layers ("predictions"), blocks ("block7a") or paths ("stem_bn/gamma") to
             leave as they are.
 

@@ -128,7 +128,7 @@ def open_weights(
     Args:
         source: path of a weights file or a TF1 checkpoint, or name of a release.
         model: the network's name; None takes the name that the file states.
-        ema: True takes a TF1 checkpoint's moving averages, False its raw weights.
+        ema: True takes moving averages, False raw weights, if the file has both.
         chosen: fields of Config that the user chose, such as the preparation of images;
             they override the weights' facts. None counts as not chosen.
 

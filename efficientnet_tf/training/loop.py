@@ -22,7 +22,7 @@ from efficientnet_tf.training import (
     state,
     uploads,
 )
-from efficientnet_tf.weights import reading
+from efficientnet_tf.weights import reading, weights_file
 
 
 def train(
@@ -84,6 +84,7 @@ def train(
         run_dir.write_config(config)
     if hosts.is_chief and is_fresh:
         run_dir.write_passport(model.passport)
+        weights_file.print_notes(getattr(model, "load_report", None))
     run = _Run(
         config, model_dir, strategy, hosts, source, run_state, checkpoints, validate
     )

@@ -18,7 +18,7 @@ import keras
 import numpy as np
 
 from efficientnet_tf import expansion, suffixes, variants
-from efficientnet_tf.weights import keras_names, model_layout
+from efficientnet_tf.weights import foreign_files, keras_names, model_layout
 from efficientnet_tf.weights import passport as passports
 from efficientnet_tf.weights.weights_file import WeightsFile
 
@@ -95,7 +95,9 @@ def _open(path: str) -> Iterator[h5py.File]:
         with h5py.File(content, "r") as file:
             yield file
     except _DAMAGED as error:
-        raise ValueError(f"{path}: is no Keras weights file ({error})") from None
+        kind = foreign_files.kind(path)
+        found = f"is {kind}" if kind else f"is no Keras weights file ({error})"
+        raise ValueError(f"{path}: {found}") from None
 
 
 def _keras3(file: h5py.File, path: str) -> Iterator[tuple[str, np.ndarray]]:

@@ -22,7 +22,7 @@ def read_weights(
     Args:
         source: path of a file, or name of a release; "./imagenet" is always a path.
         variant: the network whose release to fetch; None allows files only.
-        ema: True takes a TF1 checkpoint's moving averages, False its raw weights.
+        ema: True takes moving averages, False raw weights, if the file has both.
 
     Raises:
         ValueError: if there is no such file or release, or it cannot be read.

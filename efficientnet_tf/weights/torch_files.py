@@ -8,12 +8,29 @@ import keras
 import numpy as np
 
 from efficientnet_tf import suffixes
-from efficientnet_tf.weights import model_layout, torch_names
+from efficientnet_tf.weights import (
+    foreign_files,
+    model_layout,
+    torch_archive,
+    torch_names,
+    torch_tensors,
+    torch_wrappers,
+)
 from efficientnet_tf.weights import passport as passports
 from efficientnet_tf.weights.weights_file import WeightsFile
 
 # This package's axes, in PyTorch's order (out, in, rows, columns).
 _AXES = {"conv": (3, 2, 0, 1), "depthwise": (2, 3, 0, 1), "dense": (1, 0)}
+
+
+@dataclasses.dataclass(frozen=True)
+class _Origin:
+    """What a file says beside its weights."""
+
+    passport: str | None = None  # JSON
+    averaged: bool | None = None
+    notes: tuple[str, ...] = ()
+    unused: tuple[str, ...] = ()  # names that no model uses
 
 
 def recognises(path: str) -> bool:
@@ -22,10 +39,9 @@ def recognises(path: str) -> bool:
 
 
 def open_file(path: str, *, ema: bool = True) -> WeightsFile:
-    """Reads a whole file; see `Format`. `ema` has no effect."""
-    del ema
-    tensors, unused, stated = _read(path)
-    passport = passports.checked(path, stated, tensors)
+    """Reads a whole file; see `Format`."""
+    tensors, origin = _read(path, ema=ema)
+    passport = passports.checked(path, origin.passport, tensors)
     project = torch_names.detect(tensors)
     if project is None:
         raise ValueError(
@@ -38,9 +54,10 @@ def open_file(path: str, *, ema: bool = True) -> WeightsFile:
         tensors,
         functools.partial(torch_names.names, project=project),
         _decode,
-        unused=tuple(unused),
-        averaged=passport.averaged if passport else None,
+        unused=origin.unused,
+        averaged=passport.averaged if passport else origin.averaged,
         passport=passport,
+        notes=origin.notes,
     )
 
 
@@ -64,26 +81,24 @@ def write_file(path: str, model: keras.Model, layout: model_layout.Layout) -> No
     numpy.save_file(contiguous | counters, path, metadata=metadata)
 
 
-def _read(path: str) -> tuple[dict[str, np.ndarray], list[str], str | None]:
+def _read(path: str, *, ema: bool) -> tuple[dict[str, np.ndarray], _Origin]:
     """Reads a `.safetensors`, `.pth`, `.pt` or `.bin` file.
 
     Returns:
-        The weights by name, the names that no model uses, and the passport's JSON, if
-        the file has one.
+        The weights by name, and what the file says about them.
 
     Raises:
-        ValueError: if the library to read the file is missing, or the file is damaged.
+        ValueError: if the file is damaged, or is something else.
     """
     is_pickle = not path.endswith(".safetensors")
-    tensors, stated = (_pickle(path), None) if is_pickle else _safetensors(path)
-    tensors = {name.removeprefix("module."): value for name, value in tensors.items()}
-    unused = [name for name in tensors if name.endswith("num_batches_tracked")]
-    for name in unused:
-        del tensors[name]
-    return tensors, unused, stated
+    tensors, origin = _pickle(path, ema=ema) if is_pickle else _safetensors(path)
+    names = torch_wrappers.strip(tensors)
+    unused = tuple(names[n] for n in tensors if torch_wrappers.is_counter(n))
+    weights = {names[n]: v for n, v in tensors.items() if names[n] not in unused}
+    return weights, dataclasses.replace(origin, unused=unused)
 
 
-def _safetensors(path: str) -> tuple[dict[str, np.ndarray], str | None]:
+def _safetensors(path: str) -> tuple[dict[str, np.ndarray], _Origin]:
     try:
         import safetensors
     except ImportError:
@@ -92,34 +107,25 @@ def _safetensors(path: str) -> tuple[dict[str, np.ndarray], str | None]:
         ) from None
     try:
         with safetensors.safe_open(path, framework="np") as file:
-            stated = (file.metadata() or {}).get("passport")
+            origin = _Origin(passport=(file.metadata() or {}).get("passport"))
             names = list(file.keys())
-            return {name: file.get_tensor(name) for name in names}, stated
+            return {name: file.get_tensor(name) for name in names}, origin
     except safetensors.SafetensorError as error:
-        raise ValueError(f"{path}: is no safetensors file ({error})") from None
+        kind = foreign_files.kind(path)
+        found = f"is {kind}" if kind else f"is no safetensors file ({error})"
+        raise ValueError(f"{path}: {found}") from None
 
 
-def _pickle(path: str) -> dict[str, np.ndarray]:
+def _pickle(path: str, *, ema: bool) -> tuple[dict[str, np.ndarray], _Origin]:
     try:
-        import torch
-    except ImportError:
-        raise ValueError(
-            f"{path}: needs PyTorch to read; pip install torch, or take the same "
-            "weights as .safetensors"
-        ) from None
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # pickles of anything raise anything
-        first_line = (str(error).splitlines() or [type(error).__name__])[0]
-        raise ValueError(
-            f"{path}: PyTorch cannot read it as weights ({first_line})"
-        ) from None
-    for key in ("state_dict_ema", "state_dict", "model"):
-        if isinstance(content, dict) and isinstance(content.get(key), dict):
-            content = content[key]
-    if not isinstance(content, dict) or not all(map(torch.is_tensor, content.values())):
-        raise ValueError(f"{path}: is no dictionary of tensors by name")
-    return {name: value.float().numpy() for name, value in content.items()}
+        with torch_archive.opened(path) as archive:
+            found = torch_wrappers.find(archive.content, ema=ema)
+            tensors = torch_tensors.values(archive, found.tensors)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
+    except OSError as error:
+        raise ValueError(f"{path}: cannot be read ({error.strerror})") from None
+    return tensors, _Origin(averaged=found.averaged, notes=found.notes)
 
 
 def _encode(tensor: model_layout.Tensor, value: np.ndarray) -> np.ndarray:

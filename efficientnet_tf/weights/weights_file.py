@@ -5,6 +5,7 @@ known to be no weight. Everything is checked before the model changes.
 """
 
 import dataclasses
+import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -39,6 +40,7 @@ class Report:
     skipped: tuple[str, ...]  # the model's paths that were skipped on request
     unused: tuple[str, ...]  # the file's names that are no weights, or were skipped
     adapted: tuple[str, ...]  # paths whose values were changed to fit, and how
+    notes: tuple[str, ...] = ()  # what was chosen where the file left a choice
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,6 +59,7 @@ class WeightsFile:
     network: str | None = None  # the network's name in a TF1 checkpoint
     release: str | None = None  # "efficientnet-b0 imagenet"
     passport: passports.Passport | None = None
+    notes: tuple[str, ...] = ()  # sentences about what was chosen from the file
 
     @property
     def origin(self) -> str:
@@ -155,7 +158,13 @@ class WeightsFile:
                 variable.assign(loaded[path])
         left = tuple(t.path for t in layout.tensors if t.path in skipped)
         report = Report(
-            self.origin, self.project, len(loaded), left, tuple(unused), tuple(adapted)
+            self.origin,
+            self.project,
+            len(loaded),
+            left,
+            tuple(unused),
+            tuple(adapted),
+            self.notes,
         )
         self._stamp(model, report)
 
@@ -206,6 +215,18 @@ class WeightsFile:
         model.passport = dataclasses.replace(
             stated, **told, source=self.origin, skipped=report.skipped
         )
+
+
+def print_notes(loaded: WeightsFile | Report | None) -> None:
+    """Prints what was chosen from a file, on stderr, because stdout is for results.
+
+    Args:
+        loaded: the file, or a model's `load_report`; None prints nothing.
+    """
+    if loaded is None:
+        return
+    for note in loaded.notes:
+        print(f"{loaded.source}: {note}", file=sys.stderr, flush=True)
 
 
 class _DoesNotFit(Exception):

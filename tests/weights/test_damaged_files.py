@@ -6,6 +6,7 @@ import re
 import h5py
 import numpy as np
 import pytest
+import torch_files_support
 from weight_helpers import build, values
 from weights_support import FILES, TEST, refuses
 
@@ -90,8 +91,9 @@ def test_safetensors_of_another_project_are_refused(model, tmp_path):
     refuses(model, path, "encoder.weight", "none of")
 
 
-def test_without_torch_a_pth_says_what_to_install(model, tmp_path, monkeypatch):
-    monkeypatch.setitem(__import__("sys").modules, "torch", None)
-    path = tmp_path / "w.pth"
-    path.write_bytes(b"PK")
-    refuses(model, str(path), "needs PyTorch", "pip install torch", "safetensors")
+@pytest.mark.parametrize("suffix", [".pth", ".pt", ".bin"])
+def test_a_pth_that_calls_a_function_is_refused(model, suffix, tmp_path):
+    path = tmp_path / f"w{suffix}"
+    state = {"a": torch_files_support.Named("stranger", "Model")}
+    torch_files_support.save(path, state)
+    refuses(model, str(path), re.escape(str(path)), r"names stranger\.Model,")

