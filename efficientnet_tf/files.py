@@ -14,7 +14,7 @@ import re
 import shutil
 import tempfile
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 
 _BLOCK = 1 << 20
 _BUCKET = "[a-z0-9][a-z0-9._-]+[a-z0-9]"
@@ -77,7 +77,9 @@ def write_whole(path: str, content: str | bytes) -> None:
         path: path or URL of the file.
         content: text or bytes.
     """
-    content = content.encode() if isinstance(content, str) else content
+    if isinstance(content, str):
+        # A file's name that is no UTF-8 gets its bytes back.
+        content = content.encode(errors="surrogateescape")
     with replacing(path) as partial:
         pathlib.Path(partial).write_bytes(content)
 
@@ -106,16 +108,19 @@ def upload(source: str, target: str) -> None:
         shutil.copyfileobj(read, write, _BLOCK)
 
 
-def write_csv(path: str, rows: Sequence[Mapping]) -> None:
+def write_csv(path: str, rows: Iterable[Mapping]) -> None:
     """Writes rows with the same keys, local or under a URL, in one piece.
 
     Args:
         path: path or URL of the file.
-        rows: dictionaries; the first one's keys are the columns.
+        rows: dictionaries, one at least; the first one's keys are the columns.
     """
     text = io.StringIO()
-    writer = csv.DictWriter(text, rows[0], lineterminator="\n")
+    rows = iter(rows)
+    first = next(rows)
+    writer = csv.DictWriter(text, first, lineterminator="\n")
     writer.writeheader()
+    writer.writerow(first)
     writer.writerows(rows)
     write_whole(path, text.getvalue())
 

@@ -61,6 +61,7 @@ def train(
         )
     run_dir = RunDir(model_dir)
     run_dir.check_config(config)
+    run_dir.check_class_names(source.splits.class_names)
     hosts = agreement.Hosts(strategy)
     latest = run_dir.latest_checkpoint()
     hosts.require_same(host_facts.facts(config, source, latest))
@@ -83,6 +84,7 @@ def train(
     if hosts.is_chief:
         run_dir.write_config(config)
     if hosts.is_chief and is_fresh:
+        run_model.name_classes(model, source.splits.class_names)
         run_dir.write_passport(model.passport)
     run = _Run(
         config, model_dir, strategy, hosts, source, run_state, checkpoints, validate
@@ -104,8 +106,8 @@ def _initial_model(
             config.weights, config.variant, ema=config.weights_ema
         )
         return run_model.start_from(config, weights, policy=policy)
-    variant = None if is_fresh else run_dir.read_variant()
-    return run_model.create(config, policy=policy, variant=variant)
+    stated = None if is_fresh else run_dir.read_passport()
+    return run_model.create(config, policy=policy, variant=stated and stated.variant)
 
 
 class _Run:
