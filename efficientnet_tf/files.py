@@ -173,6 +173,20 @@ def check_writable(path: str, *, label: str = "") -> None:
         raise ValueError(f"{label}{path}: cannot be written: {reason(error)}") from None
 
 
+def check_file(path: str, *, label: str = "") -> None:
+    """Raises ValueError unless a file can be written; does not make it.
+
+    Args:
+        path: path or URL of the file, which may be there already.
+        label: words before the path in the error, such as "--output=".
+    """
+    if os.path.isdir(path):
+        raise ValueError(f"{label}{path}: is a folder; name a file")
+    is_there = is_url(path) or os.path.lexists(path)
+    folder = os.path.dirname(path) or "."
+    check_writable(folder if is_there else path, label=label)
+
+
 def _try_writing(url: str, label: str) -> None:
     import tensorflow as tf
 
@@ -192,7 +206,9 @@ def reason(error: Exception) -> str:
         error: an OSError or an error of TensorFlow.
     """
     told = getattr(error, "strerror", None) or getattr(error, "message", None)
-    return why_refused(error) or " ".join((told or str(error)).split())
+    # TensorFlow puts the graph's node before its words, and the operation behind them.
+    words = re.sub(r"{{.*?}}|\[Op:\w+\]( name:)?", "", told or str(error))
+    return why_refused(error) or " ".join(words.split())
 
 
 def why_refused(error: BaseException) -> str | None:

@@ -1,9 +1,10 @@
 """--mode=predict: the likeliest classes of image files."""
 
-import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
+
+import tensorflow as tf
 
 from efficientnet_tf import files
 from efficientnet_tf.commands import Incomplete
@@ -30,13 +31,12 @@ def run(*, images: Sequence[str], output: str | None = None, **origin: Any) -> d
     """
     paths = photos.find(images)
     if output:
-        _check_output(output)
+        files.check_file(output, label="output=")
     opened = classifier.open_classifier(**origin)
     results = _predict(opened, paths)
     if output:
         top_k = min(_TOP, opened.classes)
-        files.write_csv(output, prediction_rows.csv_rows(results, top_k=top_k))
-        print(f"{output}: {len(results)} images", file=sys.stderr)
+        _write(output, prediction_rows.csv_rows(results, top_k=top_k))
     failed = [result for result in results if "error" in result]
     read = [result for result in results if "error" not in result]
     told = {"results": read, "failed": failed}
@@ -59,8 +59,9 @@ def _predict(opened: classifier.Classifier, paths: Sequence[str]) -> list[dict]:
     return results
 
 
-def _check_output(path: str) -> None:
-    """Raises ValueError for a file that cannot be written."""
-    if os.path.isdir(path):
-        raise ValueError(f"output={path}: is a folder; name a file")
-    files.check_writable(os.path.dirname(path) or ".", label=f"output={path}: ")
+def _write(path: str, rows: Iterable[dict]) -> None:
+    try:
+        files.write_csv(path, rows)
+    except (OSError, tf.errors.OpError) as error:
+        reason = files.reason(error)
+        raise ValueError(f"output={path}: cannot be written ({reason})") from None
