@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from efficientnet_tf import files
+from efficientnet_tf import files, label_sets
 from efficientnet_tf.inference import cam
 from efficientnet_tf.inference.classifier import Classifier
 from efficientnet_tf.spelling import did_you_mean
@@ -157,7 +157,8 @@ def save_maps(
         out = f"{directory}/{stem}.cam.png"
         rows.append([images[i], overlay(images[i], found.maps[i])])
         _write_whole(out, tf.io.encode_png(rows[-1][1]).numpy())
-        labels.append(f"{os.path.basename(paths[i])}: {name}, {score:.2%}")
+        photo = label_sets.printable(os.path.basename(paths[i]))
+        labels.append(f"{photo}: {name}, {score:.2%}")
         facts = {"class": output - classifier.label_offset, "name": name}
         facts |= {"probability": score, "path": out}
         results.append({"file": paths[i]} | facts)

@@ -71,8 +71,7 @@ class RunDir:
         Args:
             names: names of the data's labels, in order; None if they are not known.
         """
-        stated = self.read_passport()
-        trained = stated and stated.class_names
+        trained = self.read_passport().class_names
         if not trained or not names or trained == names:
             return
         number = [a == b for a, b in zip(trained, names, strict=True)].index(False)
@@ -86,11 +85,11 @@ class RunDir:
         """Writes config.json."""
         files.write_whole(f"{self.path}/config.json", config_lib.dumps(config))
 
-    def read_passport(self) -> passports.Passport | None:
-        """Reads passport.json; None if the folder has none."""
+    def read_passport(self) -> passports.Passport:
+        """Reads passport.json; returns an empty passport if the folder has none."""
         text = files.read_text(f"{self.path}/passport.json")
         if text is None:
-            return None
+            return passports.Passport(None)
         try:
             return passports.loads(text)
         except ValueError as error:

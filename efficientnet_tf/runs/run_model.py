@@ -109,12 +109,12 @@ def of_checkpoint(
         policy: name of a Keras dtype policy.
     """
     stated = run.read_passport()
-    model = create(config, policy=policy, variant=stated and stated.variant)
+    model = create(config, policy=policy, variant=stated.variant)
     checkpoints.restore_inference(model, path)
     model.passport = dataclasses.replace(
         model.passport, averaged=config.moving_average_decay > 0, source=path
     )
-    name_classes(model, stated and stated.class_names)
+    name_classes(model, stated.class_names)
     return model
 
 

@@ -106,8 +106,8 @@ def _initial_model(
             config.weights, config.variant, ema=config.weights_ema
         )
         return run_model.start_from(config, weights, policy=policy)
-    stated = None if is_fresh else run_dir.read_passport()
-    return run_model.create(config, policy=policy, variant=stated and stated.variant)
+    variant = None if is_fresh else run_dir.read_passport().variant
+    return run_model.create(config, policy=policy, variant=variant)
 
 
 class _Run:
