@@ -44,6 +44,10 @@ def main(argv: list[str]) -> None:
         result = _run(images=argv[1:])
     except commands.Incomplete as error:
         result, missing = error.result, f"error: {error}"
+    except BrokenPipeError:
+        # A reader such as head has seen enough; Python would write the rest at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
     except (ValueError, FloatingPointError, hosts.HostLostError) as error:
         sys.exit(f"error: {flags.in_words(error)}")
     except Exception as error:

@@ -17,6 +17,10 @@ import uuid
 from collections.abc import Iterable, Iterator, Mapping
 
 _BLOCK = 1 << 20
+# What TensorFlow puts around the words of an error: the graph's nodes and our sources.
+_AROUND = re.compile(
+    r"(?s)\AGraph execution error:.*\n\n|\[\[{{.*?}}\]\]|{{.*?}}|\[Op:\w+\]( name:)?"
+)
 _BUCKET = "[a-z0-9][a-z0-9._-]+[a-z0-9]"
 
 
@@ -206,8 +210,7 @@ def reason(error: Exception) -> str:
         error: an OSError or an error of TensorFlow.
     """
     told = getattr(error, "strerror", None) or getattr(error, "message", None)
-    # TensorFlow puts the graph's node before its words, and the operation behind them.
-    words = re.sub(r"{{.*?}}|\[Op:\w+\]( name:)?", "", told or str(error))
+    words = _AROUND.sub("", told or str(error))
     return why_refused(error) or " ".join(words.split())
 
 

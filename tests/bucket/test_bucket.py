@@ -280,7 +280,7 @@ def test_a_run_in_a_bucket_exports_and_predicts_the_same(served, finished, tmp_p
     serve = tf.saved_model.load(str(folder)).signatures["serving_default"]
     expected = serve(encoded=finished[1][tf.newaxis])
     names = "gs://bucket/photos", "gs://bucket/im*.jpg"
-    served.store.put("bucket", "photos/deep/a.jpg", finished[1])
+    served.store.put("bucket", "photos/deep/a.jpg", finished[1].numpy())
     served.store.put("bucket", "photos/notes.txt", b"no image")
     output = "--output=gs://bucket/found.csv"
     first, told = of_run(served, "predict", *names, output)["results"]

@@ -3,11 +3,13 @@
 import csv
 import dataclasses
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 import weight_helpers
-from command_line import refusal, run, succeed
+from command_line import ROOT, refusal, run, succeed
 from PIL import Image
 
 import efficientnet_tf as en
@@ -134,3 +136,19 @@ def test_what_cannot_work_is_refused_before_the_model_is_built(
     (tmp_path / "d.csv").mkdir()
     line = refusal("--mode=predict", weights, photo, f"--output={tmp_path}/d.csv")
     assert line == f"error: --output={tmp_path}/d.csv: is a folder; name a file"
+
+
+@pytest.mark.slow
+def test_a_reader_that_has_seen_enough_ends_it_without_a_word(weights, photos):
+    process = subprocess.Popen(
+        [sys.executable, "main.py", "--mode=predict", weights, photos, photos],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout.readline().startswith(str(photos / "000.png"))
+    process.stdout.close()
+    assert process.stderr.read() == ""
+    process.stderr.close()
+    assert process.wait() == 1
