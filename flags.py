@@ -26,10 +26,13 @@ absl_flags.DEFINE_string(
     None,
     "Folder for class activation maps; default MODEL_DIR/cam, or ./cam with --weights.",
 )
-absl_flags.DEFINE_integer(
+absl_flags.DEFINE_string(
     "cam_class",
     None,
-    "The class to map, as predict numbers them; default the most likely.",
+    "The class to map, by its name or as predict numbers it; default the most likely.",
+)
+absl_flags.DEFINE_string(
+    "output", None, "CSV file for predictions, a line for each image; local or gs://."
 )
 absl_flags.DEFINE_string(
     "chip", None, "The TPU to plan for: v2, v3, v4, v5e, v5p or v6e; or cpu, or gpu."
@@ -154,7 +157,7 @@ def hardware() -> Hardware:
 def check() -> None:
     """Raises ValueError for a flag that is wrong by itself, or with the hardware's."""
     config.check(**chosen())
-    for name in ("data_dir", "model_dir", "export_dir", "cam_dir"):
+    for name in ("data_dir", "model_dir", "export_dir", "cam_dir", "output"):
         files.check_name(FLAGS[name].value or "", label=f"--{name}=")
     hardware()
     # Before the folder is opened to find out what it holds.
@@ -227,6 +230,12 @@ def _for_export() -> dict:
     return _for_classifier() | {"export_dir": export_dir()}
 
 
+def _for_predictions() -> dict:
+    if FLAGS.output and not FLAGS.output.endswith(".csv"):
+        raise ValueError(f"--output={FLAGS.output}: allowed is a file named *.csv")
+    return _for_classifier() | {"output": FLAGS.output}
+
+
 def _for_maps() -> dict:
     default = "cam" if FLAGS.weights else f"{model_dir()}/cam"
     directory = (FLAGS.cam_dir or default).rstrip("/")
@@ -265,7 +274,7 @@ class Mode:
         arguments: checks the mode's flags and returns the keyword arguments of `run`.
         on_devices: whether `run` takes a strategy and its hosts first.
         keeps_files: whether the hosts of a remote TPU read data and write files for it.
-        takes_images: whether image files are named on the command line.
+        takes_images: whether images are named on the command line.
     """
 
     command: str
@@ -280,7 +289,7 @@ MODES = {
     "train": Mode("train", _for_training, True, True),
     "eval": Mode("evaluate", _for_evaluation, True, True),
     "export": Mode("export", _for_export),
-    "predict": Mode("predict", _for_classifier, takes_images=True),
+    "predict": Mode("predict", _for_predictions, takes_images=True),
     "cam": Mode("cam", _for_maps, takes_images=True),
     "plan": Mode("plan", _for_plan),
     "list": Mode("list", dict),

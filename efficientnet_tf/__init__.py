@@ -23,6 +23,7 @@ _HOME = {
     "training.optimizer": ("RMSprop", "LearningRate", "learning_rate"),
     "training.ema": ("ExponentialMovingAverage",),
     "inference.classifier": ("Classifier",),
+    "inference.decoding": ("decode_predictions",),
 }
 _NEED_TENSORFLOW = ("models", "weights", "training", "inference")
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}

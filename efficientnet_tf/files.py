@@ -14,9 +14,13 @@ import re
 import shutil
 import tempfile
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 
 _BLOCK = 1 << 20
+# What TensorFlow puts around the words of an error: the graph's nodes and our sources.
+_AROUND = re.compile(
+    r"(?s)\AGraph execution error:.*\n\n|\[\[{{.*?}}\]\]|{{.*?}}|\[Op:\w+\]( name:)?"
+)
 _BUCKET = "[a-z0-9][a-z0-9._-]+[a-z0-9]"
 
 
@@ -77,7 +81,9 @@ def write_whole(path: str, content: str | bytes) -> None:
         path: path or URL of the file.
         content: text or bytes.
     """
-    content = content.encode() if isinstance(content, str) else content
+    if isinstance(content, str):
+        # A file's name that is no UTF-8 gets its bytes back.
+        content = content.encode(errors="surrogateescape")
     with replacing(path) as partial:
         pathlib.Path(partial).write_bytes(content)
 
@@ -106,16 +112,19 @@ def upload(source: str, target: str) -> None:
         shutil.copyfileobj(read, write, _BLOCK)
 
 
-def write_csv(path: str, rows: Sequence[Mapping]) -> None:
+def write_csv(path: str, rows: Iterable[Mapping]) -> None:
     """Writes rows with the same keys, local or under a URL, in one piece.
 
     Args:
         path: path or URL of the file.
-        rows: dictionaries; the first one's keys are the columns.
+        rows: dictionaries, one at least; the first one's keys are the columns.
     """
     text = io.StringIO()
-    writer = csv.DictWriter(text, rows[0], lineterminator="\n")
+    rows = iter(rows)
+    first = next(rows)
+    writer = csv.DictWriter(text, first, lineterminator="\n")
     writer.writeheader()
+    writer.writerow(first)
     writer.writerows(rows)
     write_whole(path, text.getvalue())
 
@@ -168,6 +177,20 @@ def check_writable(path: str, *, label: str = "") -> None:
         raise ValueError(f"{label}{path}: cannot be written: {reason(error)}") from None
 
 
+def check_file(path: str, *, label: str = "") -> None:
+    """Raises ValueError unless a file can be written; does not make it.
+
+    Args:
+        path: path or URL of the file, which may be there already.
+        label: words before the path in the error, such as "--output=".
+    """
+    if os.path.isdir(path):
+        raise ValueError(f"{label}{path}: is a folder; name a file")
+    is_there = is_url(path) or os.path.lexists(path)
+    folder = os.path.dirname(path) or "."
+    check_writable(folder if is_there else path, label=label)
+
+
 def _try_writing(url: str, label: str) -> None:
     import tensorflow as tf
 
@@ -187,7 +210,8 @@ def reason(error: Exception) -> str:
         error: an OSError or an error of TensorFlow.
     """
     told = getattr(error, "strerror", None) or getattr(error, "message", None)
-    return why_refused(error) or " ".join((told or str(error)).split())
+    words = _AROUND.sub("", told or str(error))
+    return why_refused(error) or " ".join(words.split())
 
 
 def why_refused(error: BaseException) -> str | None:

@@ -97,3 +97,15 @@ def test_two_processes_write_whole_files(tmp_path):
     assert [writer.wait() for writer in writers] == [0, 0]
     assert path.read_text() in ("one\n" * 1000, "two\n" * 1000)
     assert os.listdir(tmp_path) == ["file.txt"]
+
+
+def test_an_error_of_tensorflow_is_told_in_its_own_words():
+    import tensorflow as tf
+
+    def decode(content):
+        return tf.io.decode_image(content)
+
+    for function in (decode, tf.function(decode)):
+        with pytest.raises(tf.errors.InvalidArgumentError) as error:
+            function(tf.constant(b""))
+        assert files.reason(error.value) == "Input is empty."

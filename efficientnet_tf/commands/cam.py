@@ -7,14 +7,14 @@ from efficientnet_tf.inference import cam_pictures, classifier
 
 
 def run(
-    *, images: Sequence[str], directory: str, cam_class: int | None, **origin: Any
+    *, images: Sequence[str], directory: str, cam_class: str | None, **origin: Any
 ) -> dict:
     """Draws the maps and prints where they are.
 
     Args:
         images: JPEG, PNG, GIF or BMP files.
         directory: folder for the maps, see `cam_pictures.save_maps`.
-        cam_class: int, the class to map, see `cam_pictures.save_maps`.
+        cam_class: the class to map, see `cam_pictures.save_maps`.
         **origin: the keyword arguments of `classifier.open_classifier`.
 
     Returns:
@@ -26,6 +26,6 @@ def run(
     )
     for one in result["results"]:
         print(one["file"])
-        print(f"  {one['probability']:7.2%}  class {one['class']}  {one['path']}")
+        print(f"  {one['probability']:7.2%}  {one['name']}  {one['path']}")
     print(f"all           {result['grid']}")
     return result

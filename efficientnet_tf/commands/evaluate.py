@@ -10,6 +10,8 @@ from efficientnet_tf.runs.run_dir import RunDir
 from efficientnet_tf.training import evaluation
 from efficientnet_tf.weights import weights_file
 
+_SHOWN = 5  # names of classes
+
 
 def run(
     strategy: tf.distribute.Strategy,
@@ -54,3 +56,5 @@ def print_scores(result: dict) -> None:
         f"validation    top-1 {result['top_1']:.2%}, top-5 {result['top_5']:.2%} on "
         f"{result['examples']} images, {result['weights']} weights"
     )
+    first, more = result["class_names"][:_SHOWN], len(result["class_names"]) - _SHOWN
+    print(f"classes       {', '.join(first)}" + f" and {more} more" * (more > 0))

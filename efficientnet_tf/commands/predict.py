@@ -1,24 +1,67 @@
 """--mode=predict: the likeliest classes of image files."""
 
-from collections.abc import Sequence
+import sys
+from collections.abc import Iterable, Sequence
 from typing import Any
 
-from efficientnet_tf.inference import classifier, predict
+import tensorflow as tf
+
+from efficientnet_tf import files
+from efficientnet_tf.commands import Incomplete
+from efficientnet_tf.data import photos
+from efficientnet_tf.inference import classifier, predict, prediction_rows, progress
+
+_TOP = 5
 
 
-def run(*, images: Sequence[str], **origin: Any) -> dict:
-    """Predicts the classes of images, and prints them.
+def run(*, images: Sequence[str], output: str | None = None, **origin: Any) -> dict:
+    """Predicts the classes of images, and prints a line for each.
 
     Args:
-        images: JPEG, PNG, GIF or BMP files.
+        images: files, folders and patterns, see `photos.find`.
+        output: path of a CSV file to write, see `prediction_rows.csv_rows`.
         **origin: the keyword arguments of `classifier.open_classifier`.
 
     Returns:
-        "results", see `predict.predict_files`.
+        "results" of the images, see `predict.predict_each`, and "failed", the "file"
+        and "error" of those that cannot be read.
+
+    Raises:
+        Incomplete: if some images cannot be read; the others are predicted.
     """
-    results = predict.predict_files(classifier.open_classifier(**origin), images)
-    for result in results:
-        print(result["file"])
-        for prediction in result["predictions"]:
-            print(f"  {prediction['probability']:7.2%}  class {prediction['class']}")
-    return {"results": results}
+    paths = photos.find(images)
+    if output:
+        files.check_file(output, label="output=")
+    opened = classifier.open_classifier(**origin)
+    results = _predict(opened, paths)
+    if output:
+        top_k = min(_TOP, opened.classes)
+        _write(output, prediction_rows.csv_rows(results, top_k=top_k))
+    failed = [result for result in results if "error" in result]
+    read = [result for result in results if "error" not in result]
+    told = {"results": read, "failed": failed}
+    if failed:
+        raise Incomplete(f"{len(failed)} of {len(paths)} images cannot be read", told)
+    return told
+
+
+def _predict(opened: classifier.Classifier, paths: Sequence[str]) -> list[dict]:
+    """Predicts, prints each image's line, and returns all results."""
+    table = prediction_rows.Table(paths, opened.class_names)
+    results = []
+    with progress.Progress(len(paths)) as counted:
+        for result in counted.count(predict.predict_each(opened, paths, top_k=_TOP)):
+            results.append(result)
+            if "error" in result:
+                counted.say(result["error"])
+            else:
+                counted.say(table.line(result), stream=sys.stdout)
+    return results
+
+
+def _write(path: str, rows: Iterable[dict]) -> None:
+    try:
+        files.write_csv(path, rows)
+    except (OSError, tf.errors.OpError) as error:
+        reason = files.reason(error)
+        raise ValueError(f"output={path}: cannot be written ({reason})") from None

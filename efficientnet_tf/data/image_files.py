@@ -5,6 +5,7 @@ import os
 
 import tensorflow as tf
 
+from efficientnet_tf import label_sets
 from efficientnet_tf.data import folder, tfrecord
 
 # The first two bytes of JPEG, PNG, GIF and BMP.
@@ -52,6 +53,7 @@ def open_splits(
         ValueError: if something is missing or an image cannot be read.
     """
     layout = folder.find_layout(data_dir, num_classes=num_classes)
+    names = tuple(map(label_sets.printable, layout.classes))
 
     def split(name: str, files: tuple[str, ...]) -> ImageFiles:
         return ImageFiles(name, files, len(files), layout.classes)
@@ -60,7 +62,7 @@ def open_splits(
         "validation", folder.list_images(layout.validation, layout.classes)
     )
     if layout.train is None:
-        return tfrecord.Splits(None, None, validation)
+        return tfrecord.Splits(None, None, validation, names)
     files = folder.list_images(layout.train, layout.classes)
     held_out = tfrecord.number_held_out(minival_images, len(files), unit="images")
     minival_files, train_files = folder.hold_out(files, held_out)
@@ -68,6 +70,7 @@ def open_splits(
         train=split("train", train_files),
         minival=split("minival", minival_files) if held_out else None,
         validation=validation,
+        class_names=names,
     )
 
 

@@ -5,6 +5,7 @@ from typing import Any, Protocol
 
 import tensorflow as tf
 
+from efficientnet_tf import label_sets
 from efficientnet_tf.data import (
     batches,
     digits,
@@ -139,14 +140,20 @@ def open_source(
             tfds_name, data_dir, num_classes=num_classes, minival_images=minival_shards
         )
     else:
+        names = None
         if dataset == "digits":
             data_dir = data_dir or digits.default_dir()
             digits.prepare(data_dir)
+            names = label_sets.names("digits")
         splits = tfrecord.open_splits(
             data_dir or "",
             minival_shards=minival_shards,
             num_train_images=num_train_images,
         )
+        names = names or tfrecord.read_class_names(
+            data_dir or "", num_classes=num_classes
+        )
+        splits = dataclasses.replace(splits, class_names=names)
     for split in splits.read():
         tfrecord.check_first_record(split, num_classes=num_classes)
     return Files(splits)

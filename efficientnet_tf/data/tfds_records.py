@@ -16,6 +16,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from efficientnet_tf import label_sets
 from efficientnet_tf.data import tfds_table, tfrecord
 from efficientnet_tf.spelling import did_you_mean
 
@@ -96,7 +97,19 @@ def open_splits(
         train=part("train", train.images - held_out),
         minival=part("minival", held_out) if held_out else None,
         validation=validation,
+        class_names=_class_names(info),
     )
+
+
+def _class_names(info: Any) -> tuple[str, ...] | None:
+    """Returns the labels' names; None if tfds keeps no file of them beside the records.
+
+    A label without names answers with numbers when it is asked for names.
+    """
+    label = info.features["label"]
+    if not tf.io.gfile.exists(str(label.get_names_filepath(info.data_dir, "label"))):
+        return None
+    return tuple(map(label_sets.printable, label.names))
 
 
 def _builder(name: str, data_dir: str | None) -> Any:

@@ -14,6 +14,7 @@ from typing import ClassVar
 import tensorflow as tf
 
 from efficientnet_tf import files as whole_files
+from efficientnet_tf import label_sets
 
 # Written here because counting the images in a bucket takes minutes.
 IMAGENET_TRAIN_SHARDS, IMAGENET_TRAIN_IMAGES = 1024, 1_281_167
@@ -58,12 +59,14 @@ class Split:
 class Splits:
     """The disjoint parts of a data set; `minival` is None where nothing is held out.
 
-    `train` is None where there is nothing to train on.
+    `train` is None where there is nothing to train on. `class_names` are the names of
+    the labels, in order; None where they are not known.
     """
 
     train: Split | None
     minival: Split | None
     validation: Split
+    class_names: tuple[str, ...] | None = None
 
     @property
     def train_images(self) -> int:
@@ -125,6 +128,35 @@ def _files(data_dir: str, split: str) -> tuple[str, ...]:
         raise ValueError(
             f"data_dir={data_dir}: no {split}-* files there; it must hold TFRecord "
             "files named train-* and validation-*"
+        )
+    return found
+
+
+def read_class_names(data_dir: str, *, num_classes: int) -> tuple[str, ...] | None:
+    """Reads the names of a folder's labels from its labels.txt, one a line.
+
+    Args:
+        data_dir: local folder or gs:// URL.
+        num_classes: int, number of labels.
+
+    Returns:
+        The names; without such a file ImageNet's if there are 1,000 labels, else None.
+
+    Raises:
+        ValueError: if the file cannot be read or holds another number of names.
+    """
+    path = f"{data_dir.rstrip('/')}/{label_sets.FILE}"
+    try:
+        text = whole_files.read_text(path)
+        found = None if text is None else label_sets.loads(text)
+    except (tf.errors.OpError, ValueError) as error:
+        raise ValueError(f"{path}: {whole_files.reason(error)}") from None
+    if found is None:
+        return label_sets.names("imagenet-1k") if num_classes == 1000 else None
+    if len(found) != num_classes:
+        raise ValueError(
+            f"{path}: holds {len(found)} names, but there are {num_classes} labels; it "
+            "must name each of them, one a line"
         )
     return found
 

@@ -6,7 +6,7 @@ import tempfile
 import keras
 import tensorflow as tf
 
-from efficientnet_tf import files
+from efficientnet_tf import files, label_sets
 from efficientnet_tf.inference.classifier import Classifier, classify
 
 # TensorFlow writes both; nothing else writes the fingerprint.
@@ -18,15 +18,20 @@ def save(classifier: Classifier, export_dir: str) -> str:
 
     Its signatures:
         serving_default: `encoded` string [batch], JPEG or PNG -> `probabilities`
-            float32 [batch, classes], `classes` int64 [batch], `top_k_classes` int32
-            and `top_k_probabilities` float32 [batch, 5], or all classes if fewer.
-            Decoding, cropping and resizing are evaluation's own.
+            float32 [batch, classes]; `classes` int64 and `class_names` string [batch],
+            the likeliest output and its name; `top_k_classes` int32, `top_k_names`
+            string and `top_k_probabilities` float32 [batch, 5], or all classes if
+            fewer. Every output has the batch for its first axis, which TensorFlow
+            Serving's REST asks for. Decoding, cropping and resizing are evaluation's
+            own.
         tensor: `images` float32 [batch, image_size, image_size, 3], RGB in [0, 255] ->
             `probabilities` and `logits`, float32 [batch, classes].
         tensor_uint8: the same for uint8.
 
+    Beside the graph, labels.txt names every output, one a line.
+
     Args:
-        classifier: the model and its preparation.
+        classifier: the model, its preparation and its classes' names.
         export_dir: local folder or gs:// URL; replaced whole, and only once the new
             one is complete. A bucket takes one file after the other: meanwhile it
             holds no graph, so that no reader takes it for a SavedModel.
@@ -41,6 +46,8 @@ def save(classifier: Classifier, export_dir: str) -> str:
     export_dir = export_dir.rstrip("/")
     model, image_size = classifier.model, classifier.preparation.image_size
 
+    names = list(classifier.class_names)
+
     def serve(encoded: tf.Tensor) -> dict[str, tf.Tensor]:
         signature = tf.TensorSpec([image_size, image_size, 3], tf.uint8)
         images = tf.map_fn(
@@ -48,10 +55,13 @@ def save(classifier: Classifier, export_dir: str) -> str:
         )
         probabilities = classify(model, images)["probabilities"]
         ranked = tf.math.top_k(probabilities, k=min(5, classifier.classes))
+        best = tf.argmax(probabilities, -1)
         return {
             "probabilities": probabilities,
-            "classes": tf.argmax(probabilities, -1),
+            "classes": best,
+            "class_names": tf.gather(names, best),
             "top_k_classes": ranked.indices,
+            "top_k_names": tf.gather(names, ranked.indices),
             "top_k_probabilities": ranked.values,
         }
 
@@ -69,7 +79,7 @@ def save(classifier: Classifier, export_dir: str) -> str:
     )
     archive.add_endpoint("tensor", tensor, pixels(tf.float32))
     archive.add_endpoint("tensor_uint8", tensor, pixels(tf.uint8))
-    _write(archive, export_dir)
+    _write(archive, label_sets.dumps(names), export_dir)
     return export_dir
 
 
@@ -84,16 +94,21 @@ def check_target(export_dir: str) -> None:
         )
 
 
-def _write(archive: keras.export.ExportArchive, target: str) -> None:
+def _write(archive: keras.export.ExportArchive, labels: str, target: str) -> None:
     if files.is_url(target):
         with tempfile.TemporaryDirectory() as folder:
-            archive.write_out(f"{folder}/model", verbose=False)
+            _write_here(archive, labels, f"{folder}/model")
             _upload(f"{folder}/model", target)
         return
     partial = f"{target}.partial"
     _remove(partial)
-    archive.write_out(partial, verbose=False)
+    _write_here(archive, labels, partial)
     _replace(partial, target)
+
+
+def _write_here(archive: keras.export.ExportArchive, labels: str, folder: str) -> None:
+    archive.write_out(folder, verbose=False)
+    files.write_whole(f"{folder}/{label_sets.FILE}", labels)
 
 
 def _upload(source: str, target: str) -> None:

@@ -5,6 +5,7 @@ import io
 import itertools
 import math
 import os
+import re
 import textwrap
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -12,9 +13,10 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from efficientnet_tf import files
+from efficientnet_tf import files, label_sets
 from efficientnet_tf.inference import cam
 from efficientnet_tf.inference.classifier import Classifier
+from efficientnet_tf.spelling import did_you_mean
 
 _CELL = 3  # inches, the side of a picture in a grid
 _LARGEST = 65_000  # pixels, the side of a grid; Agg draws less than 2^16
@@ -115,7 +117,7 @@ def save_maps(
     paths: Sequence[str],
     *,
     directory: str,
-    cam_class: int | None = None,
+    cam_class: int | str | None = None,
 ) -> dict:
     """Draws each image file's map over the pixels that the model sees.
 
@@ -124,11 +126,12 @@ def save_maps(
         paths: JPEG, PNG, GIF or BMP files.
         directory: gets NAME.cam.png of each file NAME.jpg, NAME-2.cam.png of the next
             of that name, and grid.png of all; such files there are replaced.
-        cam_class: int, the class to map, as `predict_files` counts classes; None maps
-            each image's most likely one.
+        cam_class: the class to map: its number, as `predict_files` counts classes, or
+            its name; None maps each image's most likely one.
 
     Returns:
-        {"results": [{"file", "class", "probability", "path"}, ...], "grid": path}.
+        {"results": [{"file", "class", "name", "probability", "path"}, ...],
+        "grid": path}.
         Classes count from 0 after the label offset, as `predict_files` counts them.
 
     Raises:
@@ -141,37 +144,62 @@ def save_maps(
             "last feature map, so there is nothing to compare; allowed is a size that "
             "leaves more"
         )
-    classes = _counted_by_model(classifier, cam_class)
+    classes = None if cam_class is None else _output(classifier, cam_class)
     images = np.stack([classifier.read_image(path) for path in paths])
     with _blame(directory):
         tf.io.gfile.makedirs(directory)
     found = cam.cam(classifier.model, images, classes)
     results, rows, labels = [], [], []
-    for i, name in enumerate(_distinct_names(paths)):
-        label = int(found.classes[i]) - classifier.label_offset
+    for i, stem in enumerate(_distinct_names(paths)):
+        output = int(found.classes[i])
+        name = classifier.class_names[output]
         score = float(found.scores[i])
-        out = f"{directory}/{name}.cam.png"
+        out = f"{directory}/{stem}.cam.png"
         rows.append([images[i], overlay(images[i], found.maps[i])])
         _write_whole(out, tf.io.encode_png(rows[-1][1]).numpy())
-        labels.append(f"{os.path.basename(paths[i])}: class {label}, {score:.2%}")
-        facts = {"class": label, "probability": score, "path": out}
+        photo = label_sets.printable(os.path.basename(paths[i]))
+        labels.append(f"{photo}: {name}, {score:.2%}")
+        facts = {"class": output - classifier.label_offset, "name": name}
+        facts |= {"probability": score, "path": out}
         results.append({"file": paths[i]} | facts)
     grid = f"{directory}/grid.png"
     save_grid(grid, rows, titles=["photo", classifier.model.name], labels=labels)
     return {"results": results, "grid": grid}
 
 
-def _counted_by_model(classifier: Classifier, cam_class: int | None) -> int | None:
-    """Returns a class as the model counts: from 0, with all before the first label."""
-    if cam_class is None:
-        return None
-    first = -classifier.label_offset
-    if not first <= cam_class < first + classifier.classes:
+def _output(classifier: Classifier, cam_class: int | str) -> int:
+    """Returns the output of a class: counted from 0, with all before the first label.
+
+    A whole number is always a number, even if a class has it for its name.
+    """
+    first, names = -classifier.label_offset, classifier.class_names
+    last = first + len(names) - 1
+    if re.fullmatch(r"[+-]?[0-9]+", str(cam_class)):
+        if not first <= int(cam_class) <= last:
+            raise ValueError(f"cam_class={cam_class}: allowed are {first} to {last}")
+        return int(cam_class) - first
+    found = _places(str(cam_class), names)
+    if len(found) > 1:
+        numbers = " and ".join(str(place + first) for place in found)
         raise ValueError(
-            f"cam_class={cam_class}: allowed are {first} to "
-            f"{first + classifier.classes - 1}"
+            f"cam_class={cam_class}: is the name of the classes {numbers}; give one of "
+            "these numbers"
         )
-    return cam_class - first
+    if not found:
+        hint = did_you_mean(str(cam_class), names)
+        raise ValueError(
+            f"cam_class={cam_class}: allowed are names of classes and {first} to "
+            f"{last}{hint}"
+        )
+    return found[0]
+
+
+def _places(name: str, names: Sequence[str]) -> list[int]:
+    """Returns where a name stands; capital letters count if they tell names apart."""
+    same = [place for place, known in enumerate(names) if known == name]
+    return same or [
+        place for place, known in enumerate(names) if known.lower() == name.lower()
+    ]
 
 
 def _check_grid(

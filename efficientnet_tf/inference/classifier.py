@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import os
 from collections.abc import Callable, Sequence
 from typing import Any, Self
 
@@ -9,14 +10,15 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from efficientnet_tf import files
+from efficientnet_tf import files, label_sets
 from efficientnet_tf.config import Config
 from efficientnet_tf.data.preparation import Preparation
 from efficientnet_tf.runs import run_model
 from efficientnet_tf.runs.run_dir import RunDir
+from efficientnet_tf.weights import passport as passports
 from efficientnet_tf.weights import weights_file
 
-_BATCH = 32  # images at once, as Keras's predict
+BATCH = 32  # images at once, as Keras's predict
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,6 +92,19 @@ class Classifier:
         """Number of the model's outputs, with those before the first label."""
         return self.model.output_shape[-1]
 
+    @functools.cached_property
+    def class_names(self) -> tuple[str, ...]:
+        """Names of the model's outputs, from its passport.
+
+        Outputs before the first label are "background"; classes whose names are not
+        known are "class 0" and on, as predictions number them.
+        """
+        return label_sets.output_names(
+            passports.of(self.model).class_names,
+            outputs=self.classes,
+            label_offset=self.label_offset,
+        )
+
     def read_image(self, path: str) -> tf.Tensor:
         """Reads one image file as evaluation does.
 
@@ -102,19 +117,23 @@ class Classifier:
         Raises:
             ValueError: naming a file that is missing or no image.
         """
-        files.check_name(path, label="image file ")
+        encoded = _read(path)
         try:
-            return self.preparation.decode(tf.io.read_file(path))
-        except tf.errors.NotFoundError:
-            raise ValueError(f"image file {path} does not exist") from None
+            return self._decode(encoded)
         except tf.errors.OpError as error:
-            refused = files.why_refused(error)
-            if refused:
-                raise ValueError(f"image file {refused}") from None
             raise ValueError(
-                f"image file {path} cannot be decoded ({error.message}); allowed are "
-                "JPEG, PNG, GIF and BMP"
+                f"image file {path} cannot be decoded ({files.reason(error)}); allowed "
+                "are JPEG, PNG, GIF and BMP"
             ) from None
+
+    @functools.cached_property
+    def _decode(self) -> Callable[[tf.Tensor], tf.Tensor]:
+        """Prepares an encoded image in a graph, 4 times as fast as by single calls."""
+        return tf.function(
+            self.preparation.decode,
+            input_signature=[tf.TensorSpec([], tf.string)],
+            autograph=False,
+        )
 
     def predict(self, images: Sequence[tf.Tensor] | np.ndarray) -> np.ndarray:
         """Classifies images that are prepared already.
@@ -125,8 +144,8 @@ class Classifier:
         Returns:
             float32 [images, classes], probabilities.
         """
-        starts = range(0, len(images), _BATCH)
-        batches = (tf.stack(images[start : start + _BATCH]) for start in starts)
+        starts = range(0, len(images), BATCH)
+        batches = (tf.stack(images[start : start + BATCH]) for start in starts)
         return np.concatenate([self._probabilities(batch) for batch in batches])
 
     @functools.cached_property
@@ -142,6 +161,19 @@ class Classifier:
             input_signature=[tf.TensorSpec([None, size, size, 3], tf.uint8)],
             autograph=False,
         )
+
+
+def _read(path: str) -> tf.Tensor:
+    """Reads an image file; see `Classifier.read_image`."""
+    files.check_name(path, label="image file ")
+    try:
+        return tf.io.read_file(os.fsencode(path))
+    except tf.errors.NotFoundError:
+        raise ValueError(f"image file {path} does not exist") from None
+    except tf.errors.OpError as error:
+        refused = files.why_refused(error)
+        reason = refused or f"{path} cannot be read ({files.reason(error)})"
+        raise ValueError(f"image file {reason}") from None
 
 
 def open_classifier(

@@ -1,8 +1,9 @@
 """A run's folder: the files that a run writes and continues from.
 
-The folder holds config.json, passport.json, checkpoints/ (to continue), best/ (to
-serve), TensorBoard events and metrics.jsonl. Every file appears whole or not at all, so
-the same command can continue a run that was killed at any moment.
+The folder holds config.json, passport.json, labels.txt (a name for each output of the
+model, one a line), checkpoints/ (to continue), best/ (to serve), TensorBoard events and
+metrics.jsonl. Every file appears whole or not at all, so the same command can continue
+a run that was killed at any moment.
 """
 
 import dataclasses
@@ -11,7 +12,7 @@ from typing import Any
 import tensorflow as tf
 
 from efficientnet_tf import config as config_lib
-from efficientnet_tf import files, variants
+from efficientnet_tf import files, label_sets
 from efficientnet_tf.runs import checkpoints
 from efficientnet_tf.weights import passport as passports
 
@@ -64,22 +65,48 @@ class RunDir:
                 "to continue it, or another model_dir for a new run"
             )
 
+    def check_class_names(self, names: tuple[str, ...] | None) -> None:
+        """Raises ValueError if the folder holds a run of classes with other names.
+
+        Args:
+            names: names of the data's labels, in order; None if they are not known.
+        """
+        trained = self.read_passport().class_names
+        if not trained or not names or trained == names:
+            return
+        number = [a == b for a, b in zip(trained, names, strict=True)].index(False)
+        raise ValueError(
+            f"model_dir={self.path} holds a run whose class {number} is called "
+            f"{trained[number]} (now {names[number]}): use its data to continue it, or "
+            "another model_dir for a new run"
+        )
+
     def write_config(self, config: config_lib.Config) -> None:
         """Writes config.json."""
         files.write_whole(f"{self.path}/config.json", config_lib.dumps(config))
 
-    def read_variant(self) -> variants.Variant | None:
-        """Reads the network that the run built; None if the folder has no passport."""
+    def read_passport(self) -> passports.Passport:
+        """Reads passport.json; returns an empty passport if the folder has none."""
         text = files.read_text(f"{self.path}/passport.json")
         if text is None:
-            return None
+            return passports.Passport(None)
         try:
-            return passports.loads(text).variant
+            return passports.loads(text)
         except ValueError as error:
             raise ValueError(f"{self.path}/passport.json: {error}") from None
 
     def write_passport(self, passport: passports.Passport) -> None:
-        """Writes passport.json: the network and the conventions of its weights."""
+        """Writes the network, the conventions of its weights, and its classes' names.
+
+        Args:
+            passport: passport of the run's model, for passport.json and labels.txt.
+        """
+        names = label_sets.output_names(
+            passport.class_names,
+            outputs=passport.classes or 0,
+            label_offset=passport.label_offset,
+        )
+        files.write_whole(f"{self.path}/{label_sets.FILE}", label_sets.dumps(names))
         files.write_whole(f"{self.path}/passport.json", passport.dumps() + "\n")
 
     def latest_checkpoint(self) -> str | None:

@@ -11,7 +11,7 @@ from typing import Any
 import keras
 
 from efficientnet_tf import config as config_lib
-from efficientnet_tf import variants
+from efficientnet_tf import label_sets, variants
 from efficientnet_tf.data import preparation as preparation_lib
 from efficientnet_tf.models import efficientnet
 from efficientnet_tf.runs import checkpoints
@@ -108,12 +108,29 @@ def of_checkpoint(
         path: path of a checkpoint to serve, as `RunDir.inference_checkpoint` finds it.
         policy: name of a Keras dtype policy.
     """
-    model = create(config, policy=policy, variant=run.read_variant())
+    stated = run.read_passport()
+    model = create(config, policy=policy, variant=stated.variant)
     checkpoints.restore_inference(model, path)
     model.passport = dataclasses.replace(
         model.passport, averaged=config.moving_average_decay > 0, source=path
     )
+    name_classes(model, stated.class_names)
     return model
+
+
+def name_classes(model: keras.Model, names: tuple[str, ...] | None) -> None:
+    """States in a run's model how its data names the classes.
+
+    Args:
+        model: a model that this module built from the run's configuration.
+        names: names of the labels, in order; None leaves those of the label set that
+            the configuration implies, if any.
+    """
+    stated = model.passport
+    if names in (None, stated.class_names):
+        return
+    # Other names are another set of labels, such as 1,000 classes of the user's own.
+    model.passport = dataclasses.replace(stated, class_names=names, label_set=None)
 
 
 def open_weights(
@@ -173,16 +190,18 @@ def _state_preparation(model: keras.Model, config: config_lib.Config) -> None:
     """Writes into the model's passport how the run prepares images and labels."""
     stated = model.passport.variant
     pixels = dataclasses.replace(stated.pixels, resize=config.resize)
-    label_sets = {"digits": "digits", "imagenet": "imagenet-1k"}
+    label_sets_of = {"digits": "digits", "imagenet": "imagenet-1k"}
     labels = config.num_classes - config.label_offset
     known = config.dataset != "imagenet" or labels == 1000
+    label_set = label_sets_of.get(config.dataset) if known else None
     model.passport = dataclasses.replace(
         model.passport,
         variant=dataclasses.replace(stated, pixels=pixels),
         image_size=config.image_size,
         crop=config.eval_crop,
         label_offset=config.label_offset,
-        label_set=label_sets.get(config.dataset) if known else None,
+        label_set=label_set,
+        class_names=label_sets.names(label_set),
     )
 
 

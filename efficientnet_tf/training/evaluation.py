@@ -8,6 +8,7 @@ import keras
 import orbit
 import tensorflow as tf
 
+from efficientnet_tf import label_sets
 from efficientnet_tf.config import Config
 from efficientnet_tf.data import sources, tfrecord
 from efficientnet_tf.hardware import agreement, devices
@@ -34,7 +35,8 @@ def evaluate(
 
     Returns:
         "top_1" and "top_5" (from 0 to 1), "loss" (cross-entropy), "examples" (a number;
-        each counts once), "weights" ("ema" or "raw"), "split" and "checkpoint" (path).
+        each counts once), "weights" ("ema" or "raw"), "split", "checkpoint" (path) and
+        "class_names" (of the model's outputs).
     """
     build.check_batch_sizes(config, strategy)
     hosts = agreement.Hosts(strategy)
@@ -46,6 +48,7 @@ def evaluate(
     policy = devices.configure_numerics(strategy, config.precision)
     with strategy.scope():
         model = run_model.of_checkpoint(run, config, path, policy=policy)
+    names = _class_names(config, model, source)
     step = checkpoints.step_of(path)
     with uploads.Uploads(model_dir) as out:
         name = source.splits.validation.name
@@ -57,7 +60,7 @@ def evaluate(
             train_images = source.splits.train_images or math.nan
             epoch = step * config.train_batch_size / train_images
             metrics.append(out.folder, "eval", step=step, epoch=epoch, **scores)
-    return scores | {"checkpoint": path}
+    return scores | {"checkpoint": path, "class_names": names}
 
 
 def evaluate_weights(
@@ -78,8 +81,34 @@ def evaluate_weights(
     policy = devices.configure_numerics(strategy, config.precision)
     with strategy.scope():
         model = run_model.of_weights(config, weights, policy=policy)
+    names = _class_names(config, model, source)
     scores = _validate(config, model, source, strategy, 0, None)
-    return scores | {"weights": weights.origin}
+    return scores | {"weights": weights.origin, "class_names": names}
+
+
+def _class_names(
+    config: Config, model: keras.Model, source: sources.Source
+) -> list[str]:
+    """Returns the names of the model's outputs, or of the data where it has none.
+
+    Raises:
+        ValueError: if the data has the model's names in another order, so that its
+            labels mean other classes.
+    """
+    stated, given = model.passport.class_names, source.splits.class_names
+    if stated and given and stated != given and sorted(stated) == sorted(given):
+        number = [a == b for a, b in zip(stated, given, strict=True)].index(False)
+        raise ValueError(
+            f"data_dir={config.data_dir}: class {number} is {given[number]}, but "
+            f"{stated[number]} in the model; the data must have its order of classes"
+        )
+    return list(
+        label_sets.output_names(
+            stated or given,
+            outputs=config.num_classes,
+            label_offset=config.label_offset,
+        )
+    )
 
 
 def _validate(

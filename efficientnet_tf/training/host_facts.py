@@ -2,9 +2,11 @@
 
 import contextlib
 import dataclasses
+import hashlib
 import signal
 from collections.abc import Callable, Iterator
 
+from efficientnet_tf import label_sets
 from efficientnet_tf.config import Config
 from efficientnet_tf.data import sources
 from efficientnet_tf.hardware import agreement
@@ -30,6 +32,8 @@ def facts(
     for split in filter(None, (splits.train, splits.minival, splits.validation)):
         data = f"{split.images} images in {len(split.files)} files"
         found[f"the {split.name} data"] = data
+    names = label_sets.dumps(splits.class_names or ()).encode()
+    found["the names of the classes"] = f"SHA-256 {hashlib.sha256(names).hexdigest()}"
     step = "none" if checkpoint is None else f"step {checkpoints.step_of(checkpoint)}"
     return found | {"the checkpoint in --model_dir": step}
 

@@ -61,6 +61,7 @@ def train(
         )
     run_dir = RunDir(model_dir)
     run_dir.check_config(config)
+    run_dir.check_class_names(source.splits.class_names)
     hosts = agreement.Hosts(strategy)
     latest = run_dir.latest_checkpoint()
     hosts.require_same(host_facts.facts(config, source, latest))
@@ -83,6 +84,7 @@ def train(
     if hosts.is_chief:
         run_dir.write_config(config)
     if hosts.is_chief and is_fresh:
+        run_model.name_classes(model, source.splits.class_names)
         run_dir.write_passport(model.passport)
         weights_file.print_notes(getattr(model, "load_report", None))
     run = _Run(
@@ -105,7 +107,7 @@ def _initial_model(
             config.weights, config.variant, ema=config.weights_ema
         )
         return run_model.start_from(config, weights, policy=policy)
-    variant = None if is_fresh else run_dir.read_variant()
+    variant = None if is_fresh else run_dir.read_passport().variant
     return run_model.create(config, policy=policy, variant=variant)
 
 

@@ -32,6 +32,7 @@ APPLICATIONS = {
     "resnet-50-v1": "ResNet50",
     "resnet-152-v1": "ResNet152",
 }
+_NAMES = "class_names"  # the dataset of them in this package's own files
 # Variants whose keras.applications network holds the pixels' statistics as weights.
 WITH_STATISTICS = tuple(f"efficientnet-b{i}" for i in range(8))
 
@@ -44,8 +45,10 @@ def recognises(path: str) -> bool:
 def open_file(path: str, *, ema: bool = True) -> WeightsFile:
     """Reads a whole file; see `Format`. `ema` has no effect."""
     del ema
-    tensors, stated = _read(path)
+    tensors, stated, class_names = _read(path)
     passport = passports.checked(path, stated, tensors)
+    if passport:
+        passport = dataclasses.replace(passport, class_names=class_names)
     family = keras_names.detect(tensors)
     return WeightsFile(
         path,
@@ -59,8 +62,15 @@ def open_file(path: str, *, ema: bool = True) -> WeightsFile:
     )
 
 
-def _read(path: str) -> tuple[dict[str, np.ndarray], str | None]:
-    """Reads a file's weights by "layer/variable", and its passport, if it has one."""
+def _read(
+    path: str,
+) -> tuple[dict[str, np.ndarray], str | None, tuple[str, ...] | None]:
+    """Reads a file's weights by "layer/variable".
+
+    Returns:
+        The weights, the passport's JSON and the names of the classes; the last two are
+        None if the file has none.
+    """
     with _open(path) as file:
         if "layers" in file:
             tensors = dict(_keras3(file, path))
@@ -75,7 +85,13 @@ def _read(path: str) -> tuple[dict[str, np.ndarray], str | None]:
             raise ValueError(
                 f"{path}: has no layer names; its weights cannot be assigned by name"
             )
-        return tensors, file.attrs.get("passport")
+        return tensors, file.attrs.get("passport"), _class_names(file)
+
+
+def _class_names(file: h5py.File) -> tuple[str, ...] | None:
+    if not ("passport" in file.attrs and _NAMES in file):
+        return None
+    return tuple(name.decode() for name in file[_NAMES][:])
 
 
 # Errors that h5py and zipfile raise for damaged files.
@@ -141,13 +157,20 @@ def _legacy(file: h5py.Group) -> Iterator[tuple[str, np.ndarray]]:
 
 
 def write_own(path: str, model: keras.Model, layout: model_layout.Layout) -> None:
-    """Writes this package's `.weights.h5`, which also holds the passport."""
+    """Writes this package's `.weights.h5`, which also holds the passport.
+
+    The names of the classes are a dataset of their own, because HDF5 allows an
+    attribute 64 KB, which the names of some thousand classes fill.
+    """
     del layout
     sha256 = passports.digest(model_layout.values(model))
     passport = dataclasses.replace(passports.of(model), sha256=sha256)
     model.save_weights(path)
+    unnamed = dataclasses.replace(passport, class_names=None)
     with h5py.File(path, "a") as file:
-        file.attrs["passport"] = passport.dumps()
+        file.attrs["passport"] = unnamed.dumps()
+        if passport.class_names:
+            file[_NAMES] = passport.class_names
 
 
 def write_file(path: str, model: keras.Model, layout: model_layout.Layout) -> None:

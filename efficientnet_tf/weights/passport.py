@@ -21,6 +21,7 @@ class Passport:
     classes: int | None = None  # None: no classifier
     label_set: str | None = None  # "imagenet-1k"; None: not known
     label_offset: int = 0  # classes before the first label; 1: a background class
+    class_names: tuple[str, ...] | None = None  # of the labels; None: not known
     image_size: int | None = None  # height and width in evaluation, in pixels
     crop: str | None = None  # "padded" or "fixed", see `Config.eval_crop`
     averaged: bool | None = None  # True: moving averages (EMA); False: raw weights
@@ -66,6 +67,8 @@ def loads(text: str) -> Passport:
         if fields.get("variant"):
             fields["variant"] = _variant(fields["variant"])
         fields["skipped"] = tuple(fields["skipped"])
+        if fields.get("class_names") is not None:
+            fields["class_names"] = _words(fields["class_names"])
         return Passport(**fields)
     except (TypeError, KeyError, AttributeError, ValueError) as error:
         raise ValueError(f"passport of another version ({error})") from None
@@ -96,6 +99,12 @@ def checked(
             "is damaged or was changed"
         )
     return passport
+
+
+def _words(names: list) -> tuple[str, ...]:
+    if not all(isinstance(name, str) for name in names):
+        raise TypeError("class_names are no words")
+    return tuple(names)
 
 
 def _variant(fields: dict) -> variants.Variant:

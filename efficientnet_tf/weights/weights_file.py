@@ -12,7 +12,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from efficientnet_tf import variants
+from efficientnet_tf import label_sets, variants
 from efficientnet_tf.weights import conventions, model_layout
 from efficientnet_tf.weights import passport as passports
 
@@ -94,6 +94,12 @@ class WeightsFile:
         if self.release is None:
             return None
         return "imagenet-21k" if self.release.endswith("21k") else "imagenet-1k"
+
+    @property
+    def class_names(self) -> tuple[str, ...] | None:
+        """Names of the labels; None if they are not known."""
+        stated = self.passport.class_names if self.passport else None
+        return stated or label_sets.names(self.label_set)
 
     def adapt(self, variant: variants.Variant) -> variants.Variant:
         """Returns the variant with the conventions of the weights' origin.
@@ -211,7 +217,8 @@ class WeightsFile:
                 for name in ("image_size", "crop", "averaged")
             }
         if "predictions/kernel" not in report.skipped:
-            told |= {"label_set": self.label_set, "label_offset": self.label_offset}
+            for name in ("label_set", "label_offset", "class_names"):
+                told[name] = getattr(self, name)
         model.passport = dataclasses.replace(
             stated, **told, source=self.origin, skipped=report.skipped
         )

@@ -269,6 +269,7 @@ def test_a_run_in_a_bucket_exports_and_predicts_the_same(served, finished, tmp_p
     assert changes == [
         ("delete", "saved_model.pb"),
         ("put", "fingerprint.pb"),
+        ("put", "labels.txt"),
         ("put", "variables/variables.data-00000-of-00001"),
         ("put", "variables/variables.index"),
         ("put", "saved_model.pb"),
@@ -278,9 +279,18 @@ def test_a_run_in_a_bucket_exports_and_predicts_the_same(served, finished, tmp_p
     assert not (folder / "variables/old").exists()
     serve = tf.saved_model.load(str(folder)).signatures["serving_default"]
     expected = serve(encoded=finished[1][tf.newaxis])
-    (told,) = of_run(served, "predict", "gs://bucket/image.jpg")["results"]
+    names = "gs://bucket/photos", "gs://bucket/im*.jpg"
+    served.store.put("bucket", "photos/deep/a.jpg", finished[1].numpy())
+    served.store.put("bucket", "photos/notes.txt", b"no image")
+    output = "--output=gs://bucket/found.csv"
+    first, told = of_run(served, "predict", *names, output)["results"]
+    assert first["file"] == "gs://bucket/photos/deep/a.jpg"
+    assert told["file"] == "gs://bucket/image.jpg"
+    rows = commands.fetch(served, tmp_path, "found.csv") / "found.csv"
+    assert len(rows.read_text().splitlines()) == 3
     assert told["predictions"][0] == {
         "class": int(expected["classes"][0]),
+        "name": expected["class_names"][0].numpy().decode(),
         "probability": pytest.approx(
             float(expected["top_k_probabilities"][0, 0]), abs=1e-5
         ),

@@ -27,6 +27,13 @@ def test_classes_are_the_sorted_names_and_files_are_sorted_within(both):
     assert splits.minival is None
 
 
+def test_labels_have_the_names_of_their_folders(both, flat):
+    assert open_splits(both).class_names == open_splits(flat).class_names == CLASSES
+    odd = os.fsencode(flat) + b"/\xe9t\ne"
+    os.rename(flat / "cat", odd)
+    assert open_splits(flat).class_names == ("ant", "bee", "?t e")
+
+
 @pytest.mark.parametrize("name", ["val", "validation", "test"])
 def test_the_validation_folder_has_three_names(both, name):
     (both / "val").rename(both / name)

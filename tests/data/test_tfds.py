@@ -1,5 +1,6 @@
 import collections
 import os
+import pathlib
 
 import numpy as np
 import pipelines
@@ -160,6 +161,18 @@ def test_a_paper_dataset_is_split_as_the_paper_does(tmp_path, monkeypatch):
     assert [len(part) for part in greys] == [6, 3, 2]
     assert greys[0] | greys[1] == {*range(4), *range(100, 105)}
     assert greys[2] == {200, 201}
+
+
+def test_labels_have_the_names_that_tfds_keeps(tiny, tmp_path):
+    # The label of `tiny` has a number of classes and no names.
+    assert open_tfds(tiny).splits.class_names is None
+    names = ["ant", "bee", "Gänseblümchen"]
+    label = tfds.features.ClassLabel(names=names)
+    features = {"image": tfds.features.Image(), "label": label}
+    data_dir = store(tmp_path, features=features)
+    kept = pathlib.Path(data_dir, "tiny/1.0.0/label.labels.txt")
+    assert kept.read_text().splitlines() == names
+    assert open_tfds(data_dir).splits.class_names == tuple(names)
 
 
 @pytest.mark.parametrize("name", tfds_table.ROWS)

@@ -145,6 +145,7 @@ def test_command_line_maps_the_class_asked_for(command, weights, tmp_path):
         )
         (result,) = json.loads(told.splitlines()[-1])["results"]
         assert result["class"] == label and 0 < result["probability"] < 1
+        assert result["name"] == f"class {label}"
         assert f"class {label}  {tmp_path}/photo.cam.png\n" in told
 
 
@@ -162,6 +163,39 @@ def test_a_background_class_moves_the_class_asked_for(weights, tmp_path):
     assert moved["probability"] == plain["probability"]
 
 
+def test_a_class_is_found_by_its_name(weights, tmp_path):
+    classifier = Classifier.of_weights(str(weights[0] / "own.weights.h5"))
+    photos = [str(weights[0] / "b/photo.png")]
+    model = classifier.model
+    names = ("ant", "Bee", "bee", "3", "ant")
+    model.passport = dataclasses.replace(model.passport, class_names=names)
+
+    def found(cam_class, label_offset=0):
+        chosen = dataclasses.replace(classifier, label_offset=label_offset)
+        (result,) = cam_pictures.save_maps(
+            chosen, photos, directory=str(tmp_path), cam_class=cam_class
+        )["results"]
+        return result["class"], result["name"]
+
+    assert found("Bee") == (1, "Bee") and found("bee") == (2, "bee")
+    # A number is always one.
+    assert found("3") == (3, "3") and found(1) == (1, "Bee")
+    for unknown, told in (
+        ("beee", r"allowed are names of classes and 0 to 4; did you mean bee\?"),
+        ("zebra", "allowed are names of classes and 0 to 4$"),
+        ("ant", "is the name of the classes 0 and 4; give one of these numbers"),
+        ("BEE", "is the name of the classes 1 and 2"),
+        ("5", "allowed are 0 to 4"),
+        ("", "allowed are names of classes"),
+    ):
+        with pytest.raises(ValueError, match=f"^cam_class={unknown}: {told}"):
+            found(unknown)
+    model.passport = dataclasses.replace(model.passport, class_names=names[:4])
+    assert found("ANT", label_offset=1) == (0, "ant")
+    assert found("background", label_offset=1) == (-1, "background")
+    assert found("-1", label_offset=1) == (-1, "background")
+
+
 def test_command_line_errors_are_one_line(command, weights, tmp_path):
     photo = weights[0] / "a/photo.png"
     text = tmp_path / "text.jpg"
@@ -173,6 +207,7 @@ def test_command_line_errors_are_one_line(command, weights, tmp_path):
         ([photo, "--image_size=32"], "--image_size=32: leaves one place in"),
         ([photo, "--cam_class=5"], "--cam_class=5: allowed are 0 to 4"),
         ([photo, "--cam_class=-1"], "--cam_class=-1: allowed are 0 to 4"),
+        ([photo, "--cam_class=class5"], "--cam_class=class5: allowed are names of"),
         ([photo, f"--cam_dir={text}/x"], f"{text}/x cannot be written"),
     ):
         error = command("--mode=cam", f"--cam_dir={tmp_path}/cam", *arguments)

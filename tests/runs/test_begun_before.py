@@ -5,6 +5,7 @@
 commit's checkpoint of the sixth step held, by name.
 """
 
+import json
 import pathlib
 import shutil
 
@@ -12,6 +13,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from command_line import succeed
+
+from efficientnet_tf.inference.classifier import Classifier
 
 BEGUN = pathlib.Path(__file__).parent / "begun_at_094b210"
 
@@ -63,3 +66,26 @@ def test_the_other_steps_changed_every_kernel():
         for name in kernels:
             value = before.get_tensor(f"{name}/.ATTRIBUTES/VARIABLE_VALUE")
             assert np.abs(value - expected[name]).max() > 1e-3, name
+
+
+def test_its_classes_have_the_names_of_its_label_set(continued, digits_dir, tmp_path):
+    digits = list("0123456789")
+    assert list(Classifier.of_run(str(BEGUN)).class_names) == digits
+    folder = f"--model_dir={continued[0]}"
+    scores = succeed("--mode=eval", folder, f"--data_dir={digits_dir}", "--json").json
+    assert scores["class_names"] == digits
+    succeed("--mode=export", folder, f"--export_dir={tmp_path}/out")
+    assert (tmp_path / "out/labels.txt").read_text().split() == digits
+
+
+def test_classes_of_a_folder_have_numbers_there(tmp_path):
+    shutil.copytree(BEGUN, tmp_path / "run")
+    for name, field, value in (
+        ("config.json", "dataset", "folder"),
+        ("config.json", "data_dir", "/gone"),
+        ("passport.json", "label_set", None),
+    ):
+        path = tmp_path / "run" / name
+        path.write_text(json.dumps(json.loads(path.read_text()) | {field: value}))
+    found = Classifier.of_run(str(tmp_path / "run")).class_names
+    assert found == tuple(f"class {number}" for number in range(10))

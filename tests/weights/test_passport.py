@@ -9,6 +9,7 @@ import weight_helpers as helpers
 
 import efficientnet_tf as en
 from efficientnet_tf.weights import passport as passports
+from efficientnet_tf.weights import weights_file
 
 TEST = "efficientnet-test"
 
@@ -35,6 +36,14 @@ def test_round_trip(name):
     assert passports.loads(passports.Passport(None).dumps()) == passports.Passport(None)
 
 
+def test_names_of_classes_survive_and_older_passports_have_none():
+    stated = dataclasses.replace(full(), class_names=("rose", "Gänseblümchen"))
+    assert passports.loads(stated.dumps()) == stated
+    fields = json.loads(full().dumps())
+    del fields["class_names"]
+    assert passports.loads(json.dumps(fields)) == full()
+
+
 def test_json_says_what_to_feed():
     fields = json.loads(full().dumps())
     assert fields["input_range"] == [0, 255]
@@ -48,6 +57,8 @@ def test_json_says_what_to_feed():
         {"variant": {"name": "a"}},
         {"variant": {"name": "a", "pixels": {}, "blocks": []}},
         {"skipped": None},
+        {"class_names": 3},
+        {"class_names": ["a", 3]},
     ],
 )
 def test_another_versions_passport_is_refused(change):
@@ -81,12 +92,61 @@ def test_a_new_model_says_how_it_was_built():
 def test_what_a_file_says_is_the_models(file_name, tmp_path):
     source = helpers.build(TEST)
     told = {"label_set": "ten", "label_offset": 1, "crop": "fixed", "averaged": True}
+    told["class_names"] = tuple("abcdefghé")
     source.passport = dataclasses.replace(source.passport, image_size=48, **told)
     path = str(tmp_path / file_name)
     en.save_weights(source, path)
     model = en.load_weights(helpers.build(TEST), path)
     expected = dataclasses.replace(source.passport, source=path)
     assert model.passport == expected
+
+
+@pytest.mark.parametrize("file_name", ["w.weights.h5", "w.safetensors"])
+def test_files_hold_the_names_of_thousands_of_classes(file_name, tmp_path):
+    # HDF5 holds no attribute above 64 KB.
+    names = tuple(f"{number:05}_a_species_with_a_long_name" for number in range(3000))
+    source = helpers.build(TEST, classes=3000)
+    source.passport = dataclasses.replace(source.passport, class_names=names)
+    path = str(tmp_path / file_name)
+    en.save_weights(source, path)
+    model = en.load_weights(TEST, path)
+    assert model.passport.class_names == names
+    if file_name.endswith(".h5"):  # Keras's own reader
+        helpers.randomize(model)
+        model.load_weights(path)
+        helpers.assert_same(model, helpers.values(source))
+
+
+def test_a_file_of_a_known_label_set_without_names_gets_them(tmp_path):
+    source = helpers.build(TEST)
+    source.passport = dataclasses.replace(source.passport, label_set="digits")
+    path = str(tmp_path / "older.weights.h5")
+    en.save_weights(source, path)
+    names = en.load_weights(TEST, path).passport.class_names
+    assert names == tuple(map(str, range(10)))
+
+
+def test_a_new_classifier_takes_no_names(tmp_path):
+    source = helpers.build(TEST)
+    source.passport = dataclasses.replace(
+        source.passport, class_names=tuple("abcdefghij"), label_set="letters"
+    )
+    path = str(tmp_path / "w.weights.h5")
+    en.save_weights(source, path)
+    model = en.load_weights(helpers.build(TEST), path, skip=["predictions"])
+    assert (model.passport.class_names, model.passport.label_set) == (None, None)
+
+
+@pytest.mark.parametrize(("classes", "offset"), [(1000, 0), (1001, 1)])
+def test_released_weights_have_imagenets_names(classes, offset):
+    bias = {"predictions/bias": np.zeros(classes)}
+    file = weights_file.WeightsFile("f", "keras", bias, dict, lambda t, v: v)
+    released = dataclasses.replace(file, release=f"{TEST} imagenet")
+    assert released.class_names[985] == "daisy"
+    assert (len(released.class_names), released.label_offset) == (1000, offset)
+    assert file.class_names is None
+    larger = dataclasses.replace(file, release=f"{TEST} imagenet21k")
+    assert larger.class_names is None
 
 
 def test_digest_is_of_paths_shapes_and_values():

@@ -103,6 +103,9 @@ def test_weights_predict_what_their_run_predicts(trained, files, images):
         )
     )
     assert len(of_run) == 3 and len(of_run[0]["predictions"]) == 5
+    for got, name in ((of_run, "digit{}"), (of_own, "digit{}"), (of_keras, "class {}")):
+        for one in (p for result in got for p in result["predictions"]):
+            assert one["name"] == name.format(one["class"])
     for got in (of_own, of_keras):
         for ours, theirs in zip(got, of_run, strict=True):
             assert ours["file"] == theirs["file"]
@@ -149,7 +152,7 @@ def test_training_starts_from_weights_and_keeps_its_passport(images, tmp_path):
     assert passport.skipped == ("predictions/kernel", "predictions/bias")
     succeed(*arguments, "--train_epochs=0.2")
     assert (model_dir / "passport.json").read_text() == before
-    assert RunDir(str(model_dir)).read_variant().padding == "symmetric"
+    assert RunDir(str(model_dir)).read_passport().variant.padding == "symmetric"
     again = model_of(model_dir)
     assert again.passport.variant.padding == "symmetric"
     assert again.passport.classes == 10
@@ -157,6 +160,48 @@ def test_training_starts_from_weights_and_keeps_its_passport(images, tmp_path):
     for layer in ("stem_conv", "block1b_project_conv"):
         got, start = (m.get_layer(layer).kernel.numpy() for m in (again, model))
         np.testing.assert_allclose(got, start, atol=1e-5)
+
+
+def test_a_folders_names_take_the_place_of_the_weights_names(images, tmp_path):
+    # Of a network for ten of ImageNet's classes, whose classifier is kept.
+    model = en.EfficientNet("efficientnet-test", classes=10)
+    passport = dataclasses.replace(
+        model.passport,
+        label_set="imagenet-1k",
+        class_names=("tench", *(f"fish {number}" for number in range(9))),
+    )
+    model.passport = passport
+    weights = tmp_path / "start.weights.h5"
+    en.save_weights(model, str(weights))
+    arguments = training(images, tmp_path / "run", "--mode=train", "--train_epochs=0.1")
+    succeed(*arguments, f"--weights={weights}")
+    digits = tuple(f"digit{number}" for number in range(10))
+    assert tuple((tmp_path / "run/labels.txt").read_text().splitlines()) == digits
+    opened = Classifier.of_run(str(tmp_path / "run"))
+    assert opened.class_names == opened.model.passport.class_names == digits
+    assert opened.model.passport.label_set is None
+    assert Classifier.of_weights(str(weights)).class_names == passport.class_names
+
+
+def test_evaluation_names_the_classes_and_refuses_another_order(
+    trained, files, images, tmp_path
+):
+    def scores(weights, *arguments):
+        command = ("--mode=eval", f"--weights={weights}", "--dataset=folder")
+        return (*command, f"--data_dir={images}", *SMALL[1:], *arguments)
+
+    digits = [f"digit{number}" for number in range(10)]
+    assert trained[1]["class_names"] == digits
+    # Weights that state no names are scored by those of the data.
+    told = succeed(*scores(files["keras"], MODEL, "--image_size=32"))
+    assert told.json["class_names"] == digits
+    assert "classes       digit0, digit1, digit2, digit3, digit4 and 5" in told.stdout
+    model = en.load_weights("efficientnet-test", str(files["own"]))
+    names = ("digit1", "digit0", *digits[2:])
+    model.passport = dataclasses.replace(model.passport, class_names=names)
+    en.save_weights(model, str(tmp_path / "other.weights.h5"))
+    line = refusal(*scores(tmp_path / "other.weights.h5"))
+    assert f"--data_dir={images}: class 0 is digit0, but digit1 in the model" in line
 
 
 def test_two_formats_of_the_same_weights_verify_as_equal(files):
@@ -263,7 +308,10 @@ def test_weights_that_do_not_fit_leave_no_run_behind(files, images, tmp_path):
         (("--label_offset=10",), "label_offset=10: allowed is less than"),
     ],
 )
-def test_wrong_flags_get_one_line(arguments, message):
+def test_wrong_flags_get_one_line(arguments, message, images, tmp_path):
+    photo = next((images / "val").glob("*/*.png"))
+    (tmp_path / "z.jpg").write_bytes(photo.read_bytes())
+    arguments = [f"{tmp_path}/{x}" if x == "z.jpg" else x for x in arguments]
     assert message in refusal(*arguments)
 
 
@@ -275,8 +323,8 @@ def test_wrong_flags_get_one_line(arguments, message):
         ("--model=efficientnet-b3", "holds efficientnet-test, not efficientnet-b3"),
     ],
 )
-def test_finished_weights_take_no_other_network(files, flag, message):
-    line = refusal("--mode=predict", f"--weights={files['own']}", flag, "z.jpg")
+def test_finished_weights_take_no_other_network(files, images, flag, message):
+    line = refusal("--mode=predict", f"--weights={files['own']}", flag, images / "val")
     assert message in line and "leave" in line
 
 
@@ -299,8 +347,8 @@ def test_a_network_by_another_name_is_used_as_it_is(images, tmp_path):
     np.testing.assert_allclose(got, expected, rtol=1e-4)
 
 
-def test_weights_that_name_no_model_ask_for_it(files):
-    line = refusal("--mode=predict", f"--weights={files['keras']}", "z.jpg")
+def test_weights_that_name_no_model_ask_for_it(files, images):
+    line = refusal("--mode=predict", f"--weights={files['keras']}", images / "val")
     assert "does not say which model it holds; name the model too" in line
 
 

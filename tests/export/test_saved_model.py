@@ -1,0 +1,111 @@
+"""The SavedModel's signatures and the names of its classes."""
+
+import dataclasses
+import pathlib
+
+import networks
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import efficientnet_tf as en
+from efficientnet_tf.data import digits
+from efficientnet_tf.data.preparation import Preparation
+from efficientnet_tf.export import saved_model
+from efficientnet_tf.inference.classifier import Classifier
+
+NAMES = ("ant", "bee", "Käfer", "dog", "eel", "fly")
+
+
+@pytest.fixture(scope="module")
+def classifier():
+    """Seven outputs: a background and six named classes."""
+    model = en.EfficientNet(
+        networks.own(networks.ONE),
+        classes=7,
+        input_shape=(32, 32, 3),
+        classifier_activation=None,
+    )
+    model.passport = dataclasses.replace(
+        model.passport, label_offset=1, class_names=NAMES
+    )
+    return Classifier(model, Preparation(32, 1.0, "bicubic"), label_offset=1)
+
+
+@pytest.fixture(scope="module")
+def exported(classifier, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("export") / "model"
+    assert saved_model.save(classifier, str(folder)) == str(folder)
+    return folder
+
+
+def test_labels_name_every_output(exported):
+    text = (exported / "labels.txt").read_text(encoding="utf-8")
+    assert text.splitlines() == ["background", *NAMES]
+
+
+def test_a_rest_client_can_ask_for_names(exported):
+    # {"instances": [{"b64": ...}]} needs one string input; the answer's rows need the
+    # batch for the first axis of every output, and text in every string.
+    serve = tf.saved_model.load(str(exported)).signatures["serving_default"]
+    (encoded,) = serve.structured_input_signature[1].values()
+    assert (encoded.name, encoded.dtype, encoded.shape) == (
+        "encoded",
+        tf.string,
+        [None],
+    )
+    found = {
+        name: (spec.dtype.name, spec.shape.as_list())
+        for name, spec in serve.structured_outputs.items()
+    }
+    assert found == {
+        "probabilities": ("float32", [None, 7]),
+        "classes": ("int64", [None]),
+        "class_names": ("string", [None]),
+        "top_k_classes": ("int32", [None, 5]),
+        "top_k_names": ("string", [None, 5]),
+        "top_k_probabilities": ("float32", [None, 5]),
+    }
+
+
+def test_names_are_those_of_the_ranked_classes(exported, classifier):
+    images = [np.full((8, 8), grey) for grey in (0, 5, 16)]
+    encoded = [digits.encode_jpeg(image) for image in images]
+    serve = tf.saved_model.load(str(exported)).signatures["serving_default"]
+    outputs = {name: x.numpy() for name, x in serve(tf.constant(encoded)).items()}
+    labels = np.array(["background", *NAMES])
+    for ranked, names in (("classes", "class_names"), ("top_k_classes", "top_k_names")):
+        told = np.vectorize(bytes.decode)(outputs[names])
+        np.testing.assert_array_equal(told, labels[outputs[ranked]])
+    np.testing.assert_array_equal(outputs["classes"], outputs["top_k_classes"][:, 0])
+    expected = classifier.predict([classifier.preparation.decode(e) for e in encoded])
+    np.testing.assert_allclose(outputs["probabilities"], expected, atol=1e-5)
+
+
+def test_a_model_without_names_serves_numbers(tmp_path, classifier):
+    model = classifier.model
+    named = model.passport
+    model.passport = dataclasses.replace(named, class_names=None)
+    try:
+        unnamed = dataclasses.replace(classifier)
+        saved_model.save(unnamed, str(tmp_path / "model"))
+    finally:
+        model.passport = named
+    lines = (tmp_path / "model/labels.txt").read_text().splitlines()
+    assert lines == ["background", *(f"class {number}" for number in range(6))]
+
+
+def test_an_export_with_labels_is_replaced(tmp_path, exported, classifier):
+    folder = pathlib.Path(tmp_path, "model")
+    for _ in range(2):
+        saved_model.save(classifier, str(folder))
+    assert (folder / "labels.txt").read_bytes() == (
+        exported / "labels.txt"
+    ).read_bytes()
+
+
+def test_a_folder_of_labels_alone_is_no_export(tmp_path, classifier):
+    (tmp_path / "labels.txt").write_text("the user's own\n")
+    with pytest.raises(ValueError, match=r"holds labels\.txt and no SavedModel"):
+        saved_model.save(classifier, str(tmp_path))
+    assert (tmp_path / "labels.txt").read_text() == "the user's own\n"
