@@ -20,7 +20,8 @@ _HOME = {
     ),
     "models.pretrained": ("load_weights",),
     "weights.writing": ("save_weights",),
-    "training.optimizer": ("RMSprop", "LearningRate", "learning_rate"),
+    "training.optimizer": ("RMSprop",),
+    "training.schedules": ("LearningRate", "learning_rate"),
     "training.ema": ("ExponentialMovingAverage",),
     "inference.classifier": ("Classifier",),
 }

@@ -10,11 +10,19 @@ from efficientnet_tf import expansion
 from efficientnet_tf.config import Config
 from efficientnet_tf.data import batches, sources, tfrecord
 from efficientnet_tf.data.settings import Augmentation, Labels
+from efficientnet_tf.models import stages
 from efficientnet_tf.runs import run_model
-from efficientnet_tf.training import fused, optimizer, state, steps
+from efficientnet_tf.training import (
+    classifier_fit,
+    fused,
+    optimizer,
+    schedules,
+    state,
+    steps,
+)
 from efficientnet_tf.training.layer_seeds import LayerSeeds
 from efficientnet_tf.training.objective import PaperObjective
-from efficientnet_tf.training.settings import Optimisation
+from efficientnet_tf.training.settings import Optimisation, Schedule
 
 
 def open_source(config: Config) -> sources.Source:
@@ -25,18 +33,6 @@ def open_source(config: Config) -> sources.Source:
         num_classes=config.num_classes - config.label_offset,
         minival_shards=config.minival_shards,
         num_train_images=config.num_train_images,
-    )
-
-
-def _schedule(config: Config, *, train_images: int) -> optimizer.LearningRate:
-    """Makes the run's learning-rate schedule."""
-    return optimizer.LearningRate(
-        batch_size=config.train_batch_size,
-        train_images=train_images,
-        base=config.learning_rate,
-        decay_epochs=config.lr_decay_epochs,
-        decay_rate=config.lr_decay_rate,
-        warmup_epochs=config.warmup_epochs,
     )
 
 
@@ -55,16 +51,44 @@ def train_state(
         model: the run's model.
         evaluations: the record of evaluations, made outside the scope.
     """
-    rmsprop = optimizer.RMSprop(
-        _schedule(config, train_images=train_images),
-        rho=config.rmsprop_decay,
-        momentum=config.momentum,
-        epsilon=config.rmsprop_epsilon,
-        name="rmsprop",
+    made = optimizer.create(
+        config.section(Optimisation),
+        schedules.create(config.section(Schedule), train_images=train_images),
+        rates=stages.rates(model, decay=config.layer_decay),
     )
     return state.TrainState(
-        model, rmsprop, evaluations=evaluations, ema_decay=config.moving_average_decay
+        model, made, evaluations=evaluations, ema_decay=config.moving_average_decay
     )
+
+
+def begin_classifier(
+    config: Config,
+    model: keras.Model,
+    source: sources.Source,
+    strategy: tf.distribute.Strategy,
+) -> None:
+    """Gives a classifier that no weights were loaded into its first values.
+
+    Args:
+        config: configuration of the run.
+        model: the run's model, with its starting weights.
+        source: the run's data.
+        strategy: the strategy that the model was made under.
+    """
+    if "predictions" not in config.skipped_weights:
+        return
+    if config.classifier_init == "zero":
+        for variable in model.get_layer("predictions").weights:
+            variable.assign(tf.zeros_like(variable.value))
+    if config.classifier_init == "fitted":
+        classifier_fit.fit(
+            model,
+            source,
+            run_model.preparation(config),
+            labels=config.section(Labels),
+            batch_size=config.eval_batch_size,
+            strategy=strategy,
+        )
 
 
 def trainer(
@@ -137,7 +161,9 @@ def trainer_of(
         dataset,
         strategy=strategy,
         batch_size=config.train_batch_size,
-        learning_rate=_schedule(config, train_images=train_images),
+        learning_rate=schedules.create(
+            config.section(Schedule), train_images=train_images
+        ),
         seeds=LayerSeeds(state.model, config.seed, replicas=replicas),
     )
 

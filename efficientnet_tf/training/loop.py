@@ -64,11 +64,19 @@ def train(
     hosts = agreement.Hosts(strategy)
     latest = run_dir.latest_checkpoint()
     hosts.require_same(host_facts.facts(config, source, latest))
+    if config.classifier_init == "fitted" and hosts.count > 1:
+        raise ValueError(
+            "classifier_init=fitted: allowed on one host only, not on "
+            f"{hosts.count}; give zero"
+        )
     policy = devices.configure_numerics(strategy, config.precision)
     evaluations = state.Evaluations()
     is_fresh = latest is None
     with strategy.scope():
         model = _initial_model(config, run_dir, policy=policy, is_fresh=is_fresh)
+    if is_fresh:
+        build.begin_classifier(config, model, source, strategy)
+    with strategy.scope():
         run_state = build.train_state(
             config,
             train_images=source.splits.train_images,

@@ -37,7 +37,7 @@ class PaperObjective:
 
     Args:
         model: the model to train.
-        optimisation: settings, of which it uses `label_smoothing` and `weight_decay`.
+        optimisation: settings, of which it uses `label_smoothing` and `l2`.
         batch_size: int, images of all replicas together.
         replicas: int, number of replicas that share the batch.
         forward: function from images to logits in training mode; None calls the model.
@@ -76,8 +76,8 @@ class PaperObjective:
         smoothing = self._optimisation.label_smoothing
         smoothed = labels * (1 - smoothing) + smoothing / labels.shape[-1]
         cross_entropy = tf.nn.softmax_cross_entropy_with_logits(smoothed, logits)
-        l2 = tf.add_n([tf.nn.l2_loss(v.value) for v in self._decayed])
-        return {
-            "cross_entropy": tf.reduce_sum(cross_entropy) / self._batch_size,
-            "l2": self._optimisation.weight_decay * l2 / self._replicas,
-        }
+        losses = {"cross_entropy": tf.reduce_sum(cross_entropy) / self._batch_size}
+        if self._optimisation.l2 > 0:
+            l2 = tf.add_n([tf.nn.l2_loss(v.value) for v in self._decayed])
+            losses["l2"] = self._optimisation.l2 * l2 / self._replicas
+        return losses
