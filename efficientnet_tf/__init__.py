@@ -23,6 +23,8 @@ _HOME = {
     "training.optimizer": ("RMSprop",),
     "training.schedules": ("LearningRate", "learning_rate"),
     "training.ema": ("ExponentialMovingAverage",),
+    "training.callbacks": ("EMA",),
+    "training.finetuning": ("finetune",),
     "inference.classifier": ("Classifier",),
 }
 _NEED_TENSORFLOW = ("models", "weights", "training", "inference")

@@ -65,6 +65,11 @@ class Network(Section):
                 f"{', '.join(stages)}{did_you_mean(self.freeze, stages)}"
             )
 
+    @property
+    def trains_classifier_only(self) -> bool:
+        """Whether the network up to the classifier stays as it is."""
+        return self.freeze == "backbone"
+
     @functools.cached_property
     def variant(self) -> variants.Variant:
         """The network: the model's table row with this run's changes."""

@@ -31,6 +31,20 @@ def backbone(model: keras.Model) -> keras.Model:
         return keras.Model(model.inputs, pooled, name=f"{model.name}_backbone")
 
 
+def classifier(model: keras.Model) -> keras.Model:
+    """Returns the model after `backbone`: features [batch, channels] to outputs.
+
+    Args:
+        model: a model that `EfficientNet` built, with a classifier.
+    """
+    names = [layer.name for layer in model.layers]
+    behind = model.layers[names.index("avg_pool") + 1 :]
+    x = inputs = keras.Input(behind[0].input.shape[1:], name="features")
+    for layer in behind:
+        x = layer(x)
+    return keras.Model(inputs, x, name=f"{model.name}_classifier")
+
+
 def freeze(model: keras.Model, last: str) -> None:
     """Excludes stages from training; their batch norms use the moving statistics.
 

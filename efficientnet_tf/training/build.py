@@ -1,6 +1,7 @@
 """Makes the objects of a run from its Config; each object gets only what it uses."""
 
-from collections.abc import Callable
+import functools
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
@@ -14,6 +15,7 @@ from efficientnet_tf.models import stages
 from efficientnet_tf.runs import run_model
 from efficientnet_tf.training import (
     classifier_fit,
+    features,
     fused,
     optimizer,
     schedules,
@@ -61,33 +63,56 @@ def train_state(
     )
 
 
-def begin_classifier(
+def cached_features(
     config: Config,
     model: keras.Model,
     source: sources.Source,
     strategy: tf.distribute.Strategy,
+) -> features.CachedFeatures:
+    """Makes a source of the images' features; they are computed when needed.
+
+    Args:
+        config: configuration of the run.
+        model: the run's model, with its starting weights.
+        source: the run's images.
+        strategy: the strategy that the model was made under.
+    """
+    return features.CachedFeatures(
+        model,
+        source,
+        run_model.preparation(config),
+        labels=config.section(Labels),
+        batch_size=config.eval_batch_size,
+        strategy=strategy,
+    )
+
+
+def trained_part(config: Config, model: keras.Model) -> keras.Model:
+    """Returns the part of a run's model that its training data passes through.
+
+    Args:
+        config: configuration of the run.
+        model: the run's model.
+    """
+    return stages.classifier(model) if config.trains_classifier_only else model
+
+
+def begin_classifier(
+    config: Config, model: keras.Model, cached: features.CachedFeatures
 ) -> None:
     """Gives a classifier that no weights were loaded into its first values.
 
     Args:
         config: configuration of the run.
         model: the run's model, with its starting weights.
-        source: the run's data.
-        strategy: the strategy that the model was made under.
+        cached: features of the run's images.
     """
     if "predictions" not in config.skipped_weights:
         return
-    if config.classifier_init == "zero":
-        for variable in model.get_layer("predictions").weights:
-            variable.assign(tf.zeros_like(variable.value))
-    if config.classifier_init == "fitted":
-        classifier_fit.fit(
-            model,
-            source,
-            run_model.preparation(config),
-            labels=config.section(Labels),
-            batch_size=config.eval_batch_size,
-            strategy=strategy,
+    train = cached.splits.train
+    if train:
+        classifier_fit.begin(
+            model, config.classifier_init, lambda: cached.arrays(train)
         )
 
 
@@ -128,7 +153,23 @@ def trainer(
         strategy.distribute_datasets_from_function(dataset),
         strategy,
         train_images=source.splits.train_images,
+        class_weights=_class_weights(config, source.splits.train),
     )
+
+
+def _class_weights(config: Config, split: tfrecord.Split | None) -> list[float] | None:
+    """Returns the factors that give each class the same weight in an epoch's loss."""
+    if config.class_weights == "none" or split is None:
+        return None
+    counts = split.class_counts()
+    if counts is None:
+        raise ValueError(
+            f"class_weights={config.class_weights}: dataset={config.dataset} does not "
+            "say how many images each class has; allowed is none"
+        )
+    outputs = [0] * config.label_offset + counts
+    mean = sum(counts) / len(counts)
+    return [mean / count if count else 0.0 for count in outputs]
 
 
 def trainer_of(
@@ -138,6 +179,7 @@ def trainer_of(
     strategy: tf.distribute.Strategy,
     *,
     train_images: int,
+    class_weights: Sequence[float] | None = None,
 ) -> steps.Trainer:
     """Makes the trainer, with any data.
 
@@ -147,6 +189,7 @@ def trainer_of(
         dataset: distributed batches as `Objective` takes them; None only traces.
         strategy: the strategy that the state was made under.
         train_images: int, images in an epoch.
+        class_weights: floats [classes], factors of the loss; None weighs all alike.
     """
     replicas = strategy.num_replicas_in_sync
     return steps.Trainer(
@@ -157,6 +200,7 @@ def trainer_of(
             batch_size=config.train_batch_size,
             replicas=replicas,
             forward=_forward(config, state.model),
+            class_weights=class_weights,
         ),
         dataset,
         strategy=strategy,
@@ -171,7 +215,9 @@ def trainer_of(
 def _forward(
     config: Config, model: keras.Model
 ) -> Callable[[tf.Tensor], tf.Tensor] | None:
-    """Makes the fused forward pass; returns None to use Keras's own."""
+    """Makes the forward pass in training; returns None to use Keras's of the model."""
+    if config.trains_classifier_only:
+        return functools.partial(trained_part(config, model), training=True)
     # No TPU has run the fused pass yet, so it is off by default.
     if not (config.fused == "on" or config.recompute):
         return None
@@ -231,6 +277,18 @@ def check_batch_sizes(config: Config, strategy: tf.distribute.Strategy) -> None:
             raise ValueError(
                 f"{name}={size}: allowed is a multiple of the {replicas} devices"
             )
+
+
+def check_one_host(config: Config, hosts: int) -> None:
+    """Raises ValueError if several hosts would need the features of all images.
+
+    Args:
+        config: configuration of the run.
+        hosts: int, number of hosts.
+    """
+    for name, value in (("freeze", "backbone"), ("classifier_init", "fitted")):
+        if hosts > 1 and getattr(config, name) == value:
+            raise ValueError(f"{name}={value}: allowed on one host, not on {hosts}")
 
 
 def _shard(context: tf.distribute.InputContext) -> batches.Shard:

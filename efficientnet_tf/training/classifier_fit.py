@@ -5,98 +5,47 @@ large gradients through pretrained layers.
 """
 
 from collections.abc import Callable
-from typing import Any
 
 import keras
 import numpy as np
-import tensorflow as tf
-import tqdm
 
-from efficientnet_tf.data import batches, sources
-from efficientnet_tf.data.preparation import Preparation
-from efficientnet_tf.data.settings import Labels
-from efficientnet_tf.models import stages
-
-MOST_IMAGES = 100_000  # 0.5 GB of features of B0
 # The inverse strength of L2, for features of unit variance. Lite0's features of
 # flowers160 at 224 pixels: 0.003 to 1 give 92.3, 92.4, 91.9, 91.7 and 91.9%.
 _C = 0.01
 _ITERATIONS = 200
 
 
-def fit(
+def begin(
     model: keras.Model,
-    source: sources.Source,
-    preparation: Preparation,
-    *,
-    labels: Labels,
-    batch_size: int,
-    strategy: tf.distribute.Strategy,
+    init: str,
+    arrays: Callable[[], tuple[np.ndarray, np.ndarray]],
 ) -> None:
+    """Gives a new classifier its first values.
+
+    Args:
+        model: a model that `EfficientNet` built, with a classifier.
+        init: "random" leaves them as they are; "zero"; or "fitted", see `fit`.
+        arrays: returns the features and classes to fit it to.
+    """
+    if init == "zero":
+        for variable in model.get_layer("predictions").weights:
+            variable.assign(np.zeros(variable.shape))
+    if init == "fitted":
+        fit(model, *arrays())
+
+
+def fit(model: keras.Model, features: np.ndarray, classes: np.ndarray) -> None:
     """Fits the classifier by logistic regression, and assigns it to the model.
 
     Args:
-        model: a model that `EfficientNet` built under the strategy, with pretrained
-            weights up to its classifier.
-        source: the data; its training images are read once, without augmentation.
-        preparation: evaluation's preparation of images.
-        labels: numbering of the labels and of the model's outputs.
-        batch_size: int, images of all replicas together.
-        strategy: the strategy of one host.
+        model: a model that `EfficientNet` built, with a classifier.
+        features: float32 [images, channels], the classifier's inputs.
+        classes: int [images], the model's output that is right for each image.
     """
-    split = source.splits.train
-    if split is None or labels.num_classes == 1:
-        return
-
-    def dataset(context: tf.distribute.InputContext) -> tf.data.Dataset:
-        return source.evaluate(
-            split,
-            preparation,
-            labels=labels,
-            batch_size=context.get_per_replica_batch_size(batch_size),
-            shard=batches.Shard(),
-        )
-
-    with strategy.scope():
-        backbone = stages.backbone(model)
-    distributed = strategy.distribute_datasets_from_function(dataset)
-    with tqdm.tqdm(
-        total=split.images, desc="features", unit=" images", leave=False, disable=None
-    ) as bar:
-        features, classes = _features(backbone, distributed, strategy, bar.update)
-    kernel, bias = logistic_regression(features, classes, labels.num_classes)
     classifier = model.get_layer("predictions")
+    kernel, bias = logistic_regression(features, classes, classifier.units)
     classifier.kernel.assign(kernel)
     classifier.bias.assign(bias)
-
-
-def _features(
-    backbone: keras.Model,
-    dataset: Any,
-    strategy: tf.distribute.Strategy,
-    done: Callable[[int], Any],
-) -> tuple[np.ndarray, np.ndarray]:
-    """Returns float32 [images, channels] features and int32 [images] classes."""
-
-    def replica(batch: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-        features = tf.cast(backbone(batch["image"], training=False), tf.float32)
-        return {"features": features, "label": batch["label"], "mask": batch["mask"]}
-
-    @tf.function(autograph=False)
-    def step(iterator: Any) -> dict[str, tf.Tensor]:
-        found = strategy.run(replica, args=(next(iterator),))
-        return {name: strategy.gather(value, axis=0) for name, value in found.items()}
-
-    iterator = iter(dataset)
-    features, classes = [], []
-    while True:
-        batch = {name: value.numpy() for name, value in step(iterator).items()}
-        kept = batch["mask"] > 0
-        if not kept.any():
-            return np.concatenate(features), np.concatenate(classes)
-        done(int(kept.sum()))
-        features.append(batch["features"][kept])
-        classes.append(batch["label"][kept])
 
 
 def logistic_regression(
@@ -107,7 +56,7 @@ def logistic_regression(
     Args:
         features: float32 [images, channels].
         classes: int [images], from 0 to below `num_classes`; a class may be absent.
-        num_classes: int, 2 or more.
+        num_classes: int, number of classes.
 
     Returns:
         float32 [channels, num_classes] and [num_classes]. Classes that are absent get

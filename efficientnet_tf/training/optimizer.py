@@ -56,11 +56,14 @@ def create(
     """
     kind: Any
     if optimisation.optimizer == "rmsprop":
-        kind, arguments = RMSprop, {
-            "rho": optimisation.rmsprop_decay,
-            "momentum": optimisation.momentum,
-            "epsilon": optimisation.rmsprop_epsilon,
-        }
+        kind, arguments = (
+            RMSprop,
+            {
+                "rho": optimisation.rmsprop_decay,
+                "momentum": optimisation.momentum,
+                "epsilon": optimisation.rmsprop_epsilon,
+            },
+        )
     elif optimisation.optimizer == "sgd":
         kind = keras.optimizers.SGD
         arguments = {"momentum": optimisation.momentum, "nesterov": True}

@@ -128,6 +128,11 @@ class Optimisation(Section):
     label_smoothing: float = setting(
         "probability that is spread evenly over all classes", FRACTION
     )
+    class_weights: Literal["none", "balanced"] = setting(
+        "weights of the classes in the loss: none, or balanced, which gives rare "
+        "classes of a folder as much weight as frequent ones",
+        default="none",
+    )
     moving_average_decay: float = setting(
         "decay of the weights' moving average; 0: no average", FRACTION
     )
