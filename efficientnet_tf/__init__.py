@@ -20,8 +20,11 @@ _HOME = {
     ),
     "models.pretrained": ("load_weights",),
     "weights.writing": ("save_weights",),
-    "training.optimizer": ("RMSprop", "LearningRate", "learning_rate"),
+    "training.optimizer": ("RMSprop",),
+    "training.schedules": ("LearningRate", "learning_rate"),
     "training.ema": ("ExponentialMovingAverage",),
+    "training.callbacks": ("EMA",),
+    "training.finetuning": ("finetune",),
     "inference.classifier": ("Classifier",),
     "inference.decoding": ("decode_predictions",),
 }

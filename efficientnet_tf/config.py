@@ -137,7 +137,12 @@ def resolve(stated: dict[str, Any] | None = None, **chosen: Any) -> Resolved:
         detected["dataset"] = detection.detect_dataset(chosen["data_dir"])
     known = DEFAULTS | detected | stated | chosen
     data_settings.check_folder(known["dataset"], known["data_dir"])
-    file, values = recipes.find(known["recipe"], known["model"], known["dataset"])
+    images = known["num_train_images"] or catalogue.train_images(
+        known["dataset"], known["data_dir"]
+    )
+    file, values = recipes.find(
+        known["recipe"], known["model"], known["dataset"], images
+    )
     _check_recipe(file, values)
     data = catalogue.facts(
         known["dataset"],

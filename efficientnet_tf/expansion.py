@@ -70,6 +70,12 @@ class Expansion:
         """Channels of the feature map that is pooled."""
         return self.head_filters or self.blocks[-1].output_filters
 
+    @property
+    def stages(self) -> tuple[str, ...]:
+        """Names of the stem and the stages, in order: stem, block1, block2 ..."""
+        names = (block.name.rstrip(string.ascii_lowercase) for block in self.blocks)
+        return ("stem", *dict.fromkeys(names))
+
     def reductions(self) -> dict[str, str]:
         """Maps endpoints to the last block before each stride and the last of all.
 

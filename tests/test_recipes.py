@@ -141,7 +141,7 @@ def test_a_choice_has_a_default_and_a_recipes_value_has_none():
 @pytest.mark.parametrize("dataset", ["imagenet", "digits", "fake", "tfds:cifar10"])
 def test_a_recipe_has_every_value_that_is_its_to_give(recipe, dataset):
     wanted = config.FIELDS.keys() - config.DEFAULTS.keys() - {"num_classes"}
-    assert recipe.recipe("efficientnet-b0", dataset).keys() == wanted
+    assert recipe.recipe("efficientnet-b0", dataset, 1000).keys() == wanted
 
 
 @pytest.mark.parametrize(
@@ -155,7 +155,7 @@ def test_a_recipe_has_every_value_that_is_its_to_give(recipe, dataset):
     ],
 )
 def test_a_forgotten_or_unknown_value_fails_at_once(change, message, monkeypatch):
-    values = paper.recipe("efficientnet-b0", "imagenet")
+    values = paper.recipe("efficientnet-b0", "imagenet", None)
     change(values)
     monkeypatch.setattr(paper, "recipe", lambda *_: values)
     with pytest.raises(ValueError) as error:

@@ -60,7 +60,7 @@ def _steps(config: config_lib.Config) -> dict:
         "train_images": images,
         "epoch_steps": config.steps(1.0, train_images=images),
         "train_steps": config.steps(config.train_epochs, train_images=images),
-        "warmup_steps": int(config.warmup_epochs * images / config.train_batch_size),
+        "warmup_steps": config.warmup_steps(train_images=images),
     }
 
 

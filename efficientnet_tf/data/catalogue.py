@@ -51,3 +51,18 @@ def facts(
             "classes; the two must agree"
         )
     return {"num_classes": row.classes + label_offset}
+
+
+def train_images(dataset: str, data_dir: str | None) -> int | None:
+    """Returns the number of training images; None if it is not known without reading.
+
+    Args:
+        dataset: the setting of that name, see `data.settings.Data`.
+        data_dir: the data set's folder; None where none is named.
+    """
+    if dataset == "folder" and data_dir is not None:
+        layout = folder.find_layout(data_dir)
+        files = layout.train and folder.list_images(layout.train, layout.classes)
+        return len(files) if files else None
+    row = tfds_table.find(tfds_table.name_of(dataset) or "")
+    return row.train_images if row else None

@@ -1,5 +1,6 @@
 """Splits of single image files in class folders, read like record files."""
 
+import collections
 import dataclasses
 import os
 
@@ -21,6 +22,12 @@ class ImageFiles(tfrecord.Split):
     def records(self, files: tf.data.Dataset) -> tf.data.Dataset:
         """Returns the paths themselves, so that skipping an image reads nothing."""
         return files
+
+    def class_counts(self) -> list[int]:
+        """Counts the images of each class; see `tfrecord.Split.class_counts`."""
+        parents = (os.path.basename(os.path.dirname(path)) for path in self.files)
+        counts = collections.Counter(parents)
+        return [counts[name] for name in self.classes]
 
     @tf.autograph.experimental.do_not_convert  # AutoGraph would warn of os.fsencode
     def example(self, record: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:

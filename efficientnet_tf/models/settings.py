@@ -14,6 +14,7 @@ from efficientnet_tf.settings import (
     listed,
     setting,
 )
+from efficientnet_tf.spelling import did_you_mean
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -45,12 +46,29 @@ class Network(Section):
         "moving ones, left unchanged (frozen)"
     )
 
+    freeze: str = setting(
+        "stages not to train: none, backbone (all but the classifier), or the last "
+        "one of them, such as stem or block3",
+        default="none",
+    )
+
     def check_together(self) -> None:
         """Raises ValueError where block strings make no network."""
         try:
             self.variant.name  # noqa: B018, expands the blocks, which is the check
         except ValueError as error:
             raise ValueError(f"blocks={self.blocks}: {error}") from None
+        stages = self.expanded.stages
+        if self.freeze not in ("none", "backbone", *stages):
+            raise ValueError(
+                f"freeze={self.freeze}: allowed is none, backbone or a stage, "
+                f"{', '.join(stages)}{did_you_mean(self.freeze, stages)}"
+            )
+
+    @property
+    def trains_classifier_only(self) -> bool:
+        """Whether the network up to the classifier stays as it is."""
+        return self.freeze == "backbone"
 
     @functools.cached_property
     def variant(self) -> variants.Variant:

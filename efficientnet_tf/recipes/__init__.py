@@ -1,7 +1,8 @@
 """Training recipes, one file each: `paper` has every value, the others change some.
 
-A recipe is a function of the model's name and the data set's name. It returns the value
-of every setting that is neither the user's choice nor a fact of the data.
+A recipe is a function of the model's name, the data set's name and the number of its
+images. It returns the value of every setting that is neither the user's choice nor a
+fact of the data.
 """
 
 from typing import Any
@@ -13,13 +14,16 @@ RECIPES = {"paper": paper, "finetune": finetune}
 _PAPER_ON = {"digits": digits, "fake": fake}
 
 
-def find(name: str, model: str, dataset: str) -> tuple[str, dict[str, Any]]:
+def find(
+    name: str, model: str, dataset: str, images: int | None = None
+) -> tuple[str, dict[str, Any]]:
     """Finds a recipe's file and values.
 
     Args:
         name: a name in RECIPES.
         model: name of a variant.
         dataset: name of the data set, a value of `data.settings.Data.dataset`.
+        images: int, the data set's training images; None if nobody knows their number.
 
     Returns:
         The name of the recipe's file without ".py", and its values by setting.
@@ -27,4 +31,4 @@ def find(name: str, model: str, dataset: str) -> tuple[str, dict[str, Any]]:
     module = RECIPES[name]
     if name == "paper":
         module = _PAPER_ON.get(dataset, paper)
-    return module.__name__.rpartition(".")[2], module.recipe(model, dataset)
+    return module.__name__.rpartition(".")[2], module.recipe(model, dataset, images)

@@ -13,9 +13,9 @@ from typing import Any
 from efficientnet_tf.recipes import paper
 
 
-def recipe(model: str, dataset: str) -> dict[str, Any]:
+def recipe(model: str, dataset: str, images: int | None) -> dict[str, Any]:
     """Returns the paper's values, changed where small grey images need others."""
-    return paper.recipe(model, dataset) | {
+    return paper.recipe(model, dataset, images) | {
         "survival_prob": 0.9,
         "image_size": 32,
         "eval_crop": "fixed",

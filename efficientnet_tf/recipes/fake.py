@@ -12,6 +12,9 @@ from typing import Any
 from efficientnet_tf.recipes import paper
 
 
-def recipe(model: str, dataset: str) -> dict[str, Any]:
+def recipe(model: str, dataset: str, images: int | None) -> dict[str, Any]:
     """Returns the paper's values without augmentation, for one epoch."""
-    return paper.recipe(model, dataset) | {"augment": "none", "train_epochs": 1.0}
+    return paper.recipe(model, dataset, images) | {
+        "augment": "none",
+        "train_epochs": 1.0,
+    }

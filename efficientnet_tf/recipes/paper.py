@@ -12,9 +12,9 @@ from typing import Any
 from efficientnet_tf import variants
 
 
-def recipe(model: str, dataset: str) -> dict[str, Any]:
-    """Returns every value; they do not depend on the data set."""
-    del dataset
+def recipe(model: str, dataset: str, images: int | None) -> dict[str, Any]:
+    """Returns every value; they do not depend on the data."""
+    del dataset, images
     row = variants.get_variant(model)
     return {
         # Network: the model's own values.

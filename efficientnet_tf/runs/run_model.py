@@ -13,7 +13,7 @@ import keras
 from efficientnet_tf import config as config_lib
 from efficientnet_tf import label_sets, variants
 from efficientnet_tf.data import preparation as preparation_lib
-from efficientnet_tf.models import efficientnet
+from efficientnet_tf.models import efficientnet, stages
 from efficientnet_tf.runs import checkpoints
 from efficientnet_tf.runs.run_dir import RunDir
 from efficientnet_tf.weights import reading
@@ -45,6 +45,7 @@ def create(
             dropout_rate=config.dropout_rate,
             batch_norm=config.batch_norm,
         )
+    stages.freeze(model, config.freeze)
     _state_preparation(model, config)
     return model
 

@@ -1,6 +1,7 @@
 """Makes the objects of a run from its Config; each object gets only what it uses."""
 
-from collections.abc import Callable
+import functools
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
@@ -10,11 +11,20 @@ from efficientnet_tf import expansion
 from efficientnet_tf.config import Config
 from efficientnet_tf.data import batches, sources, tfrecord
 from efficientnet_tf.data.settings import Augmentation, Labels
+from efficientnet_tf.models import stages
 from efficientnet_tf.runs import run_model
-from efficientnet_tf.training import fused, optimizer, state, steps
+from efficientnet_tf.training import (
+    classifier_fit,
+    features,
+    fused,
+    optimizer,
+    schedules,
+    state,
+    steps,
+)
 from efficientnet_tf.training.layer_seeds import LayerSeeds
 from efficientnet_tf.training.objective import PaperObjective
-from efficientnet_tf.training.settings import Optimisation
+from efficientnet_tf.training.settings import Optimisation, Schedule
 
 
 def open_source(config: Config) -> sources.Source:
@@ -25,18 +35,6 @@ def open_source(config: Config) -> sources.Source:
         num_classes=config.num_classes - config.label_offset,
         minival_shards=config.minival_shards,
         num_train_images=config.num_train_images,
-    )
-
-
-def _schedule(config: Config, *, train_images: int) -> optimizer.LearningRate:
-    """Makes the run's learning-rate schedule."""
-    return optimizer.LearningRate(
-        batch_size=config.train_batch_size,
-        train_images=train_images,
-        base=config.learning_rate,
-        decay_epochs=config.lr_decay_epochs,
-        decay_rate=config.lr_decay_rate,
-        warmup_epochs=config.warmup_epochs,
     )
 
 
@@ -55,16 +53,67 @@ def train_state(
         model: the run's model.
         evaluations: the record of evaluations, made outside the scope.
     """
-    rmsprop = optimizer.RMSprop(
-        _schedule(config, train_images=train_images),
-        rho=config.rmsprop_decay,
-        momentum=config.momentum,
-        epsilon=config.rmsprop_epsilon,
-        name="rmsprop",
+    made = optimizer.create(
+        config.section(Optimisation),
+        schedules.create(config.section(Schedule), train_images=train_images),
+        rates=stages.rates(model, decay=config.layer_decay),
     )
     return state.TrainState(
-        model, rmsprop, evaluations=evaluations, ema_decay=config.moving_average_decay
+        model, made, evaluations=evaluations, ema_decay=config.moving_average_decay
     )
+
+
+def cached_features(
+    config: Config,
+    model: keras.Model,
+    source: sources.Source,
+    strategy: tf.distribute.Strategy,
+) -> features.CachedFeatures:
+    """Makes a source of the images' features; they are computed when needed.
+
+    Args:
+        config: configuration of the run.
+        model: the run's model, with its starting weights.
+        source: the run's images.
+        strategy: the strategy that the model was made under.
+    """
+    return features.CachedFeatures(
+        model,
+        source,
+        run_model.preparation(config),
+        labels=config.section(Labels),
+        batch_size=config.eval_batch_size,
+        strategy=strategy,
+    )
+
+
+def trained_part(config: Config, model: keras.Model) -> keras.Model:
+    """Returns the part of a run's model that its training data passes through.
+
+    Args:
+        config: configuration of the run.
+        model: the run's model.
+    """
+    return stages.classifier(model) if config.trains_classifier_only else model
+
+
+def begin_classifier(
+    config: Config, model: keras.Model, cached: features.CachedFeatures
+) -> None:
+    """Gives a classifier that no weights were loaded into its first values.
+
+    Args:
+        config: configuration of the run.
+        model: the run's model, with its starting weights.
+        cached: features of the run's images.
+    """
+    if "predictions" not in config.skipped_weights:
+        return
+    train = cached.splits.train
+    if train:
+        classifier_fit.begin(
+            model, config.classifier_init, lambda: cached.arrays(train)
+        )
 
 
 def trainer(
@@ -104,7 +153,23 @@ def trainer(
         strategy.distribute_datasets_from_function(dataset),
         strategy,
         train_images=source.splits.train_images,
+        class_weights=_class_weights(config, source.splits.train),
     )
+
+
+def _class_weights(config: Config, split: tfrecord.Split | None) -> list[float] | None:
+    """Returns the factors that give each class the same weight in an epoch's loss."""
+    if config.class_weights == "none" or split is None:
+        return None
+    counts = split.class_counts()
+    if counts is None:
+        raise ValueError(
+            f"class_weights={config.class_weights}: dataset={config.dataset} does not "
+            "say how many images each class has; allowed is none"
+        )
+    outputs = [0] * config.label_offset + counts
+    mean = sum(counts) / len(counts)
+    return [mean / count if count else 0.0 for count in outputs]
 
 
 def trainer_of(
@@ -114,6 +179,7 @@ def trainer_of(
     strategy: tf.distribute.Strategy,
     *,
     train_images: int,
+    class_weights: Sequence[float] | None = None,
 ) -> steps.Trainer:
     """Makes the trainer, with any data.
 
@@ -123,6 +189,7 @@ def trainer_of(
         dataset: distributed batches as `Objective` takes them; None only traces.
         strategy: the strategy that the state was made under.
         train_images: int, images in an epoch.
+        class_weights: floats [classes], factors of the loss; None weighs all alike.
     """
     replicas = strategy.num_replicas_in_sync
     return steps.Trainer(
@@ -133,11 +200,14 @@ def trainer_of(
             batch_size=config.train_batch_size,
             replicas=replicas,
             forward=_forward(config, state.model),
+            class_weights=class_weights,
         ),
         dataset,
         strategy=strategy,
         batch_size=config.train_batch_size,
-        learning_rate=_schedule(config, train_images=train_images),
+        learning_rate=schedules.create(
+            config.section(Schedule), train_images=train_images
+        ),
         seeds=LayerSeeds(state.model, config.seed, replicas=replicas),
     )
 
@@ -145,7 +215,9 @@ def trainer_of(
 def _forward(
     config: Config, model: keras.Model
 ) -> Callable[[tf.Tensor], tf.Tensor] | None:
-    """Makes the fused forward pass; returns None to use Keras's own."""
+    """Makes the forward pass in training; returns None to use Keras's of the model."""
+    if config.trains_classifier_only:
+        return functools.partial(trained_part(config, model), training=True)
     # No TPU has run the fused pass yet, so it is off by default.
     if not (config.fused == "on" or config.recompute):
         return None
@@ -205,6 +277,18 @@ def check_batch_sizes(config: Config, strategy: tf.distribute.Strategy) -> None:
             raise ValueError(
                 f"{name}={size}: allowed is a multiple of the {replicas} devices"
             )
+
+
+def check_one_host(config: Config, hosts: int) -> None:
+    """Raises ValueError if several hosts would need the features of all images.
+
+    Args:
+        config: configuration of the run.
+        hosts: int, number of hosts.
+    """
+    for name, value in (("freeze", "backbone"), ("classifier_init", "fitted")):
+        if hosts > 1 and getattr(config, name) == value:
+            raise ValueError(f"{name}={value}: allowed on one host, not on {hosts}")
 
 
 def _shard(context: tf.distribute.InputContext) -> batches.Shard:

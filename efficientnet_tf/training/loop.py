@@ -65,11 +65,16 @@ def train(
     hosts = agreement.Hosts(strategy)
     latest = run_dir.latest_checkpoint()
     hosts.require_same(host_facts.facts(config, source, latest))
+    build.check_one_host(config, hosts.count)
     policy = devices.configure_numerics(strategy, config.precision)
     evaluations = state.Evaluations()
     is_fresh = latest is None
     with strategy.scope():
         model = _initial_model(config, run_dir, policy=policy, is_fresh=is_fresh)
+    cached = build.cached_features(config, model, source, strategy)
+    if is_fresh:
+        build.begin_classifier(config, model, cached)
+    with strategy.scope():
         run_state = build.train_state(
             config,
             train_images=source.splits.train_images,
@@ -88,7 +93,14 @@ def train(
         run_dir.write_passport(model.passport)
         weights_file.print_notes(getattr(model, "load_report", None))
     run = _Run(
-        config, model_dir, strategy, hosts, source, run_state, checkpoints, validate
+        config,
+        model_dir,
+        strategy,
+        hosts,
+        cached if config.trains_classifier_only else source,
+        run_state,
+        checkpoints,
+        validate,
     )
     result = {"finished": run.to_the_end(), "step": run.step}
     if not (result["finished"] and validate):
@@ -147,7 +159,7 @@ class _Run:
             trainer=build.trainer(config, state, source, strategy),
             evaluator=build.evaluator(
                 config,
-                state.model,
+                build.trained_part(config, state.model),
                 state.inference_weights(),
                 source,
                 self._split,

@@ -1,7 +1,7 @@
 """The objective whose losses a training step differentiates."""
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import keras
@@ -37,10 +37,11 @@ class PaperObjective:
 
     Args:
         model: the model to train.
-        optimisation: settings, of which it uses `label_smoothing` and `weight_decay`.
+        optimisation: settings, of which it uses `label_smoothing` and `l2`.
         batch_size: int, images of all replicas together.
         replicas: int, number of replicas that share the batch.
         forward: function from images to logits in training mode; None calls the model.
+        class_weights: floats [classes], factors of the loss; None weighs all alike.
     """
 
     def __init__(
@@ -51,11 +52,13 @@ class PaperObjective:
         batch_size: int,
         replicas: int,
         forward: Callable[[tf.Tensor], tf.Tensor] | None = None,
+        class_weights: Sequence[float] | None = None,
     ):
         self._forward = forward or functools.partial(model, training=True)
         self._optimisation = optimisation
         self._batch_size = batch_size
         self._replicas = replicas
+        self._class_weights = class_weights
         batch_norm = ("/gamma", "/beta")
         self._decayed = [
             v for v in model.trainable_variables if not v.path.endswith(batch_norm)
@@ -76,8 +79,10 @@ class PaperObjective:
         smoothing = self._optimisation.label_smoothing
         smoothed = labels * (1 - smoothing) + smoothing / labels.shape[-1]
         cross_entropy = tf.nn.softmax_cross_entropy_with_logits(smoothed, logits)
-        l2 = tf.add_n([tf.nn.l2_loss(v.value) for v in self._decayed])
-        return {
-            "cross_entropy": tf.reduce_sum(cross_entropy) / self._batch_size,
-            "l2": self._optimisation.weight_decay * l2 / self._replicas,
-        }
+        if self._class_weights is not None:
+            cross_entropy *= tf.linalg.matvec(labels, self._class_weights)
+        losses = {"cross_entropy": tf.reduce_sum(cross_entropy) / self._batch_size}
+        if self._optimisation.l2 > 0:
+            l2 = tf.add_n([tf.nn.l2_loss(v.value) for v in self._decayed])
+            losses["l2"] = self._optimisation.l2 * l2 / self._replicas
+        return losses

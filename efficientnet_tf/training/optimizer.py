@@ -1,11 +1,12 @@
-"""RMSProp and the learning rate for Keras 3, computed as in TF1."""
+"""Optimizers by name for Keras 3: RMSProp as in TF1, Keras's SGD and AdamW."""
 
-import fractions
-import math
+from collections.abc import Sequence
 from typing import Any
 
 import keras
 from keras import ops
+
+from efficientnet_tf.training.settings import Optimisation
 
 
 @keras.saving.register_keras_serializable("efficientnet_tf")
@@ -42,62 +43,48 @@ class RMSprop(keras.optimizers.RMSprop):
             mean_square.assign(ops.ones_like(mean_square))
 
 
-def learning_rate(
-    step: Any,
-    *,
-    batch_size: int,
-    train_images: int,
-    base: float = 0.016,
-    decay_epochs: float = 2.4,
-    decay_rate: float = 0.97,
-    warmup_epochs: float = 5.0,
-) -> Any:
-    """The paper's schedule: linear warm-up, and drops that are counted from step 0.
-
-    The peak rate is `base` times batch_size / 256. Drops are counted in integers, with
-    `decay_epochs` as an exact decimal; in floats some come one step late or early.
-    Source: paper section 5.2, and `build_learning_rate` in tensorflow/tpu utils.py.
+def create(
+    optimisation: Optimisation, learning_rate: Any, *, rates: Sequence[float]
+) -> keras.optimizers.Optimizer:
+    """Makes a run's optimizer.
 
     Args:
-        step: integer or integer tensor, from 0.
-        batch_size: int, images of all replicas together.
-        train_images: int, images in an epoch.
-        base: float, peak rate for a batch of 256 images.
-        decay_epochs: float above 0, epochs between drops.
-        decay_rate: float from 0 to 1, factor of each drop.
-        warmup_epochs: float from 0, epochs in which the rate rises linearly from 0.
-
-    Returns:
-        A float32 scalar tensor.
+        optimisation: settings; `optimizer` chooses the kind.
+        learning_rate: float, or a Keras schedule.
+        rates: floats, factors of the learning rate, one for each trainable variable of
+            the model.
     """
-    step = ops.cast(step, "int64")
-    peak = base * batch_size / 256
-    # step // (decay_epochs * train_images / batch_size) as a ratio of integers.
-    stair = fractions.Fraction(str(decay_epochs)) * train_images / batch_size
-    stairs = ops.cast(step * stair.denominator // stair.numerator, "float32")
-    # A float32 power would multiply decay_rate's rounding error by the number of drops,
-    # 145 in 350 epochs.
-    decayed = peak * ops.exp(math.log(decay_rate) * stairs)
-    warmup_steps = int(warmup_epochs * train_images / batch_size)
-    if warmup_steps == 0:
-        return decayed
-    warming = peak * ops.cast(step, "float32") / warmup_steps
-    return ops.where(step < warmup_steps, warming, decayed)
+    kind: Any
+    if optimisation.optimizer == "rmsprop":
+        kind, arguments = (
+            RMSprop,
+            {
+                "rho": optimisation.rmsprop_decay,
+                "momentum": optimisation.momentum,
+                "epsilon": optimisation.rmsprop_epsilon,
+            },
+        )
+    elif optimisation.optimizer == "sgd":
+        kind = keras.optimizers.SGD
+        arguments = {"momentum": optimisation.momentum, "nesterov": True}
+    else:
+        kind = keras.optimizers.AdamW
+        arguments = {"weight_decay": optimisation.weight_decay}
+    name = optimisation.optimizer
+    made = _with_rates(kind, rates)(learning_rate, name=name, **arguments)
+    if optimisation.optimizer == "adamw":
+        made.exclude_from_weight_decay(var_names=["gamma", "beta", "bias"])
+    return made
 
 
-@keras.saving.register_keras_serializable("efficientnet_tf")
-class LearningRate(keras.optimizers.schedules.LearningRateSchedule):
-    """`learning_rate` as a Keras schedule; takes the same keyword arguments."""
+def _with_rates(kind: Any, rates: Sequence[float]) -> Any:
+    """Returns an optimizer's class that multiplies the rate of each variable."""
+    if set(rates) <= {1.0}:
+        return kind
 
-    def __init__(self, **kwargs: Any):
-        super().__init__()
-        self._kwargs = kwargs
-        self(0)  # raises for a wrong argument now, not in the first step
+    class WithRates(kind):
+        def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
+            rate = rates[self._get_variable_index(variable)]
+            super().update_step(gradient, variable, learning_rate * rate)
 
-    def __call__(self, step: Any) -> Any:
-        """Computes the learning rate of a step as `learning_rate` does."""
-        return learning_rate(step, **self._kwargs)
-
-    def get_config(self) -> dict[str, Any]:
-        """Returns the arguments that this schedule was made with."""
-        return dict(self._kwargs)
+    return WithRates

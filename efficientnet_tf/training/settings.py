@@ -57,6 +57,11 @@ class Schedule(Section):
     learning_rate: float = setting(
         "learning rate per 256 images of the batch", above(0)
     )
+    lr_schedule: Literal["exponential", "cosine", "constant"] = setting(
+        "learning rate after the warm-up: exponential drops it at intervals, cosine "
+        "lets it fall to 0 at the last step",
+        default="exponential",
+    )
     lr_decay_epochs: float = setting("epochs between decays", above(0))
     lr_decay_rate: float = setting(
         "factor of the learning rate at each drop", PROBABILITY
@@ -84,6 +89,14 @@ class Schedule(Section):
         """
         return math.ceil(self._exact_steps(epochs, train_images))
 
+    def warmup_steps(self, *, train_images: int) -> int:
+        """Returns the steps in which the learning rate rises.
+
+        Args:
+            train_images: int, images in an epoch.
+        """
+        return int(self.warmup_epochs * train_images / self.train_batch_size)
+
     def _exact_steps(self, epochs: float, train_images: int) -> fractions.Fraction:
         return fractions.Fraction(str(epochs)) * train_images / self.train_batch_size
 
@@ -92,18 +105,42 @@ class Schedule(Section):
 class Optimisation(Section):
     """The optimizer, regularisation and averages of a step."""
 
+    optimizer: Literal["rmsprop", "sgd", "adamw"] = setting(
+        "optimizer: RMSProp as in TF1, SGD with Nesterov momentum, or AdamW",
+        default="rmsprop",
+    )
+    layer_decay: float = setting(
+        "factor of the learning rate from each stage of the network to the one before "
+        "it, counted from the classifier; 1: one rate",
+        PROBABILITY,
+        default=1.0,
+    )
     rmsprop_decay: float = setting("decay of RMSProp's mean square", FRACTION)
-    momentum: float = setting("RMSProp's momentum", FRACTION)
+    momentum: float = setting("momentum of RMSProp and SGD", FRACTION)
     rmsprop_epsilon: float = setting(
         "RMSProp's epsilon, added inside the square root", above(0)
     )
-    weight_decay: float = setting("L2 outside batch norm", at_least(0))
+    weight_decay: float = setting(
+        "L2 outside batch norm; with adamw, decay of the kernels at each step as a "
+        "share of the learning rate",
+        at_least(0),
+    )
     label_smoothing: float = setting(
         "probability that is spread evenly over all classes", FRACTION
+    )
+    class_weights: Literal["none", "balanced"] = setting(
+        "weights of the classes in the loss: none, or balanced, which gives rare "
+        "classes of a folder as much weight as frequent ones",
+        default="none",
     )
     moving_average_decay: float = setting(
         "decay of the weights' moving average; 0: no average", FRACTION
     )
+
+    @property
+    def l2(self) -> float:
+        """The factor of L2 in the loss; AdamW decays the kernels itself."""
+        return 0.0 if self.optimizer == "adamw" else self.weight_decay
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

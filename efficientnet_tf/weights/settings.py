@@ -1,6 +1,7 @@
 """Settings of the weights that a run starts from."""
 
 import dataclasses
+from typing import Literal
 
 from efficientnet_tf.settings import Section, listed, setting
 
@@ -19,6 +20,12 @@ class StartingWeights(Section):
     weights_ema: bool = setting(
         "load moving averages where a file has both; false: the raw weights",
         default=True,
+    )
+
+    classifier_init: Literal["random", "zero", "fitted"] = setting(
+        "how a classifier begins that is not loaded: random, zero, or fitted to the "
+        "features of the training images by logistic regression",
+        default="random",
     )
 
     @property

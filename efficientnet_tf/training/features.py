@@ -1,0 +1,191 @@
+"""Features of a data set's images, computed once by a network that is not trained.
+
+They serve to fit a classifier before training, and to train one alone.
+"""
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+import tqdm
+
+from efficientnet_tf.data import batches, sources, tfrecord
+from efficientnet_tf.data.preparation import Preparation
+from efficientnet_tf.data.settings import Labels
+from efficientnet_tf.models import stages
+
+MOST_IMAGES = 100_000  # 0.5 GB of features of B0
+
+
+class CachedFeatures:
+    """A data source whose "image" is the feature vector of each image.
+
+    Images are prepared as for evaluation, so an image has the same features in each
+    epoch. Implements `data.sources.Source`, for one host.
+
+    Args:
+        model: a model that `EfficientNet` built under the strategy; its weights up to
+            the classifier must not change.
+        source: the images.
+        preparation: evaluation's preparation of images.
+        labels: numbering of the labels and of the model's outputs.
+        batch_size: int, images of all replicas together.
+        strategy: the strategy of one host.
+    """
+
+    def __init__(
+        self,
+        model: keras.Model,
+        source: sources.Source,
+        preparation: Preparation,
+        *,
+        labels: Labels,
+        batch_size: int,
+        strategy: tf.distribute.Strategy,
+    ):
+        self._source = source
+        self._preparation = preparation
+        self._labels = labels
+        self._batch_size = batch_size
+        self._strategy = strategy
+        self._arrays: dict[str, tuple[np.ndarray, np.ndarray]] = {}
+        with strategy.scope():
+            self._backbone = stages.backbone(model)
+
+    @property
+    def splits(self) -> tfrecord.Splits:
+        """The splits of the images."""
+        return self._source.splits
+
+    def arrays(self, split: tfrecord.Split) -> tuple[np.ndarray, np.ndarray]:
+        """Returns the features of a split, in the order of its files.
+
+        Args:
+            split: one of `splits`.
+
+        Returns:
+            float32 [images, channels] features and int32 [images] classes.
+
+        Raises:
+            ValueError: if the split has more images than memory should hold.
+        """
+        if split.images > MOST_IMAGES:
+            raise ValueError(
+                f"data_dir: {split.images} {split.name} images; features are kept of "
+                f"{MOST_IMAGES} at most: give --classifier_init=zero, and no "
+                "--freeze=backbone"
+            )
+        if split.name not in self._arrays:
+            self._arrays[split.name] = self._compute(split)
+        return self._arrays[split.name]
+
+    def train(
+        self,
+        transform: batches.TrainTransform,
+        *,
+        batch_size: int,
+        seed: int,
+        start: int = 0,
+        **_: Any,
+    ) -> tf.data.Dataset:
+        """Yields endless shuffled batches; see `batches.train_batches`."""
+        if self.splits.train is None:
+            raise ValueError("the dataset holds no images to train on")
+        arrays = self.arrays(self.splits.train)
+        features, classes = (tf.constant(array) for array in arrays)
+        labels = tf.one_hot(classes, transform.labels.num_classes)
+        images = len(arrays[0])
+        first, offset = divmod(start, images)
+
+        def epoch(number: tf.Tensor) -> tf.data.Dataset:
+            order = tf.random.experimental.stateless_shuffle(
+                tf.range(images), seed=tf.stack([tf.cast(seed, tf.int64), number])
+            )
+            return tf.data.Dataset.from_tensor_slices(order)
+
+        def batch(order: tf.Tensor) -> dict[str, tf.Tensor]:
+            return {
+                "image": tf.gather(features, order),
+                "label": tf.gather(labels, order),
+            }
+
+        numbers = tf.data.Dataset.range(first, tf.int64.max).flat_map(epoch)
+        return numbers.skip(offset).batch(batch_size, drop_remainder=True).map(batch)
+
+    def evaluate(
+        self,
+        split: tfrecord.Split,
+        preparation: Preparation,
+        *,
+        labels: Labels,
+        batch_size: int,
+        shard: batches.Shard,
+    ) -> tf.data.Dataset:
+        """Yields the features of each image once; see `batches.eval_batches`."""
+        del preparation, labels, shard  # those of the constructor
+        arrays = self.arrays(split)
+        features, classes = (tf.constant(array) for array in arrays)
+        images = len(arrays[0])
+
+        def batch(first: tf.Tensor) -> dict[str, tf.Tensor]:
+            numbers = first + tf.range(batch_size, dtype=tf.int64)
+            chosen = tf.minimum(numbers, images - 1)
+            return {
+                "image": tf.gather(features, chosen),
+                "label": tf.gather(classes, chosen),
+                "mask": tf.cast(numbers < images, tf.float32),
+            }
+
+        return tf.data.Dataset.range(0, tf.int64.max, batch_size).map(batch)
+
+    def _compute(self, split: tfrecord.Split) -> tuple[np.ndarray, np.ndarray]:
+        iterator = iter(self._distributed(split))
+        features, classes = [], []
+        with tqdm.tqdm(
+            total=split.images,
+            desc=f"features of {split.name}",
+            unit=" images",
+            leave=False,
+            disable=None,
+        ) as bar:
+            while True:
+                batch = {name: v.numpy() for name, v in self._step(iterator).items()}
+                kept = batch["mask"] > 0
+                if not kept.any():
+                    break
+                features.append(batch["image"][kept])
+                classes.append(batch["label"][kept])
+                bar.update(int(kept.sum()))
+        return np.concatenate(features), np.concatenate(classes)
+
+    def _distributed(self, split: tfrecord.Split) -> Any:
+        def dataset(context: tf.distribute.InputContext) -> tf.data.Dataset:
+            return self._source.evaluate(
+                split,
+                self._preparation,
+                labels=self._labels,
+                batch_size=context.get_per_replica_batch_size(self._batch_size),
+                shard=batches.Shard(),
+            )
+
+        return self._strategy.distribute_datasets_from_function(dataset)
+
+    def _replica_step(self, batch: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        features = self._backbone(batch["image"], training=False)
+        return batch | {"image": tf.cast(features, tf.float32)}
+
+    @functools.cached_property
+    def _step(self) -> Callable[[Any], dict[str, tf.Tensor]]:
+        """Computes the features of the next batch of all replicas, in their order."""
+
+        def step(iterator: Any) -> dict[str, tf.Tensor]:
+            found = self._strategy.run(self._replica_step, args=(next(iterator),))
+            return {
+                name: self._strategy.gather(value, axis=0)
+                for name, value in found.items()
+            }
+
+        return tf.function(step, autograph=False)
