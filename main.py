@@ -9,7 +9,6 @@ python main.py --mode=cam --weights=FILE photo.jpg  # where it finds the class
 import contextlib
 import gc
 import importlib
-import io
 import json
 import os
 import sys
@@ -19,7 +18,7 @@ from absl import app, logging
 from absl import flags as absl_flags
 
 import flags
-from efficientnet_tf import commands, files
+from efficientnet_tf import files, terminal
 from efficientnet_tf.hardware import hosts, preflight, strategies
 
 
@@ -31,34 +30,23 @@ def parse(argv: list[str]) -> list[str]:
         sys.exit(f"error: {error}")
 
 
-def main(argv: list[str]) -> None:
-    """Runs the mode asked for and prints its result."""
+def main(argv: list[str]) -> int:
+    """Runs the mode asked for and prints its result; returns the exit code."""
     # Silences the logs of TensorFlow and orbit; errors reach the user as exceptions.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     logging.set_verbosity(logging.WARNING)
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        # A class or a file may have a name that the terminal's encoding lacks.
-        sys.stdout.reconfigure(errors="backslashreplace")
-    missing = None
     try:
-        result = _run(images=argv[1:])
-    except commands.Incomplete as error:
-        result, missing = error.result, f"error: {error}"
-    except BrokenPipeError:
-        # A reader such as head has seen enough; Python would write the rest at its end.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(1)
+        with terminal.tolerant():
+            result = _run(images=argv[1:])
+            if flags.FLAGS.json and result:
+                print(json.dumps(result), flush=True)
     except (ValueError, FloatingPointError, hosts.HostLostError) as error:
         sys.exit(f"error: {flags.in_words(error)}")
     except Exception as error:
-        reason = files.why_refused(error)
-        if reason is None:
-            raise
-        sys.exit(f"error: {reason}")
-    if flags.FLAGS.json and result:
-        print(json.dumps(result), flush=True)
-    if missing:
-        sys.exit(missing)
+        if reason := files.why_refused(error):
+            sys.exit(f"error: {reason}")
+        raise
+    return 1 if result.get("failed") else 0
 
 
 def _run(images: list[str]) -> dict:

@@ -7,7 +7,6 @@ from typing import Any
 import tensorflow as tf
 
 from efficientnet_tf import files
-from efficientnet_tf.commands import Incomplete
 from efficientnet_tf.data import photos
 from efficientnet_tf.inference import classifier, predict, prediction_rows, progress
 
@@ -25,9 +24,6 @@ def run(*, images: Sequence[str], output: str | None = None, **origin: Any) -> d
     Returns:
         "results" of the images, see `predict.predict_each`, and "failed", the "file"
         and "error" of those that cannot be read.
-
-    Raises:
-        Incomplete: if some images cannot be read; the others are predicted.
     """
     paths = photos.find(images)
     if output:
@@ -39,10 +35,12 @@ def run(*, images: Sequence[str], output: str | None = None, **origin: Any) -> d
         _write(output, prediction_rows.csv_rows(results, top_k=top_k))
     failed = [result for result in results if "error" in result]
     read = [result for result in results if "error" not in result]
-    told = {"results": read, "failed": failed}
     if failed:
-        raise Incomplete(f"{len(failed)} of {len(paths)} images cannot be read", told)
-    return told
+        print(
+            f"error: {len(failed)} of {len(paths)} images cannot be read",
+            file=sys.stderr,
+        )
+    return {"results": read, "failed": failed}
 
 
 def _predict(opened: classifier.Classifier, paths: Sequence[str]) -> list[dict]:
