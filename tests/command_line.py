@@ -42,7 +42,7 @@ class Result:
 def run(*arguments) -> Result:
     """Does what `python main.py ARGUMENT ...` does."""
     argv = ["main.py", *map(str, arguments)]
-    return _result(lambda: main.main(main.parse(argv)))
+    return _result(lambda: sys.exit(main.main(main.parse(argv))))
 
 
 def tool(name, *arguments) -> Result:
@@ -67,8 +67,8 @@ def _result(command) -> Result:
         try:
             command()
         except SystemExit as ended:
-            if ended.code:
-                code = 1  # with a line of text, as a rule
+            code = 1 if ended.code else 0
+            if isinstance(ended.code, str):
                 print(ended.code, file=stderr)
     return Result(code, stdout.getvalue(), stderr.getvalue())
 
