@@ -196,7 +196,8 @@ def _result(model_dir: str, config: config_lib.Config) -> dict | None:
             saved = json.load(file)
         except ValueError as error:
             raise ValueError(f"{path}: {error}; delete it to train anew") from None
-    if saved["config"] != _settings(config):
+    # An older version's result lacks the settings that came later, at their defaults.
+    if config_lib.DEFAULTS | saved["config"] != _settings(config):
         raise ValueError(
             f"{path} belongs to a trial with other settings: name another folder, or "
             "delete this one"
@@ -206,9 +207,7 @@ def _result(model_dir: str, config: config_lib.Config) -> dict | None:
 
 def _settings(config: config_lib.Config) -> dict:
     """Returns all that distinguishes trials; not data_dir, for the data may move."""
-    settings = json.loads(config_lib.dumps(config))
-    del settings["data_dir"]
-    return settings
+    return json.loads(config_lib.dumps(config)) | {"data_dir": None}
 
 
 def check_holds_out(config: config_lib.Config) -> None:
