@@ -95,7 +95,10 @@ def _read(path: str, *, ema: bool) -> tuple[dict[str, np.ndarray], _Origin]:
     names = torch_wrappers.strip(tensors)
     unused = tuple(names[n] for n in tensors if torch_wrappers.is_counter(n))
     weights = {names[n]: v for n, v in tensors.items() if names[n] not in unused}
-    return weights, dataclasses.replace(origin, unused=unused)
+    prefixes = {name.removesuffix(short) for name, short in names.items()} - {""}
+    dropped = tuple(f"dropped {prefix} from all names" for prefix in prefixes)
+    notes = origin.notes + dropped
+    return weights, dataclasses.replace(origin, unused=unused, notes=notes)
 
 
 def _safetensors(path: str) -> tuple[dict[str, np.ndarray], _Origin]:

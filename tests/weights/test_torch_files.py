@@ -103,6 +103,8 @@ def test_names_of_the_project_are_read(table, prefix, source, tmp_path):
     assert report.project == table.__name__
     counters = [name for name in state if name.endswith("tracked")]
     assert len(report.unused) == len(counters)
+    said = (f"dropped {prefix} from all names",) if prefix else ()
+    assert report.notes == said
 
 
 def test_conventions_of_the_project_are_built(source, tmp_path):
