@@ -236,7 +236,8 @@ def test_both_sets_of_weights_are_in_a_pth(ema, source, tmp_path, capsys):
     assert_same(model, values(source if ema else raw))
     assert model.passport.averaged is ema
     assert ("n_averaged" in model.load_report.unused) is ema
-    (note,) = model.load_report.notes
+    note, *dropped = model.load_report.notes
+    assert dropped == (["dropped module. from all names"] if ema else [])
     taken, left = ("model_ema", "model") if ema else ("model", "model_ema")
     assert f"({taken}); --weights_ema={str(not ema).lower()} takes" in note
     assert f"({left})" in note
