@@ -28,7 +28,7 @@ def backbone(model: keras.Model) -> keras.Model:
     """
     pooled = model.get_layer("avg_pool").output
     with efficientnet.deep_graphs():
-        return keras.Model(model.inputs, pooled, name=f"{model.name}_backbone")
+        return keras.Model(model.input, pooled, name=f"{model.name}_backbone")
 
 
 def classifier(model: keras.Model) -> keras.Model:

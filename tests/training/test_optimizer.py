@@ -1,4 +1,4 @@
-"""RMSProp, the schedule and the averages against TF1's own."""
+"""Optimizers, schedules and averages against TF1 and exact formulas."""
 
 import fractions
 
