@@ -153,12 +153,23 @@ def trainer(
         strategy.distribute_datasets_from_function(dataset),
         strategy,
         train_images=source.splits.train_images,
-        class_weights=_class_weights(config, source.splits.train),
+        class_weights=class_weights(config, source.splits.train),
     )
 
 
-def _class_weights(config: Config, split: tfrecord.Split | None) -> list[float] | None:
-    """Returns the factors that give each class the same weight in an epoch's loss."""
+def class_weights(config: Config, split: tfrecord.Split | None) -> list[float] | None:
+    """Returns the factors that give each class the same weight in an epoch's loss.
+
+    Args:
+        config: configuration of the run.
+        split: the training images; None where there are none.
+
+    Returns:
+        Floats [classes], whose mean over the images is 1; None weighs all alike.
+
+    Raises:
+        ValueError: if the data does not say how many images each class has.
+    """
     if config.class_weights == "none" or split is None:
         return None
     counts = split.class_counts()

@@ -10,7 +10,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from efficientnet_tf import recipes, variants
+from efficientnet_tf import config as config_lib
+from efficientnet_tf import variants
 from efficientnet_tf.models import stages
 from efficientnet_tf.spelling import did_you_mean
 from efficientnet_tf.training import classifier_fit, optimizer, schedules
@@ -59,29 +60,29 @@ def finetune(
         data and data.map(functools.partial(_one_hot, classes=model.output_shape[-1]))
         for data in (dataset, validation_data)
     )
-    images, batch_size = _size(train)
-    values = _values(model, images, {"train_batch_size": batch_size} | settings)
-    _freeze(model, values)
+    steps, batch_size = _size(train)
+    config = _config(model, steps * batch_size, batch_size, settings)
+    _freeze(model, config)
     features = functools.partial(_features, stages.backbone(model))
     of_train = functools.cache(lambda: features(train))
     classifier_fit.begin(
         model,
-        values["classifier_init"],
+        config.classifier_init,
         lambda: (of_train()[0], of_train()[1].argmax(-1)),
     )
     trained = model
-    if values["freeze"] == "backbone":
+    if config.trains_classifier_only:
         trained = stages.classifier(model)
         train = _batches(of_train(), batch_size)
         validation = validation and _batches(features(validation), batch_size)
-    _compile(trained, values, images)
+    _compile(trained, config, steps * batch_size)
     return trained.fit(
         train,
         validation_data=validation,
-        epochs=math.ceil(values["train_epochs"]),
+        epochs=math.ceil(config.train_epochs),
         shuffle=False,  # the data set is shuffled, or not, by its owner
         class_weight=class_weight,
-        callbacks=[EMA(values["moving_average_decay"]), *callbacks],
+        callbacks=[EMA(config.moving_average_decay), *callbacks],
         verbose=verbose,
     )
 
@@ -93,40 +94,49 @@ def _one_hot(images: tf.Tensor, labels: tf.Tensor, classes: int) -> Any:
 
 
 def _size(dataset: tf.data.Dataset) -> tuple[int, int]:
-    """Counts a data set's images, and those of its first batch."""
-    sizes = [len(labels) for _, labels in dataset.as_numpy_iterator()]
-    if not sizes:
+    """Returns a data set's number of batches, and the images of the first one."""
+    batches = int(dataset.cardinality())
+    if batches == tf.data.UNKNOWN_CARDINALITY:
+        batches = sum(1 for _ in dataset)
+    if batches == tf.data.INFINITE_CARDINALITY:
+        raise ValueError("dataset: has no end; allowed is one epoch, without repeat()")
+    if batches == 0:
         raise ValueError("dataset: holds no images")
-    return sum(sizes), sizes[0]
+    return batches, len(next(iter(dataset))[1])
 
 
-def _values(
-    model: keras.Model, images: int, chosen: Mapping[str, Any]
-) -> dict[str, Any]:
-    """Returns the recipe's values with the chosen ones, after checking them."""
+def _config(
+    model: keras.Model, images: int, batch_size: int, chosen: Mapping[str, Any]
+) -> config_lib.Config:
+    """Returns the recipe for a model with the chosen settings, after checking them."""
     variant = passport.of(model).variant
-    name = variant.name if variant else "efficientnet-b0"
-    known = name if name in variants.list_variants() else "efficientnet-b0"
-    values = recipes.find("finetune", known, "folder", images)[1] | {"freeze": "none"}
-    for setting in chosen:
-        if setting not in values:
-            hint = did_you_mean(setting, values, always=True)
-            raise ValueError(f"unknown setting {setting}{hint}")
-    return values | chosen
+    if variant is None:
+        raise ValueError("model: was not built by EfficientNet")
+    sections = (Schedule, Optimisation)
+    known = {f.name for kind in sections for f in dataclasses.fields(kind)}
+    known |= {"classifier_init", "batch_norm", "freeze"}
+    for name in chosen.keys() - known:
+        hint = did_you_mean(name, known, always=True)
+        raise ValueError(f"unknown setting {name}{hint}")
+    named = variant.name in variants.list_variants()
+    return config_lib.create(
+        recipe="finetune",
+        weights=passport.of(model).source,
+        model=variant.name if named else None,
+        blocks=None if named else ",".join(variant.blocks),
+        dataset="fake",  # which has no facts that would take precedence
+        num_classes=model.output_shape[-1],
+        num_train_images=images,
+        **{"train_batch_size": batch_size} | chosen,
+    )
 
 
-def _section(kind: Any, values: Mapping[str, Any]) -> Any:
-    """Makes a section of settings, which checks its values."""
-    names = [field.name for field in dataclasses.fields(kind)]
-    return kind(**{name: values[name] for name in names if name in values})
-
-
-def _freeze(model: keras.Model, values: Mapping[str, Any]) -> None:
-    if values["batch_norm"] == "frozen":
+def _freeze(model: keras.Model, config: config_lib.Config) -> None:
+    if config.batch_norm == "frozen":
         for layer in model.layers:
             if isinstance(layer, keras.layers.BatchNormalization):
                 layer.trainable = False
-    stages.freeze(model, values["freeze"])
+    stages.freeze(model, config.freeze)
 
 
 def _features(
@@ -144,17 +154,16 @@ def _batches(arrays: tuple[np.ndarray, np.ndarray], size: int) -> tf.data.Datase
     return dataset.shuffle(len(arrays[0])).batch(size)
 
 
-def _compile(model: keras.Model, values: Mapping[str, Any], images: int) -> None:
-    optimisation = _section(Optimisation, values)
+def _compile(model: keras.Model, config: config_lib.Config, images: int) -> None:
     is_linear = model.layers[-1].activation is keras.activations.linear
     model.compile(
         optimizer.create(
-            optimisation,
-            schedules.create(_section(Schedule, values), train_images=images),
-            rates=stages.rates(model, decay=optimisation.layer_decay),
+            config.section(Optimisation),
+            schedules.create(config.section(Schedule), train_images=images),
+            rates=stages.rates(model, decay=config.layer_decay),
         ),
         keras.losses.CategoricalCrossentropy(
-            from_logits=is_linear, label_smoothing=optimisation.label_smoothing
+            from_logits=is_linear, label_smoothing=config.label_smoothing
         ),
         metrics=["accuracy"],
     )
