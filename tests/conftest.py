@@ -10,7 +10,6 @@ import shutil
 import site
 import sys
 import tempfile
-import time
 
 import pytest
 from alike import begin_alike, environment_kept, split_cpu
@@ -28,6 +27,7 @@ FIRST = (
 )
 HELPERS = ("weight_helpers", "_support")  # modules that keep models for several tests
 WORKER_BYTES = 3 << 30  # the most that a worker takes, and some room
+RESIDENT = {"kept": 0}  # the process's bytes after the last collection
 # Settings of a user that would reach tests and the processes they start.
 OF_THE_USER = (
     *("XDG_CACHE_HOME", "XDG_CONFIG_HOME", "KERAS_HOME", "KERAS_BACKEND"),
@@ -105,6 +105,26 @@ def _collect():
     gc.freeze()
     if sys.platform == "linux":
         ctypes.CDLL(None).malloc_trim(0)  # else the process keeps it
+    RESIDENT["kept"] = _resident()
+
+
+def _collect_if_grown():
+    """Frees models, which refer to themselves, once they take 64 MB.
+
+    To look for them after each test would take 5% of the suite's time.
+    """
+    if 0 < _resident() < RESIDENT["kept"] + (64 << 20):
+        return
+    gc.collect()
+    RESIDENT["kept"] = _resident()
+
+
+def _resident() -> int:
+    """This process's bytes of memory; 0 where no file says so."""
+    if sys.platform != "linux":
+        return 0
+    with open("/proc/self/statm") as file:
+        return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
 @pytest.hookimpl(wrapper=True)
@@ -118,11 +138,9 @@ def pytest_fixture_setup(fixturedef):
 @pytest.fixture(autouse=True)
 def _alike():
     begin_alike()
-    began = time.monotonic()
     with environment_kept(), contextlib.chdir(os.getcwd()):
         yield
-    if time.monotonic() - began > 0.2:  # else it built no model
-        gc.collect()  # models refer to themselves; some have 0.2 GB
+    _collect_if_grown()
 
 
 @pytest.fixture

@@ -6,6 +6,8 @@ from efficientnet_tf import variants
 ONE = "r1_k3_s22_e4_i8_o16_se0.25"
 # One MBConv that strides and one that is skipped at times.
 TINY = "r2_k3_s22_e4_i8_o16_se0.25"
+# The same without expansions, which take a third of the tracing.
+PLAIN = "r2_k3_s22_e1_i8_o8_se0.25"
 # Every kind of block in one network.
 KINDS = (
     "r2_k3_s11_e1_i8_o8_se0.25",
@@ -18,6 +20,8 @@ KINDS = (
     "r2_k3_s22_e2_i32_o24_f1_se0.5",
     "r2_k3_s11_e2_i24_o24_se0.25_cc_noskip",
 )
+# The first of each kind, which alone may stride, for what depends on no skipped block.
+FIRSTS = tuple(block.replace("r2_", "r1_") for block in KINDS)
 
 
 def own(*blocks, **kwargs):

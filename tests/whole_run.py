@@ -18,7 +18,7 @@ def arguments(digits_dir, model_dir) -> list[str]:
         "--dataset=digits",
         f"--data_dir={digits_dir}",
         f"--model_dir={model_dir}",
-        f"--blocks={networks.TINY}",
+        f"--blocks={networks.PLAIN}",
         "--augment=none",
         "--mixup_alpha=0.2",
         "--train_batch_size=16",

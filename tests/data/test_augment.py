@@ -59,9 +59,9 @@ def test_geometric_operators_take_either_sign_as_often(name):
         augment.apply_operator(name, 5, _image(), _seed(n), cutout=40, translate=20)
         .numpy()
         .tobytes()
-        for n in range(200)
+        for n in range(100)
     )
-    assert sorted(images.values()) == pytest.approx([100, 100], abs=20)
+    assert sorted(images.values()) == pytest.approx([50, 50], abs=14)
 
 
 def _cutout_place(height, width, number) -> tuple[int, int]:
@@ -108,12 +108,17 @@ def test_a_pipeline_augments_each_image_by_its_seed_alone(name):
     alone = [augmented(image, _seed(n)).numpy() for n, image in enumerate(images)]
     tf.random.set_seed(2)
     dataset = tf.data.Dataset.from_tensor_slices(images).enumerate()
-    together = dataset.map(
-        lambda n, image: augmented(image, tf.stack([5, n])), num_parallel_calls=4
-    )
+
+    @tf.autograph.experimental.do_not_convert  # 3 s for AutoAugment's 25 branches
+    def augment_one(number, image):
+        return augmented(image, tf.stack([5, number]))
+
+    together = dataset.map(augment_one, num_parallel_calls=4)
     assert together.element_spec.dtype == tf.uint8
-    for _ in range(2):
-        np.testing.assert_array_equal(alone, list(together.as_numpy_iterator()))
+    # Both rounds by one iterator: to make one takes longer than 60 images.
+    found = list(together.repeat(2).as_numpy_iterator())
+    np.testing.assert_array_equal(alone, found[:60])
+    np.testing.assert_array_equal(alone, found[60:])
     of_one = [augmented(images[0], _seed(n)).numpy().tobytes() for n in range(60)]
     assert len(set(of_one)) > 20
     assert of_one.count(images[0].numpy().tobytes()) < 15

@@ -27,8 +27,8 @@ def test_builds_on_an_input_tensor():
 def test_builds_on_the_output_of_another_layer():
     tensor = keras.Input((32, 32, 3))
     doubled = keras.layers.Rescaling(2.0)(tensor)
-    model = without_chance("efficientnet-test", input_tensor=doubled)
-    plain = without_chance("efficientnet-test")
+    model = without_chance(SMALL, input_tensor=doubled)
+    plain = without_chance(SMALL)
     x = images(32) / 2
     randomize(plain, 2 * x)
     copy_weights(plain, model)
@@ -36,7 +36,7 @@ def test_builds_on_the_output_of_another_layer():
     np.testing.assert_allclose(model(x), plain(2 * x), atol=1e-6)
 
 
-@pytest.mark.parametrize("name", ["efficientnet-b4", "efficientnetv2-b0"])
+@pytest.mark.parametrize("name", ["efficientnet-b0", "efficientnetv2-b0"])
 def test_drop_rates_are_those_of_the_expanded_blocks(name):
     model = en.EfficientNet(name, input_shape=(64, 64, 3))
     dropped = 0
@@ -46,28 +46,26 @@ def test_drop_rates_are_those_of_the_expanded_blocks(name):
             assert layer.rate == pytest.approx(block.drop_rate)
             assert layer.noise_shape == (None, 1, 1, 1)
             dropped += 1
-    assert dropped == len([x for x in model.layers if x.name.endswith("_drop")]) > 10
+    assert dropped == len([x for x in model.layers if x.name.endswith("_drop")]) >= 9
     assert model.get_layer("top_dropout").rate == en.get_variant(name).dropout
 
 
 def test_survival_and_dropout_replace_the_variants():
-    narrow = functools.partial(en.EfficientNet, "resnet-50", width=0.25)
+    narrow = functools.partial(en.EfficientNet, "resnet-50", width=0.25, depth=0.5)
     model = narrow(survival_prob=0.6, dropout_rate=0.3)
     rates = [x.rate for x in model.layers if x.name.endswith("_drop")]
-    assert rates == pytest.approx([0.4 * i / 16 for i in range(1, 16)])
+    assert rates == pytest.approx([0.4 * i / 9 for i in range(1, 9)])
     assert model.get_layer("top_dropout").rate == 0.3
     assert not [x for x in narrow().layers if isinstance(x, keras.layers.Dropout)]
 
 
 def test_survival_one_and_dropout_zero_leave_nothing_random():
-    model = en.EfficientNet(
-        "efficientnet-b0", input_shape=(64, 64, 3), survival_prob=1.0, dropout_rate=0.0
-    )
+    model = en.EfficientNet("efficientnet-test", survival_prob=1.0, dropout_rate=0.0)
     assert not [x for x in model.layers if isinstance(x, keras.layers.Dropout)]
 
 
-def test_initial_weights_follow_the_original():
-    model = en.EfficientNet("efficientnet-b0")
+def test_initial_weights_are_random_as_the_originals():
+    model = en.EfficientNet("efficientnet-b0")  # where nothing can be fetched
     kernel = np.asarray(model.get_layer("top_conv").kernel)
     # Of 409,600 draws: nine standard errors.
     assert kernel.std() == pytest.approx(np.sqrt(2 / 1280), rel=0.01)
@@ -83,7 +81,7 @@ def test_half_precision_keeps_input_and_probabilities_in_float32():
     previous = keras.config.dtype_policy()
     keras.config.set_dtype_policy("mixed_bfloat16")
     try:
-        model = en.EfficientNet("efficientnet-b0", input_shape=(64, 64, 3))
+        model = en.EfficientNet("efficientnet-test")
     finally:
         keras.config.set_dtype_policy(previous)
     assert model.get_layer("preprocessing").compute_dtype == "float32"
@@ -134,11 +132,10 @@ def test_wrong_arguments_are_named(kwargs, message):
         en.EfficientNet(**{"variant": "efficientnet-b0"} | kwargs)
 
 
-def test_imagenet_weights_are_the_default_of_the_named_builders_only():
+def test_imagenet_weights_are_the_default_of_the_named_builders():
     for build in (en.EfficientNetB0, en.EfficientNetV2B0):
         with pytest.raises(ValueError, match=r"imagenet: no .*fetching is off"):
             build()
-    assert en.EfficientNet("efficientnet-b0", input_shape=(64, 64, 3)).built
 
 
 @pytest.fixture(scope="module")
@@ -193,7 +190,8 @@ def test_a_model_trained_with_the_papers_optimizer_survives_saving(tmp_path):
     model = en.EfficientNet(variant, classes=3, input_shape=(32, 32, 3))
     rate = en.LearningRate(batch_size=8, train_images=80)
     loss = "sparse_categorical_crossentropy"
-    model.compile(en.RMSprop(rate), loss, jit_compile=False)
+    # Eagerly: what is fitted for two steps needs no graph.
+    model.compile(en.RMSprop(rate), loss, run_eagerly=True)
     model.fit(images(32, batch=8), np.arange(8) % 3, epochs=2, verbose=0)
     model.save(tmp_path / "model.keras")
     again = keras.models.load_model(tmp_path / "model.keras")

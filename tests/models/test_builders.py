@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from models_support import (
     LETTERS,
+    SMALL,
     assert_counts,
     copy_weights,
     images,
@@ -54,7 +55,7 @@ def test_named_builders_build_the_variant_they_name():
 @pytest.mark.parametrize(
     ("name", "pooling"),
     [
-        ("efficientnet-b0", None),
+        pytest.param("efficientnet-b0", None, marks=pytest.mark.slow),
         pytest.param("efficientnet-b0", "avg", marks=pytest.mark.slow),
         pytest.param("efficientnet-b0", "max", marks=pytest.mark.slow),
         ("efficientnetv2-b0", "avg"),
@@ -72,23 +73,23 @@ def test_features_without_the_top_equal_keras_applications(name, pooling):
     assert both.ours(both.our_input).ndim == (2 if pooling else 4)
 
 
-# The layers whose outputs the endpoints are.
+# The layers whose outputs the endpoints are, at half the depth.
 ENDPOINTS = {
     "efficientnet-b0": [
-        *("block1a_project_bn", "block2b_add", "block3b_add", "block5c_add"),
-        *("block7a_project_bn", "top_activation"),
+        *("block1a_project_bn", "block2a_project_bn", "block3a_project_bn"),
+        *("block5b_add", "block7a_project_bn", "top_activation"),
     ],
     "efficientnetv2-b0": [
-        *("block1a_project_activation", "block2b_add", "block3b_add", "block5e_add"),
-        *("block6h_add", "top_activation"),
+        *("block1a_project_activation", "block2a_project_bn", "block3a_project_bn"),
+        *("block5c_add", "block6d_add", "top_activation"),
     ],
     "resnet-50": [
-        *("stem_activation", "block1c_output_activation", "block2d_output_activation"),
-        *("block3f_output_activation", "block4c_output_activation"),
-        "block4c_output_activation",
+        *("stem_activation", "block1b_output_activation", "block2b_output_activation"),
+        *("block3c_output_activation", "block4b_output_activation"),
+        "block4b_output_activation",
     ],
     "mobilenet-v1": [
-        *(f"block{x}_project_activation" for x in ("1a", "2b", "3b", "4f", "5b", "5b")),
+        *(f"block{x}_project_activation" for x in ("1a", "2a", "3a", "4c", "5a", "5a")),
     ],
 }
 
@@ -96,10 +97,11 @@ ENDPOINTS = {
 @pytest.mark.parametrize("name", ENDPOINTS)
 def test_endpoints_are_the_full_models_feature_maps(name):
     x = images(64)
-    full = randomize(without_chance(name, input_shape=(64, 64, 3)), x)
+    kwargs = {"input_shape": (64, 64, 3), "depth": 0.5}
+    full = randomize(without_chance(name, **kwargs), x)
     reductions = [f"reduction_{i}" for i in range(1, 6)]
     wanted = ["pooled_features", *reductions, "features", "stem"]
-    part = en.EfficientNet(name, input_shape=(64, 64, 3), endpoints=wanted)
+    part = en.EfficientNet(name, endpoints=wanted, **kwargs)
     copy_weights(full, part)
     got = part(x)
     assert sorted(got) == sorted(wanted)
@@ -136,7 +138,7 @@ def test_endpoints_leave_out_what_they_do_not_need():
 
 def test_sigmoid_scores_several_labels_an_image():
     logits, scores, probabilities = (
-        without_chance("efficientnet-test", classes=7, classifier_activation=activation)
+        without_chance(SMALL, classes=7, classifier_activation=activation)
         for activation in (None, "sigmoid", "softmax")
     )
     x = images(32)
@@ -154,7 +156,7 @@ def test_sigmoid_scores_several_labels_an_image():
 
 def test_activation_replaces_the_variants_but_not_a_block_strings():
     model = en.EfficientNet(
-        networks.own(*networks.KINDS), activation="relu6", input_shape=(32, 32, 3)
+        networks.own(*networks.FIRSTS), activation="relu6", input_shape=(32, 32, 3)
     )
     found = {
         x.name: x.activation.__name__ for x in model.layers if hasattr(x, "activation")

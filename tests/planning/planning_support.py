@@ -48,7 +48,8 @@ def _lower(*, step="train", replicas=1, **fields) -> bytes:
     return lowering.lower(prepared)
 
 
-def model_size() -> int:
+def model_size(**fields) -> int:
     from efficientnet_tf import counting
 
-    return counting.count(small_config().variant, classes=10).trainable_params
+    variant = small_config(**fields).variant
+    return counting.count(variant, classes=10).trainable_params

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 
+import networks
 import pytest
 import tensorflow as tf
 from builds import needs_xla
@@ -22,6 +23,7 @@ from efficientnet_tf.planning import (
     planned_run,
 )
 
+ONE = {"blocks": networks.ONE}
 pytestmark = needs_xla  # to lower anything; there main.py refuses to plan
 
 
@@ -67,13 +69,13 @@ def test_batches_to_choose_from_are_round(steps, batches):
 
 
 def test_a_process_of_its_own_lowers_the_same():
-    batch, module, _ = plan.lowered(small_config(), "train", 1, None)
+    batch, module, _ = plan.lowered(small_config(**ONE), "train", 1, None)
     assert batch == 16
-    assert hlo.fingerprint(hlo.parse(module)) == hlo.fingerprint(lowered())
+    assert hlo.fingerprint(hlo.parse(module)) == hlo.fingerprint(lowered(**ONE))
     with pytest.raises(ValueError, match="invalid literal"):
         own_process.call(int, "x")  # an error arrives as it is
     with pytest.raises(ValueError, match="train_batch_size=16: allowed is a multiple"):
-        lowered(replicas=3)
+        lowered(**ONE, replicas=3)
 
 
 def test_a_process_that_dies_is_named():
@@ -124,7 +126,9 @@ def _runs(pid: int) -> bool:
 
 def test_serving_is_planned_in_the_saved_models_precision():
     module = hlo.parse(
-        lowering.lower(lowering.prepare(small_config(), step="serve", device="tpu"))
+        lowering.lower(
+            lowering.prepare(small_config(**ONE), step="serve", device="tpu")
+        )
     )
     types = {
         shape.element_type
@@ -172,7 +176,7 @@ def test_what_is_missing_is_named(monkeypatch):
 
 @needs_libtpu
 def test_a_step_is_planned_dumped_and_recalled(own_cache, in_this_process, tmp_path):
-    config = small_config(train_batch_size=64)
+    config, size = small_config(**ONE, train_batch_size=64), model_size(**ONE)
     dump = str(tmp_path / "dump")
     first = plan.plan(config, chip="v5e", shape="2x2", dump=dump)
     assert first.fits and not first.cached and first.replicas == 4
@@ -180,9 +184,9 @@ def test_a_step_is_planned_dumped_and_recalled(own_cache, in_this_process, tmp_p
     total = sum(getattr(first, f"{part}_bytes") for part in parts)
     assert first.hbm_bytes == total < first.hbm_limit_bytes
     # Weights, mean squares, momenta and averages, and the statistics twice.
-    assert first.state_bytes > 4 * 4 * model_size()
+    assert first.state_bytes > 4 * 4 * size
     assert first.argument_bytes >= 16 * (32 * 32 * 3 + 4 * 10)
-    assert first.all_reduce_bytes > 4 * model_size()
+    assert first.all_reduce_bytes > 4 * size
     assert first.output_bytes < 0.1 * first.state_bytes
     bound = max(first.flops / 197e12, first.bytes_accessed / 819e9)
     assert math.isclose(first.roofline_s, bound)
@@ -276,9 +280,9 @@ def test_a_cache_that_cannot_be_written_is_named_first(tmp_path, monkeypatch):
 
 
 def test_this_machines_own_processor_is_planned_too(in_this_process):
-    found = plan.plan(small_config(), chip="cpu")
+    found, size = plan.plan(small_config(**ONE), chip="cpu"), model_size(**ONE)
     assert found.fits and found.roofline_s is None
-    assert 4 * 4 * model_size() < found.state_bytes < 5 * 4 * model_size()
+    assert 4 * 4 * size < found.state_bytes < 5 * 4 * size
     assert 16 * 32 * 32 * 3 < found.argument_bytes < 2 * 16 * 32 * 32 * 3
     assert 0 <= found.output_bytes < 2000  # mostly the addresses of all outputs
     assert found.temp_bytes > 16 * 32 * 32 * 3

@@ -50,6 +50,19 @@ def random_theirs(name):
     return helpers.calibrate(model, preprocessed(name, batch=4))
 
 
+@functools.cache
+def _clone():
+    model = theirs("efficientnet-b0")
+    model.set_weights(random_theirs("efficientnet-b0").get_weights())
+    return model
+
+
+def with_statistics(mean, variance):
+    """A clone of the random network with other statistics, for one test at a time."""
+    set_statistics(_clone(), mean, variance)
+    return _clone()
+
+
 def set_statistics(model, mean, variance):
     (layer,) = [x for x in model.layers if isinstance(x, keras.layers.Normalization)]
     layer.set_weights([mean, variance, np.array(0)])
@@ -120,10 +133,7 @@ def test_we_read_what_keras_applications_writes(name, file, tmp_path):
     ],
 )
 def test_statistics_of_a_normalization_layer_are_built(file, statistics, tmp_path):
-    # A clone, because others use the cached one.
-    model = theirs("efficientnet-b0")
-    model.set_weights(random_theirs("efficientnet-b0").get_weights())
-    set_statistics(model, *statistics)
+    model = with_statistics(*statistics)
     ours = read("efficientnet-b0", write(model, tmp_path / file))
     assert_same_function("efficientnet-b0", ours, model, images(SIZE))
 

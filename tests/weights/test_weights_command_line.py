@@ -43,7 +43,7 @@ def images(digits_dir, tmp_path_factory):
 
 def training(images, model_dir, *arguments):
     return (
-        *("--mode=train_and_eval", MODEL, "--dataset=folder", f"--data_dir={images}"),
+        *("--mode=train", MODEL, "--dataset=folder", f"--data_dir={images}"),
         *(f"--model_dir={model_dir}", "--train_batch_size=20", "--learning_rate=0.1"),
         *("--warmup_epochs=0", "--moving_average_decay=0.9", "--augment=none"),
         *SMALL,
@@ -53,9 +53,10 @@ def training(images, model_dir, *arguments):
 
 @pytest.fixture(scope="module")
 def trained(images, tmp_path_factory):
-    """The folder of a run of two epochs, and its scores."""
+    """The folder of a run of one epoch, and its scores."""
     model_dir = tmp_path_factory.mktemp("run")
-    result = succeed(*training(images, model_dir, "--train_epochs=2"))
+    succeed(*training(images, model_dir, "--train_epochs=1"))
+    result = succeed("--mode=eval", f"--model_dir={model_dir}", "--json")
     return model_dir, result.json
 
 
@@ -116,22 +117,23 @@ def test_weights_predict_what_their_run_predicts(trained, files, images):
                 assert one["probability"] == pytest.approx(other["probability"])
 
 
-def test_weights_export_without_a_run(files, images, tmp_path):
-    out = tmp_path / "saved_model"
-    arguments = (f"--weights={files['own']}", f"--export_dir={out}", "--json")
+def test_weights_export_without_a_run(images, tmp_path):
+    out, weights = tmp_path / "saved_model", tmp_path / "own.weights.h5"
+    en.save_weights(en.EfficientNet(networks.own(networks.ONE), classes=10), weights)
+    arguments = (f"--weights={weights}", f"--export_dir={out}", "--json")
     assert succeed("--mode=export", *arguments).json["export_dir"] == str(out)
     photo = next((images / "val").glob("*/*.png"))
     serve = tf.saved_model.load(str(out)).signatures["serving_default"]
     served = serve(tf.constant([photo.read_bytes()]))["top_k_probabilities"][0]
     (predicted,) = succeed(
-        "--mode=predict", f"--weights={files['own']}", "--json", photo
+        "--mode=predict", f"--weights={weights}", "--json", photo
     ).json["results"]
     expected = [p["probability"] for p in predicted["predictions"]]
     np.testing.assert_allclose(served, expected, rtol=1e-5)
 
 
 def test_training_starts_from_weights_and_keeps_its_passport(images, tmp_path):
-    blocks = networks.TINY.split(",")
+    blocks = networks.PLAIN.split(",")
     variant = en.EfficientNet("efficientnet-test", blocks=blocks).passport.variant
     # As PyTorch does, which no flag of a run says.
     variant = dataclasses.replace(variant, padding="symmetric")
@@ -140,8 +142,8 @@ def test_training_starts_from_weights_and_keeps_its_passport(images, tmp_path):
     en.save_weights(model, str(weights))
     model_dir = tmp_path / "run"
     arguments = training(
-        *(images, model_dir, "--mode=train", "--learning_rate=1e-9"),
-        *(f"--blocks={networks.TINY}", "--image_size=24", "--eval_crop=fixed"),
+        *(images, model_dir, "--learning_rate=1e-9"),
+        *(f"--blocks={networks.PLAIN}", "--image_size=24", "--eval_crop=fixed"),
         *(f"--weights={weights}", "--weights_skip=predictions"),
     )
     succeed(*arguments, "--train_epochs=0.1")
@@ -357,7 +359,8 @@ def test_own_blocks_train_and_are_evaluated_again(images, tmp_path):
     model_dir = tmp_path / "run"
     blocks = "r1_k3_s11_e1_i8_o8,r2_k3_s22_e4_i8_o16_se0.25,r1_k3_s22_e2_i16_o24_f1"
     scores = succeed(
-        *training(images, model_dir, "--train_epochs=0.2", f"--blocks={blocks}")
+        *training(images, model_dir, "--train_epochs=0.2", f"--blocks={blocks}"),
+        "--mode=train_and_eval",
     ).json
     weights = tmp_path / "own.weights.h5"
     en.save_weights(model_of(model_dir), str(weights))
