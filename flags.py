@@ -26,6 +26,18 @@ absl_flags.DEFINE_string(
     None,
     "Folder for class activation maps; default MODEL_DIR/cam, or ./cam with --weights.",
 )
+absl_flags.DEFINE_boolean(
+    "report",
+    None,
+    "Whether to write a report of the results, report.html: eval does not unless told "
+    "to, train_and_eval does unless told not to.",
+)
+absl_flags.DEFINE_string(
+    "report_dir",
+    None,
+    "Folder for report.html, predictions.csv and classes.csv; default MODEL_DIR, or "
+    "./report with --weights.",
+)
 absl_flags.DEFINE_integer(
     "cam_class",
     None,
@@ -145,6 +157,11 @@ def export_dir() -> str:
     return (FLAGS.export_dir or f"{model_dir()}/saved_model").rstrip("/")
 
 
+def report_dir(default: str) -> str:
+    """`--report_dir`, or the default folder of the mode."""
+    return (FLAGS.report_dir or default).rstrip("/")
+
+
 def hardware() -> Hardware:
     """The hardware that the parsed flags describe; see `Section` for the errors."""
     given = {f.name: FLAGS[f.name].value for f in dataclasses.fields(Hardware)}
@@ -154,7 +171,7 @@ def hardware() -> Hardware:
 def check() -> None:
     """Raises ValueError for a flag that is wrong by itself, or with the hardware's."""
     config.check(**chosen())
-    for name in ("data_dir", "model_dir", "export_dir", "cam_dir"):
+    for name in ("data_dir", "model_dir", "export_dir", "cam_dir", "report_dir"):
         files.check_name(FLAGS[name].value or "", label=f"--{name}=")
     hardware()
     # Before the folder is opened to find out what it holds.
@@ -192,7 +209,8 @@ def _for_training() -> dict:
 
 
 def _for_training_and_export() -> dict:
-    return _for_training() | {"export_dir": export_dir()}
+    report = {} if FLAGS.report is False else {"report_dir": report_dir(model_dir())}
+    return _for_training() | {"export_dir": export_dir()} | report
 
 
 def _for_classifier() -> dict:
@@ -218,7 +236,10 @@ def _for_evaluation() -> dict:
         raise ValueError(
             "--mode=eval with --weights needs the images: give --dataset and --data_dir"
         )
-    return _for_classifier()
+    if not FLAGS.report:
+        return _for_classifier()
+    default = "report" if FLAGS.weights else model_dir()
+    return _for_classifier() | {"report_dir": report_dir(default)}
 
 
 def _for_export() -> dict:

@@ -77,7 +77,9 @@ def write_whole(path: str, content: str | bytes) -> None:
         path: path or URL of the file.
         content: text or bytes.
     """
-    content = content.encode() if isinstance(content, str) else content
+    if isinstance(content, str):
+        # A file's name that is no UTF-8 gets its bytes back.
+        content = content.encode(errors="surrogateescape")
     with replacing(path) as partial:
         pathlib.Path(partial).write_bytes(content)
 

@@ -1,0 +1,193 @@
+"""Writes the report of an evaluation: report.html, predictions.csv and classes.csv."""
+
+import datetime
+import json
+import statistics
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from efficientnet_tf import config as config_lib
+from efficientnet_tf import counting, files
+from efficientnet_tf.data import image_files, places, tfrecord
+from efficientnet_tf.inference.classifier import Classifier
+from efficientnet_tf.reports import metrics, page, pictures
+from efficientnet_tf.reports.contents import Contents, Speeds
+from efficientnet_tf.reports.markup import printable
+from efficientnet_tf.runs import metrics as run_metrics
+from efficientnet_tf.training.predictions import Predictions, Table
+
+PAGE, PREDICTIONS, CLASSES = "report.html", "predictions.csv", "classes.csv"
+
+
+def write(
+    folder: str,
+    classifier: Classifier,
+    *,
+    config: config_lib.Config,
+    scores: Mapping[str, Any],
+    predictions: Predictions,
+    commands: Mapping[str, str],
+    model_dir: str | None = None,
+) -> str:
+    """Writes the page and the two tables into a folder, and prints where they are.
+
+    Args:
+        folder: local folder or gs:// URL.
+        classifier: the model that was evaluated, to draw its maps.
+        config: configuration of the evaluation.
+        scores: the result of the evaluation.
+        predictions: what it predicted for each image.
+        commands: commands that repeat it, by what they do.
+        model_dir: folder of the run, for its metrics; None for weights from outside.
+
+    Returns:
+        The path of the page.
+    """
+    found, split = predictions.table(), predictions.split
+    names = class_names(config, split)
+    there = places.places(split, shards=predictions.shards)
+    history = read_history(model_dir) if model_dir else []
+
+    def photos(rows: np.ndarray) -> list:
+        return pictures.photos(
+            rows,
+            found,
+            split=split,
+            there=there,
+            classifier=classifier,
+            names=names,
+        )
+
+    contents = Contents(
+        model=config.model,
+        dataset=config.dataset,
+        split=split.name,
+        date=datetime.datetime.now(datetime.UTC).strftime("%d %B %Y, %H:%M UTC"),
+        facts=_facts(config, scores),
+        scores=scores,
+        table=found,
+        names=names,
+        history=history,
+        mistakes=photos(pictures.most_confident_mistakes(found)),
+        uncertain=photos(pictures.most_uncertain(found)),
+        speeds=_speeds(history, predictions),
+        settings={name: getattr(config, name) for name in config_lib.FIELDS},
+        commands=commands,
+    )
+    offset = config.label_offset
+    files.write_csv(
+        f"{folder}/{PREDICTIONS}", list(prediction_rows(found, names, there))
+    )
+    files.write_csv(f"{folder}/{CLASSES}", list(class_rows(found, names, offset)))
+    files.write_whole(f"{folder}/{PAGE}", page.render(contents))
+    print(f"report        {folder}/{PAGE}, {PREDICTIONS}, {CLASSES}")
+    return f"{folder}/{PAGE}"
+
+
+def class_names(config: config_lib.Config, split: tfrecord.Split) -> tuple[str, ...]:
+    """Names the model's outputs.
+
+    Args:
+        config: configuration of the evaluation.
+        split: the split that was evaluated.
+    """
+    labels = config.num_classes - config.label_offset
+    names = tuple(f"class {number}" for number in range(labels))
+    if isinstance(split, image_files.ImageFiles):
+        names = tuple(map(printable, split.classes))
+    return ("background",) * config.label_offset + names
+
+
+def prediction_rows(
+    found: Table, names: Sequence[str], there: Mapping[int, places.Place]
+) -> Iterator[dict]:
+    """Makes a row of each image.
+
+    Args:
+        found: the predictions.
+        names: names of the model's outputs.
+        there: places of the images; an image without one is told by its number.
+
+    Yields:
+        "file" (of a record: the file, "#" and the record's number in it, from 0);
+        "true", "predicted" and "probability"; "name_2" and "probability_2" of the next
+        likeliest class and so on up to 5; "correct", 1 or 0. Where the model answered
+        no finite number, predictions are "".
+    """
+    for row, number in enumerate(found.numbers):
+        told = {
+            "file": str(there.get(int(number), number)),
+            "true": names[found.labels[row]],
+        }
+        ranked = zip(found.classes[row], found.probabilities[row], strict=True)
+        for place, (output, probability) in enumerate(ranked, start=1):
+            name, value = ("predicted", "probability")
+            if place > 1:
+                name, value = f"name_{place}", f"probability_{place}"
+            told[name] = "" if output < 0 else names[output]
+            told[value] = "" if output < 0 else f"{probability:.6f}"
+        yield told | {"correct": int(found.correct[row])}
+
+
+def class_rows(found: Table, names: Sequence[str], label_offset: int) -> Iterator[dict]:
+    """Makes a row of each class.
+
+    Args:
+        found: the predictions.
+        names: names of the model's outputs.
+        label_offset: int, outputs before the first label.
+
+    Yields:
+        "class", as predict numbers it, and "name"; "images" of it, "predicted" as it
+        and both ("correct"); "precision", "recall" and "f1", "" where not defined.
+    """
+    each = metrics.class_scores(found.labels, found.predicted, len(names))
+    shares = {"precision": each.precision, "recall": each.recall, "f1": each.f1}
+    counted = {n: getattr(each, n) for n in ("images", "predicted", "correct")}
+    for i, name in enumerate(names):
+        counts = {n: int(count[i]) for n, count in counted.items()}
+        told = {
+            n: "" if np.isnan(share[i]) else f"{share[i]:.6f}"
+            for n, share in shares.items()
+        }
+        yield {"class": i - label_offset, "name": name} | counts | told
+
+
+def read_history(model_dir: str) -> list[dict]:
+    """Reads the lines of a run's metrics; a line that a kill cut short is left out."""
+    lines = []
+    for line in (files.read_text(f"{model_dir}/{run_metrics.NAME}") or "").splitlines():
+        try:
+            lines.append(json.loads(line))
+        except ValueError:
+            continue
+    return [line for line in lines if isinstance(line, dict)]
+
+
+def _facts(config: config_lib.Config, scores: Mapping[str, Any]) -> dict[str, str]:
+    counted = counting.count(
+        config.variant, image_size=config.image_size, classes=config.num_classes
+    )
+    facts = {
+        "data set": config.dataset,
+        "classes": f"{config.num_classes - config.label_offset:,}",
+        "image size": f"{config.image_size} pixels",
+        "parameters": f"{counted.params:,}",
+        "MACs": f"{counted.macs:,}",
+        "weights": str(scores["weights"]),
+    }
+    if "checkpoint" in scores:
+        facts["checkpoint"] = "/".join(scores["checkpoint"].split("/")[-2:])
+    return facts
+
+
+def _speeds(history: Sequence[Mapping], predictions: Predictions) -> Speeds:
+    measured = [line.get("images_per_second") for line in history]
+    known = [speed for speed in measured if isinstance(speed, int | float)]
+    return Speeds(
+        training=statistics.median(known) if known else None,
+        evaluation=predictions.images_per_second,
+        evaluation_seconds=predictions.seconds,
+    )
