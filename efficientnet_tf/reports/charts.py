@@ -10,7 +10,7 @@ from efficientnet_tf.reports.markup import Markup, element, percent
 from efficientnet_tf.reports.metrics import BINS, Calibration
 
 _WIDTH, _HEIGHT = 360, 220  # a phone's width, so that letters keep their size there
-_LEFT, _RIGHT, _TOP, _BOTTOM = 46, 12, 10, 38
+_LEFT, _RIGHT, _TOP, _BOTTOM = 46, 18, 10, 38
 _POINTS = 200  # points of a line; more than the chart has pixels for
 
 Point = tuple[float, float]
@@ -133,10 +133,11 @@ def reliability(found: Calibration, *, label: str) -> Markup:
             f"{percent(i / BINS)} to {percent((i + 1) / BINS)}: "
             f"{int(found.counts[i]):,} predictions, {percent(right_share)} right",
         )
-        top, bottom = _y(max(right_share, told)), _y(min(right_share, told))
+        low, high = sorted((right_share, told))
+        style = "missing" if told > right_share else "beyond"
         parts += [
-            _rect(left, right, _y(right_share), _y(0), "bar", title),
-            _rect(left, right, top, bottom, "gap", title),
+            _rect(left, right, _y(low), _y(0), "bar", title),
+            _rect(left, right, _y(high), _y(low), style, title),
             _rect(left, right, _FLOOR - height, _FLOOR, "count", title),
         ]
     parts.append(_line(_x(0), _y(0), _x(1), _y(1), "ideal"))

@@ -20,7 +20,7 @@ MATRIX_CLASSES = 50  # more have no room in a matrix
 PAIRS = 50  # rows of the table that takes its place
 CLASS_ROWS = 100  # rows of the table of classes
 _DENSE = 15  # classes from which a matrix has smaller cells
-_LONGEST = 18  # letters of a name beside a matrix
+_BESIDE, _IN_TITLE = 24, 60  # letters of a name beside a matrix, and in a title
 
 
 def confusions(found: Table, names: Sequence[str]) -> Markup:
@@ -47,7 +47,7 @@ def _worst_pair(found: Table, pair: tuple[int, int, int], names: Sequence[str]) 
     total = int((found.labels == true).sum())
     return (
         f"The most frequent mistake: {images:,} of {count(total, 'image')} of "
-        f"“{names[true]}” taken for “{names[predicted]}”"
+        f"{_quoted(names[true])} taken for {_quoted(names[predicted])}"
     )
 
 
@@ -96,8 +96,12 @@ def _cell(images: int, is_right: bool, shade: float) -> Markup:
     return element("td", f"{images:,}", class_=f"{'g' if is_right else 'b'}{level}")
 
 
-def _short(name: str) -> str:
-    return name if len(name) <= _LONGEST else name[: _LONGEST - 1] + "…"
+def _short(name: str, longest: int = _BESIDE) -> str:
+    return name if len(name) <= longest else name[: longest - 1] + "…"
+
+
+def _quoted(name: str) -> str:
+    return f"“{_short(name, _IN_TITLE)}”"
 
 
 def _pairs(
@@ -154,8 +158,8 @@ def _range(f1: np.ndarray, ranked: np.ndarray, names: Sequence[str]) -> str:
     if f1[low] == f1[high]:
         return f"Every class has an F1 of {percent(float(f1[low]))}"
     return (
-        f"F1 goes from {percent(float(f1[low]))} (“{names[low]}”) to "
-        f"{percent(float(f1[high]))} (“{names[high]}”)"
+        f"F1 goes from {percent(float(f1[low]))} ({_quoted(names[low])}) to "
+        f"{percent(float(f1[high]))} ({_quoted(names[high])})"
     )
 
 
@@ -212,8 +216,9 @@ def calibration(found: Table) -> Markup:
     )
     explained = (
         "Each bar shows how often predictions of about that probability are right. "
-        "Bars that end on the dashed line are calibrated; the orange part is the gap. "
-        "The grey bars below count the predictions."
+        "Bars that end on the dashed line are calibrated. Orange is what is missing of "
+        "the predicted probability, pale blue what is beyond it. The grey bars below "
+        "count the predictions."
     )
     diagram = element("figure", charts.reliability(bins, label=label))
     words = element("div", measured, element("p", explained, class_="quiet small"))

@@ -18,7 +18,6 @@ class Photo:
         picture: the image as the model sees it, as a data: URI.
         map: the same under the map of the predicted class; None if there is no map.
         is_right: whether the prediction is true; two classes may share a name.
-        is_tiny: whether the image is smaller than its thumbnail.
     """
 
     file: str
@@ -28,7 +27,6 @@ class Photo:
     picture: str
     map: str | None
     is_right: bool
-    is_tiny: bool
 
 
 @dataclasses.dataclass(frozen=True)

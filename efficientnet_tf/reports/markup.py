@@ -13,7 +13,9 @@ class Markup(str):
     __slots__ = ()
 
 
-def element(name: str, /, *children: str | Iterable[str], **attributes: object) -> Markup:
+def element(
+    name: str, /, *children: str | Iterable[str], **attributes: object
+) -> Markup:
     """Makes an element.
 
     Args:
@@ -113,6 +115,7 @@ def table(
             "table",
             element("thead", element("tr", cells("th", heads, "col"))),
             element("tbody", body),
+            class_="plain",
         ),
         label=caption,
     )

@@ -72,7 +72,7 @@ def _headline(contents: Contents) -> Markup:
                 element(
                     "p",
                     _accuracy(contents),
-                    element("small", " top-1 accuracy"),
+                    element("small", "top-1 accuracy"),
                     class_="value",
                 ),
                 element(
@@ -91,11 +91,10 @@ def _headline(contents: Contents) -> Markup:
 
 def _facts(contents: Contents) -> list[Markup]:
     scores, speeds = contents.scores, contents.speeds
-    facts = {
-        "top-5 accuracy": percent(scores["top_5"], of=len(contents.table.labels)),
-        "loss (cross-entropy)": f"{scores['loss']:.4f}",
-        **contents.facts,
-    }
+    facts = {"loss (cross-entropy)": f"{scores['loss']:.4f}", **contents.facts}
+    if contents.table.classes.shape[1] < len(contents.names):  # else it is always 100%
+        top_5 = percent(scores["top_5"], of=len(contents.table.labels))
+        facts = {"top-5 accuracy": top_5, **facts}
     without = int((contents.table.predicted < 0).sum())
     if without:
         facts["images without a finite prediction"] = f"{without:,}"
@@ -154,15 +153,12 @@ def _gallery(title: str, photos: Sequence[Photo]) -> Markup:
 
 
 def _photo(photo: Photo) -> Markup:
-    pictures = {f"{photo.true}": photo.picture, f"map of {photo.predicted}": photo.map}
+    pictures = {photo.true: photo.picture, f"map of {photo.predicted}": photo.map}
     images = [
-        element(
-            "img", src=uri, alt=alt, width=128, height=128, loading="lazy",
-            class_="tiny" if photo.is_tiny else None,
-        )
+        element("img", src=uri, alt=alt, width=128, height=128)
         for alt, uri in pictures.items()
         if uri
-    ]  # fmt: skip
+    ]
     verdict = "right" if photo.is_right else "wrong"
     return element(
         "figure",

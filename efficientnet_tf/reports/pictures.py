@@ -64,7 +64,6 @@ def photos(
             picture=data_uri(image),
             map=None if overlay is None else data_uri(overlay),
             is_right=bool(found.correct[row]),
-            is_tiny=len(image) < _SIDE,
         )
         for row, place, image, overlay in zip(rows, taken, images, maps, strict=True)
     ]

@@ -27,13 +27,11 @@ def commands(
         ema: whether moving averages were taken.
         chosen: fields of Config that the user chose; None counts as not chosen.
     """
+    given = {name: v for name, v in (chosen or {}).items() if v is not None}
     named = {"model_dir": model_dir, "weights": weights, "model": model}
     averages = None if ema else False
-    evaluate = named | {"weights_ema": averages, "report_dir": report_dir}
-    given = {name: v for name, v in (chosen or {}).items() if v is not None}
-    told = {
-        "evaluate": _command({"mode": "eval"} | given | evaluate | {"report": True})
-    }
+    reported = {"weights_ema": averages, "report": True, "report_dir": report_dir}
+    told = {"evaluate": _command({"mode": "eval"} | given | named | reported)}
     if model_dir is None:
         return told
     config = RunDir(model_dir).read_config()

@@ -33,12 +33,13 @@ p { margin: 0 0 16px; max-width: 68ch; }
 .quiet { color: var(--quiet); }
 .small { font-size: .85rem; }
 a { color: rgb(var(--good)); }
-.hero { display: grid; gap: 8px 56px; grid-template-columns: 1fr; align-items: center; }
+.hero { display: grid; gap: 8px 56px; grid-template-columns: 1fr; align-items: start; }
 .hero .value {
   font-size: clamp(3.6rem, 13vw, 6rem); line-height: 1.05; font-weight: 700;
   letter-spacing: -.03em; margin: 12px 0 8px; font-variant-numeric: tabular-nums;
 }
-.hero .value small { font-size: 1.2rem; font-weight: 500; letter-spacing: 0; }
+.hero .value small { display: block; font-size: 1.2rem; font-weight: 500;
+  letter-spacing: 0; line-height: 1.6; }
 .hero svg { max-width: 460px; }
 @media (min-width: 800px) { .hero { grid-template-columns: 1.1fr 1fr; } }
 dl { margin: 24px 0 0; display: grid; grid-template-columns: auto 1fr; gap: 0; }
@@ -64,7 +65,8 @@ polyline { fill: none; stroke-width: 2; stroke-linejoin: round; stroke-linecap: 
 .s1 { stroke: rgb(var(--third) / .75); } .dot.s1 { fill: rgb(var(--third)); }
 .s2 { stroke: rgb(var(--good)); } .dot.s2 { fill: rgb(var(--good)); }
 .s3 { stroke: rgb(var(--bad)); } .dot.s3 { fill: rgb(var(--bad)); }
-.bar { fill: rgb(var(--good) / .75); } .gap { fill: rgb(var(--bad) / .35); }
+.bar { fill: rgb(var(--good) / .75); } .missing { fill: rgb(var(--bad) / .4); }
+.beyond { fill: rgb(var(--good) / .35); }
 .count { fill: var(--quiet); opacity: .55; }
 .ideal { stroke: var(--ink); stroke-width: 1; stroke-dasharray: 4 4; }
 .track { fill: var(--rule); } .range { fill: rgb(var(--good) / .45); }
@@ -76,19 +78,21 @@ polyline { fill: none; stroke-width: 2; stroke-linejoin: round; stroke-linecap: 
 .scroll { overflow-x: auto; margin: 16px 0; max-width: 100%; }
 .scroll:focus-visible { outline: 2px solid rgb(var(--good)); outline-offset: 2px; }
 table { border-collapse: collapse; font-size: .92rem; overflow-wrap: normal; }
-.scroll > table:not(.matrix) { min-width: min(100%, 640px); }
+.plain { min-width: min(100%, 640px); }
 th, td { padding: 6px 14px 6px 0; text-align: left; vertical-align: baseline;
   border-bottom: 1px solid var(--rule); max-width: 22rem; }
-td { overflow-wrap: anywhere; min-width: 4.2rem; }
+td { overflow-wrap: anywhere; }
+.plain td:not(.n) { min-width: 8rem; }
 th { font-weight: 600; color: var(--quiet); white-space: nowrap; }
 .n { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
 .meter { display: inline-block; width: 72px; height: 8px; border-radius: 4px;
   background: var(--rule); margin-right: 10px; overflow: hidden; }
 .meter i { display: block; height: 100%; background: rgb(var(--good)); }
 .matrix { border-collapse: separate; border-spacing: 1px; font-size: .8rem; }
-.matrix td { padding: 0; width: 2.3rem; min-width: 2.3rem; height: 2.1rem; border: 0;
-  text-align: center; vertical-align: middle; background: var(--soft);
+.matrix td { padding: 0; width: 2.3rem; min-width: 2.3rem; height: 2.1rem;
+  border: 0;  text-align: center; vertical-align: middle; background: var(--soft);
   font-variant-numeric: tabular-nums; overflow-wrap: normal; }
+.matrix thead td { background: none; }
 .matrix th { border: 0; padding: 2px 8px; vertical-align: middle; font-weight: 500; }
 .matrix thead th { vertical-align: bottom; padding: 4px 0; text-align: center; }
 .matrix .turned { writing-mode: vertical-rl; transform: rotate(180deg);
@@ -100,9 +104,8 @@ th { font-weight: 600; color: var(--quiet); white-space: nowrap; }
 .photos { display: grid; gap: 24px 20px; margin-top: 20px;
   grid-template-columns: repeat(auto-fill, minmax(min(240px, 100%), 1fr)); }
 .photos .pair { display: flex; gap: 4px; }
-.photos img { width: 128px; height: 128px; max-width: 50%; height: auto;
-  aspect-ratio: 1; border-radius: 4px; background: var(--soft); }
-.photos img.tiny { image-rendering: pixelated; }
+.photos img { width: calc(50% - 2px); max-width: 160px; height: auto; aspect-ratio: 1;
+  border-radius: 4px; background: var(--soft); }
 .photos figcaption { margin-top: 8px; line-height: 1.4; color: var(--ink); }
 .photos b { font-weight: 600; }
 .wrong { color: rgb(var(--bad)); } .right { color: rgb(var(--good)); }
