@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import report_support
 import weight_helpers
+from absl.testing import flagsaver
 from command_line import refusal, succeed
 from PIL import Image
 
@@ -227,10 +228,11 @@ def test_the_training_command_makes_the_same_configuration(trained):
     (command,) = [
         text for text in read_page(model_dir).words("code") if "--mode=" not in text
     ]
-    main.parse(shlex.split(command)[1:])
     saved = config_lib.loads((model_dir / "config.json").read_text())
-    assert flags.to_config() == saved
-    assert flags.model_dir() == str(model_dir)
+    with flagsaver.flagsaver():
+        main.parse(shlex.split(command)[1:])
+        assert flags.to_config() == saved
+        assert flags.model_dir() == str(model_dir)
     # It names what decides, and leaves out what the recipe says.
     assert "--train_epochs=2.0" in command and "--momentum" not in command
 
