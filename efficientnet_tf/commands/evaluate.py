@@ -1,5 +1,6 @@
 """--mode=eval: scores a run, or weights from outside, on the validation data."""
 
+import functools
 from typing import Any
 
 import tensorflow as tf
@@ -38,7 +39,7 @@ def run(
         The result of `evaluation.evaluate` on the chief, with "report", the path of the
         page, if there is one; an empty dict on other hosts.
     """
-    if report_dir:
+    if report_dir is not None:
         files.check_writable(report_dir, label="report_dir=")
     kept = Predictions() if report_dir else None
     if weights:
@@ -46,34 +47,33 @@ def run(
         result = evaluation.evaluate_weights(
             config, found, strategy=strategy, predictions=kept
         )
+        load = functools.partial(run_model.of_weights, config, found)
     elif model_dir:
-        config = RunDir(model_dir).read_config(**of_weights)
+        run_dir = RunDir(model_dir)
+        config = run_dir.read_config(**of_weights)
         result = evaluation.evaluate(
             config, model_dir=model_dir, strategy=strategy, predictions=kept
         )
+        path = result["checkpoint"]
+        load = functools.partial(run_model.of_checkpoint, run_dir, config, path)
     else:
         raise ValueError("neither model_dir nor weights is given")
     if not hosts.is_chief:
         return {}
     print_scores(result)
-    if report_dir is None or kept is None:
-        return result
-    if weights:
-        model = run_model.of_weights(config, found)
-    else:
-        model = run_model.of_checkpoint(RunDir(model_dir), config, result["checkpoint"])
-    path = report.write(
-        report_dir,
-        Classifier.of(model, config),
-        config=config,
-        scores=result,
-        predictions=kept,
-        commands=repeat.commands(
-            report_dir, model_dir=model_dir, weights=weights, **of_weights
-        ),
-        model_dir=model_dir,
-    )
-    return result | {"report": path}
+    if report_dir is not None and kept is not None:
+        evaluated = report.Evaluated(
+            config,
+            Classifier.of(load(), config),
+            result,
+            kept,
+            repeat.commands(
+                report_dir, model_dir=model_dir, weights=weights, **of_weights
+            ),
+            model_dir,
+        )
+        result["report"] = report.write(report_dir, evaluated)
+    return result
 
 
 def print_scores(result: dict) -> None:

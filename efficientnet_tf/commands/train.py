@@ -43,7 +43,7 @@ def run(
     files.check_writable(model_dir, label="model_dir=")
     if export_dir is not None:
         saved_model.check_target(export_dir)
-    if report_dir is not None:
+    if report_dir not in (None, model_dir):
         files.check_writable(report_dir, label="report_dir=")
     kept = Predictions() if report_dir else None
     result = loop.train(
@@ -61,15 +61,15 @@ def run(
         result |= export.save(opened, export_dir)
         evaluate.print_scores(result)
         if report_dir is not None and kept is not None:
-            result["report"] = report.write(
-                report_dir,
+            evaluated = report.Evaluated(
+                config,
                 opened,
-                config=config,
-                scores=result,
-                predictions=kept,
-                commands=repeat.commands(report_dir, model_dir=model_dir),
-                model_dir=model_dir,
+                result,
+                kept,
+                repeat.commands(report_dir, model_dir=model_dir),
+                model_dir,
             )
+            result["report"] = report.write(report_dir, evaluated)
         _print_next_steps(model_dir)
     return result
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+from collections.abc import Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -50,21 +51,38 @@ def places(split: tfrecord.Split, *, shards: int = 1) -> dict[int, Place]:
     }
 
 
-def read(split: tfrecord.Split, place: Place, preparation: Preparation) -> np.ndarray:
-    """Reads an image as evaluation does, uint8 [image_size, image_size, 3].
+def read(
+    split: tfrecord.Split, wanted: Sequence[Place], preparation: Preparation
+) -> np.ndarray:
+    """Reads images as evaluation does, and opens each file once.
 
     Args:
         split: the images.
-        place: one of its places.
+        wanted: places of some of them.
         preparation: how evaluation crops and resizes.
+
+    Returns:
+        uint8 [places, image_size, image_size, 3], RGB.
     """
-    record = os.fsencode(place.file)
-    if place.record is not None:
-        with tf.io.gfile.GFile(place.file, "rb") as file:
+    found = {}
+    for path in dict.fromkeys(place.file for place in wanted):
+        there = [place for place in wanted if place.file == path]
+        for place, record in zip(there, _records(path, there), strict=True):
+            encoded, _ = split.example(tf.constant(record))
+            found[place] = preparation.decode(encoded).numpy()
+    return np.stack([found[place] for place in wanted])
+
+
+def _records(path: str, wanted: Sequence[Place]) -> list[bytes]:
+    """Returns what `tfrecord.Split.records` reads of some images of a file."""
+    if wanted[0].record is None:
+        return [os.fsencode(path)] * len(wanted)
+    records = []
+    with tf.io.gfile.GFile(path, "rb") as file:
+        for place in wanted:
             file.seek(place.offset)
-            record = file.read(place.length)
-    encoded, _ = split.example(tf.constant(record))
-    return preparation.decode(encoded).numpy()
+            records.append(file.read(place.length))
+    return records
 
 
 def _in_order(split: tfrecord.Split, paths: tuple[str, ...]) -> list[Place]:

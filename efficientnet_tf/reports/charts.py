@@ -111,7 +111,8 @@ def thin(points: Sequence[Point]) -> list[Point]:
     """Returns means of neighbouring points where a line has too many points."""
     size = math.ceil(len(points) / _POINTS)
     groups = (points[i : i + size] for i in range(0, len(points), size))
-    return [tuple(float(np.mean(v)) for v in zip(*g, strict=True)) for g in groups]
+    means = (np.mean(group, axis=0).tolist() for group in groups)
+    return [(x, y) for x, y in means]
 
 
 def reliability(found: Calibration, *, label: str) -> Markup:

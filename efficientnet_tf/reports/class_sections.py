@@ -59,25 +59,9 @@ def _matrix(found: Table, used: np.ndarray, names: Sequence[str]) -> list[Markup
     is_right = np.eye(len(used), dtype=bool)
     darkest = shares[~is_right].max()
     shades = np.where(is_right, shares, shares / darkest)
-    turned = [element("span", _short(names[i]), class_="turned") for i in used]
-    heads = [
-        element("th", word, scope="col", title=names[i])
-        for i, word in zip(used, turned, strict=True)
+    cells = [
+        list(map(_cell, *row)) for row in zip(counts, is_right, shades, strict=True)
     ]
-    rows = [
-        element(
-            "tr",
-            element("th", _short(names[true]), scope="row", title=names[true]),
-            map(_cell, counts[row], is_right[row], shades[row]),
-        )
-        for row, true in enumerate(used)
-    ]
-    grid = element(
-        "table",
-        element("thead", element("tr", element("td"), heads)),
-        element("tbody", rows),
-        class_="matrix dense" if len(used) > _DENSE else "matrix",
-    )
     note = (
         "Rows are true classes, columns predicted ones; each cell counts images. Blue "
         "cells are right: the darker, the larger the share of the row. Orange cells "
@@ -85,8 +69,31 @@ def _matrix(found: Table, used: np.ndarray, names: Sequence[str]) -> list[Markup
     )
     return [
         element("p", note, class_="quiet small"),
-        scrolling(grid, label="Confusion matrix"),
+        scrolling(_grid(cells, [names[i] for i in used]), label="Confusion matrix"),
     ]
+
+
+def _grid(cells: Sequence[Sequence[Markup]], names: Sequence[str]) -> Markup:
+    """Makes a table with the same names above its columns and beside its rows."""
+    heads = [
+        element(
+            "th",
+            element("span", _short(name), class_="turned"),
+            scope="col",
+            title=name,
+        )
+        for name in names
+    ]
+    rows = [
+        element("tr", element("th", _short(name), scope="row", title=name), row)
+        for name, row in zip(names, cells, strict=True)
+    ]
+    return element(
+        "table",
+        element("thead", element("tr", element("td"), heads)),
+        element("tbody", rows),
+        class_="matrix dense" if len(names) > _DENSE else "matrix",
+    )
 
 
 def _cell(images: int, is_right: bool, shade: float) -> Markup:

@@ -1,7 +1,6 @@
 """A report's curves: how loss, accuracy and learning rate went during training."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
 from efficientnet_tf.reports import charts
 from efficientnet_tf.reports.markup import Markup, element, join, percent
@@ -92,13 +91,9 @@ def _points(
     for line in history:
         wanted = line.get("kind") == kind and line.get("split") == split
         epoch, value = line.get("epoch"), line.get(key)
-        if wanted and _is_number(epoch) and _is_number(value):
+        if wanted and isinstance(epoch, float) and isinstance(value, int | float):
             found[epoch] = value
     return sorted(found.items())
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _share(value: float) -> str:

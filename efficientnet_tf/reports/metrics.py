@@ -59,7 +59,12 @@ def confused_pairs(
         np.stack([labels[wrong], predicted[wrong]], axis=1), axis=0, return_counts=True
     )
     order = np.argsort(-counts, kind="stable")
-    return [(*map(int, pairs[i]), int(counts[i])) for i in order]
+    return [
+        (true, taken, count)
+        for (true, taken), count in zip(
+            pairs[order].tolist(), counts[order].tolist(), strict=True
+        )
+    ]
 
 
 @dataclasses.dataclass(frozen=True)

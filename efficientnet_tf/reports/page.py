@@ -57,36 +57,34 @@ def _accuracy(contents: Contents) -> str:
 
 
 def _headline(contents: Contents) -> Markup:
-    total, correct = len(contents.table.labels), int(contents.table.correct.sum())
-    low, high = metrics.wilson(correct, total)
-    told = f"{percent(low, of=total)} to {percent(high, of=total)}"
-    label = f"95% interval from {told}"
+    title = f"{contents.model} on {contents.dataset}, {contents.date}"
+    score = element("div", _score(contents))
+    facts = element("dl", _facts(contents))
     return element(
         "header",
         element("p", "Evaluation report", class_="over"),
-        element("h1", f"{contents.model} on {contents.dataset}, {contents.date}"),
-        element(
-            "div",
-            element(
-                "div",
-                element(
-                    "p",
-                    _accuracy(contents),
-                    element("small", "top-1 accuracy"),
-                    class_="value",
-                ),
-                element(
-                    "p",
-                    f"{correct:,} of {count(total, contents.split + ' image')} are "
-                    f"classified correctly. The 95% interval is {told} (Wilson, n = "
-                    f"{total:,}).",
-                ),
-                charts.interval(low, correct / total, high, label=label),
-            ),
-            element("dl", _facts(contents)),
-            class_="hero",
-        ),
+        element("h1", title),
+        element("div", score, facts, class_="hero"),
     )
+
+
+def _score(contents: Contents) -> list[Markup]:
+    """Tells the accuracy, in figures, in words and as a chart."""
+    total, correct = len(contents.table.labels), int(contents.table.correct.sum())
+    low, high = metrics.wilson(correct, total)
+    interval = f"{percent(low, of=total)} to {percent(high, of=total)}"
+    told = (
+        f"{correct:,} of {count(total, contents.split + ' image')} "
+        f"{'is' if total == 1 else 'are'} classified correctly. The 95% interval is "
+        f"{interval} (Wilson, n = {total:,})."
+    )
+    label = f"95% interval from {interval}"
+    name = element("small", "top-1 accuracy")
+    return [
+        element("p", _accuracy(contents), name, class_="value"),
+        element("p", told),
+        charts.interval(low, correct / total, high, label=label),
+    ]
 
 
 def _facts(contents: Contents) -> list[Markup]:

@@ -53,8 +53,8 @@ def photos(
     if not (there and len(rows)):
         return []
     taken = [there[int(number)] for number in found.numbers[rows]]
-    images = [places.read(split, place, classifier.preparation) for place in taken]
-    maps = _maps(classifier, np.stack(images), found.predicted[rows])
+    images = places.read(split, taken, classifier.preparation)
+    maps = _maps(classifier, images, found.predicted[rows])
     return [
         Photo(
             file=short_name(place),

@@ -1,5 +1,6 @@
 """Writes the report of an evaluation: report.html, predictions.csv and classes.csv."""
 
+import dataclasses
 import datetime
 import json
 import os
@@ -14,7 +15,7 @@ from efficientnet_tf import counting, files
 from efficientnet_tf.data import image_files, places, tfrecord
 from efficientnet_tf.inference.classifier import Classifier
 from efficientnet_tf.reports import metrics, page, pictures
-from efficientnet_tf.reports.contents import Contents, Speeds
+from efficientnet_tf.reports.contents import Contents, Photo, Speeds
 from efficientnet_tf.reports.markup import printable
 from efficientnet_tf.runs import metrics as run_metrics
 from efficientnet_tf.training.predictions import Predictions, Table
@@ -22,69 +23,86 @@ from efficientnet_tf.training.predictions import Predictions, Table
 PAGE, PREDICTIONS, CLASSES = "report.html", "predictions.csv", "classes.csv"
 
 
-def write(
-    folder: str,
-    classifier: Classifier,
-    *,
-    config: config_lib.Config,
-    scores: Mapping[str, Any],
-    predictions: Predictions,
-    commands: Mapping[str, str],
-    model_dir: str | None = None,
-) -> str:
+@dataclasses.dataclass(frozen=True)
+class Evaluated:
+    """An evaluation, and what it was of.
+
+    Args:
+        config: its configuration.
+        classifier: the model that was evaluated, to draw its maps.
+        scores: the result of `evaluation.evaluate`.
+        predictions: what was predicted for each image.
+        commands: commands that repeat it, by what they do.
+        model_dir: folder of the run, for its metrics; None for weights from outside.
+    """
+
+    config: config_lib.Config
+    classifier: Classifier
+    scores: Mapping[str, Any]
+    predictions: Predictions
+    commands: Mapping[str, str]
+    model_dir: str | None = None
+
+
+def write(folder: str, evaluated: Evaluated) -> str:
     """Writes the page and the two tables into a folder, and prints where they are.
 
     Args:
         folder: local folder or gs:// URL.
-        classifier: the model that was evaluated, to draw its maps.
-        config: configuration of the evaluation.
-        scores: the result of the evaluation.
-        predictions: what it predicted for each image.
-        commands: commands that repeat it, by what they do.
-        model_dir: folder of the run, for its metrics; None for weights from outside.
+        evaluated: the evaluation.
 
     Returns:
         The path of the page.
     """
-    found, split = predictions.table(), predictions.split
-    names = class_names(config, split)
-    there = places.places(split, shards=predictions.shards)
-    history = read_history(model_dir) if model_dir else []
+    config, predictions = evaluated.config, evaluated.predictions
+    found = predictions.table()
+    names = class_names(config, predictions.split)
+    there = places.places(predictions.split, shards=predictions.shards)
+    rows = list(prediction_rows(found, names, there))
+    files.write_csv(f"{folder}/{PREDICTIONS}", rows)
+    rows = list(class_rows(found, names, config.label_offset))
+    files.write_csv(f"{folder}/{CLASSES}", rows)
+    text = page.render(_contents(evaluated, found, names, there))
+    files.write_whole(f"{folder}/{PAGE}", text)
+    print(f"report        {folder}/{PAGE}, {PREDICTIONS}, {CLASSES}")
+    return f"{folder}/{PAGE}"
 
-    def photos(rows: np.ndarray) -> list:
+
+def _contents(
+    evaluated: Evaluated,
+    found: Table,
+    names: Sequence[str],
+    there: Mapping[int, places.Place],
+) -> Contents:
+    config, split = evaluated.config, evaluated.predictions.split
+    history = read_history(evaluated.model_dir) if evaluated.model_dir else []
+
+    def photos(rows: np.ndarray) -> list[Photo]:
         return pictures.photos(
             rows,
             found,
             split=split,
             there=there,
-            classifier=classifier,
+            classifier=evaluated.classifier,
             names=names,
         )
 
-    contents = Contents(
+    return Contents(
         model=config.model,
         dataset=_dataset(config),
         split=split.name,
-        date=datetime.datetime.now(datetime.UTC).strftime("%d %B %Y, %H:%M UTC"),
-        facts=_facts(config, scores),
-        scores=scores,
+        date=datetime.datetime.now(datetime.UTC).strftime("%-d %B %Y, %H:%M UTC"),
+        facts=_facts(config, evaluated.scores),
+        scores=evaluated.scores,
         table=found,
         names=names,
         history=history,
         mistakes=photos(pictures.most_confident_mistakes(found)),
         uncertain=photos(pictures.most_uncertain(found)),
-        speeds=_speeds(history, predictions),
+        speeds=_speeds(history, evaluated.predictions),
         settings={name: getattr(config, name) for name in config_lib.FIELDS},
-        commands=commands,
+        commands=evaluated.commands,
     )
-    offset = config.label_offset
-    files.write_csv(
-        f"{folder}/{PREDICTIONS}", list(prediction_rows(found, names, there))
-    )
-    files.write_csv(f"{folder}/{CLASSES}", list(class_rows(found, names, offset)))
-    files.write_whole(f"{folder}/{PAGE}", page.render(contents))
-    print(f"report        {folder}/{PAGE}, {PREDICTIONS}, {CLASSES}")
-    return f"{folder}/{PAGE}"
 
 
 def class_names(config: config_lib.Config, split: tfrecord.Split) -> tuple[str, ...]:

@@ -57,9 +57,10 @@ class Predictions:
             compiling; None if there was one batch alone.
     """
 
+    split: tfrecord.Split
+    shards: int
+
     def __init__(self) -> None:
-        self.split: tfrecord.Split | None = None
-        self.shards = 1
         self.begin()
 
     def begin(self) -> None:
