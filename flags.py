@@ -29,8 +29,8 @@ absl_flags.DEFINE_string(
 absl_flags.DEFINE_boolean(
     "report",
     None,
-    "Whether to write a report of the results, report.html: eval does not unless told "
-    "to, train_and_eval does unless told not to.",
+    "Whether to write report.html, a page of the results (default: train_and_eval "
+    "does, eval does not unless --report_dir is given).",
 )
 absl_flags.DEFINE_string(
     "report_dir",
@@ -157,11 +157,6 @@ def export_dir() -> str:
     return (FLAGS.export_dir or f"{model_dir()}/saved_model").rstrip("/")
 
 
-def report_dir(default: str) -> str:
-    """`--report_dir`, or the default folder of the mode."""
-    return (FLAGS.report_dir or default).rstrip("/")
-
-
 def hardware() -> Hardware:
     """The hardware that the parsed flags describe; see `Section` for the errors."""
     given = {f.name: FLAGS[f.name].value for f in dataclasses.fields(Hardware)}
@@ -209,7 +204,7 @@ def _for_training() -> dict:
 
 
 def _for_training_and_export() -> dict:
-    report = {} if FLAGS.report is False else {"report_dir": report_dir(model_dir())}
+    report = _for_report(model_dir(), by_default=True)
     return _for_training() | {"export_dir": export_dir()} | report
 
 
@@ -236,10 +231,16 @@ def _for_evaluation() -> dict:
         raise ValueError(
             "--mode=eval with --weights needs the images: give --dataset and --data_dir"
         )
-    if not FLAGS.report:
-        return _for_classifier()
     default = "report" if FLAGS.weights else model_dir()
-    return _for_classifier() | {"report_dir": report_dir(default)}
+    return _for_classifier() | _for_report(default, by_default=False)
+
+
+def _for_report(default: str, *, by_default: bool) -> dict:
+    """Returns the folder of the report, if there is to be one."""
+    wanted = FLAGS.report
+    if wanted is None:
+        wanted = by_default or FLAGS.report_dir is not None
+    return {"report_dir": (FLAGS.report_dir or default).rstrip("/")} if wanted else {}
 
 
 def _for_export() -> dict:

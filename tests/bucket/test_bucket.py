@@ -48,6 +48,7 @@ def test_a_run_leaves_everything_in_the_bucket(unbroken):
     assert {path.name for path in run.iterdir()} == {
         *("config.json", "passport.json", "metrics.jsonl", "checkpoints", "best"),
         *("train", "minival", "validation"),
+        *("report.html", "predictions.csv", "classes.csv"),
     }
     assert len(list(run.glob("checkpoints/*.index"))) == 3
     assert len(list(run.glob("best/*.index"))) == 1
@@ -79,6 +80,7 @@ PURPOSES = {
     "checkpoints": "run/checkpoints/.*",
     "best": "run/best/.*",
     "settings": r"run/(config|passport)\.json/?",
+    "report": r"run/(report\.html|(predictions|classes)\.csv)",
     "export": "export/?.*",
 }
 
@@ -132,6 +134,7 @@ def test_requests_are_few(unbroken):
     # The evaluation and the export find the best weights and read them.
     assert counted["best"]["read"] <= 2 * 9
     assert counted["settings"].total() <= 2 * 2 + 12  # written once; looked for, read
+    assert counted["report"] == dict.fromkeys(("begin", "put"), 3)
     # Whether a folder can be written: the run's twice, and the export's three times.
     assert counted["trial"] == dict.fromkeys(("begin", "put", "delete"), 5)
     assert counted["export"]["put"] == 4 and counted["export"].total() <= 2 * 4 + 8
