@@ -42,6 +42,7 @@ def run(
     if report_dir is not None:
         files.check_writable(report_dir, label="report_dir=")
     kept = Predictions() if report_dir else None
+    trained = None
     if weights:
         config, found = run_model.open_weights(weights, **of_weights)
         result = evaluation.evaluate_weights(
@@ -50,7 +51,7 @@ def run(
         load = functools.partial(run_model.of_weights, config, found)
     elif model_dir:
         run_dir = RunDir(model_dir)
-        config = run_dir.read_config(**of_weights)
+        trained, config = run_dir.read_config(), run_dir.read_config(**of_weights)
         result = evaluation.evaluate(
             config, model_dir=model_dir, strategy=strategy, predictions=kept
         )
@@ -61,19 +62,15 @@ def run(
     if not hosts.is_chief:
         return {}
     print_scores(result)
-    if report_dir is not None and kept is not None:
-        evaluated = report.Evaluated(
-            config,
-            Classifier.of(load(), config),
-            result,
-            kept,
-            repeat.commands(
-                report_dir, model_dir=model_dir, weights=weights, **of_weights
-            ),
-            model_dir,
-        )
-        result["report"] = report.write(report_dir, evaluated)
-    return result
+    if report_dir is None or kept is None:
+        return result
+    commands = repeat.commands(
+        report_dir, trained=trained, model_dir=model_dir, weights=weights, **of_weights
+    )
+    evaluated = report.Evaluated(
+        config, Classifier.of(load(), config), result, kept, commands, model_dir
+    )
+    return result | {"report": report.write(report_dir, evaluated)}
 
 
 def print_scores(result: dict) -> None:

@@ -61,13 +61,9 @@ def run(
         result |= export.save(opened, export_dir)
         evaluate.print_scores(result)
         if report_dir is not None and kept is not None:
+            commands = repeat.commands(report_dir, trained=config, model_dir=model_dir)
             evaluated = report.Evaluated(
-                config,
-                opened,
-                result,
-                kept,
-                repeat.commands(report_dir, model_dir=model_dir),
-                model_dir,
+                config, opened, result, kept, commands, model_dir
             )
             result["report"] = report.write(report_dir, evaluated)
         _print_next_steps(model_dir)

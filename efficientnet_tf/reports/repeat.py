@@ -5,12 +5,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from efficientnet_tf import config as config_lib
-from efficientnet_tf.runs.run_dir import RunDir
 
 
 def commands(
     report_dir: str,
     *,
+    trained: config_lib.Config | None = None,
     model_dir: str | None = None,
     weights: str | None = None,
     model: str | None = None,
@@ -21,6 +21,7 @@ def commands(
 
     Args:
         report_dir: folder of the report.
+        trained: the run's configuration; None for weights from outside.
         model_dir: the run's folder; None for weights from outside.
         weights: the weights, as the user named them.
         model: the network's name, if the user named it.
@@ -32,10 +33,9 @@ def commands(
     averages = None if ema else False
     reported = {"weights_ema": averages, "report": True, "report_dir": report_dir}
     told = {"evaluate": _command({"mode": "eval"} | given | named | reported)}
-    if model_dir is None:
+    if trained is None:
         return told
-    config = RunDir(model_dir).read_config()
-    return {"train": _command({"model_dir": model_dir} | deciding(config))} | told
+    return {"train": _command({"model_dir": model_dir} | deciding(trained))} | told
 
 
 def deciding(config: config_lib.Config) -> dict[str, Any]:
