@@ -150,7 +150,7 @@ def scores(found: Table, names: Sequence[str]) -> Markup:
     known = np.flatnonzero(~np.isnan(f1))
     ranked = known[np.argsort(f1[known], kind="stable")]
     rows = [_class_row(each, int(i), names) for i in ranked[:CLASS_ROWS]]
-    heads = ("class", "images", "correct", "precision", "recall", "F1")
+    heads = ("class", "F1", "precision", "recall", "images", "correct")
     return join(
         [
             element("h2", _range(f1, ranked, names)),
@@ -193,11 +193,11 @@ def _class_row(
     )
     return (
         names[i],
-        f"{each.images[i]:,}",
-        f"{each.correct[i]:,}",
+        element("span", meter, percent(f1)),
         percent(float(each.precision[i])),
         percent(float(each.recall[i])),
-        element("span", meter, percent(f1)),
+        f"{each.images[i]:,}",
+        f"{each.correct[i]:,}",
     )
 
 

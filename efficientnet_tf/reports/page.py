@@ -180,7 +180,7 @@ def _repeat(contents: Contents) -> Markup:
     ]
     settings = table(
         ("setting", "value"),
-        [(name, str(value)) for name, value in contents.settings.items()],
+        [(n, "–" if v is None else str(v)) for n, v in contents.settings.items()],
         numbers=(),
         caption="Settings",
     )

@@ -31,7 +31,8 @@ def commands(
     given = {name: v for name, v in (chosen or {}).items() if v is not None}
     named = {"model_dir": model_dir, "weights": weights, "model": model}
     averages = None if ema else False
-    reported = {"weights_ema": averages, "report": True, "report_dir": report_dir}
+    elsewhere = None if report_dir == model_dir else report_dir
+    reported = {"weights_ema": averages, "report": True, "report_dir": elsewhere}
     told = {"evaluate": _command({"mode": "eval"} | given | named | reported)}
     if trained is None:
         return told

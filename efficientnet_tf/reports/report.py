@@ -88,7 +88,7 @@ def _contents(
         )
 
     return Contents(
-        model=config.model,
+        model=config.model + (" with other blocks" if config.blocks else ""),
         dataset=_dataset(config),
         split=split.name,
         date=datetime.datetime.now(datetime.UTC).strftime("%-d %B %Y, %H:%M UTC"),

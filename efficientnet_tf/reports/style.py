@@ -110,9 +110,9 @@ th { font-weight: 600; color: var(--quiet); white-space: nowrap; }
 .photos b { font-weight: 600; }
 .wrong { color: rgb(var(--bad)); } .right { color: rgb(var(--good)); }
 pre { background: var(--soft); border-radius: 6px; padding: 14px 16px;
-  margin: 8px 0 20px; overflow-x: auto;
+  margin: 8px 0 20px; white-space: pre-wrap;
   font: .85rem/1.5 ui-monospace, "SF Mono", Menlo, Consolas,
-  "DejaVu Sans Mono", monospace; overflow-wrap: normal; }
+  "DejaVu Sans Mono", monospace; }
 code { font: inherit; }
 details summary { cursor: pointer; font-weight: 600; }
 """
