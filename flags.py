@@ -26,6 +26,18 @@ absl_flags.DEFINE_string(
     None,
     "Folder for class activation maps; default MODEL_DIR/cam, or ./cam with --weights.",
 )
+absl_flags.DEFINE_boolean(
+    "report",
+    None,
+    "Whether to write report.html, a page of the results (default: train_and_eval "
+    "does, eval does not unless --report_dir is given).",
+)
+absl_flags.DEFINE_string(
+    "report_dir",
+    None,
+    "Folder for report.html, predictions.csv and classes.csv; default MODEL_DIR, or "
+    "./report with --weights.",
+)
 absl_flags.DEFINE_string(
     "cam_class",
     None,
@@ -157,7 +169,8 @@ def hardware() -> Hardware:
 def check() -> None:
     """Raises ValueError for a flag that is wrong by itself, or with the hardware's."""
     config.check(**chosen())
-    for name in ("data_dir", "model_dir", "export_dir", "cam_dir", "output"):
+    folders = ("data_dir", "model_dir", "export_dir", "cam_dir", "report_dir")
+    for name in (*folders, "output"):
         files.check_name(FLAGS[name].value or "", label=f"--{name}=")
     hardware()
     # Before the folder is opened to find out what it holds.
@@ -195,7 +208,8 @@ def _for_training() -> dict:
 
 
 def _for_training_and_export() -> dict:
-    return _for_training() | {"export_dir": export_dir()}
+    report = _for_report(model_dir(), by_default=True)
+    return _for_training() | {"export_dir": export_dir()} | report
 
 
 def _for_classifier() -> dict:
@@ -221,7 +235,16 @@ def _for_evaluation() -> dict:
         raise ValueError(
             "--mode=eval with --weights needs the images: give --dataset and --data_dir"
         )
-    return _for_classifier()
+    default = "report" if FLAGS.weights else model_dir()
+    return _for_classifier() | _for_report(default, by_default=False)
+
+
+def _for_report(default: str, *, by_default: bool) -> dict:
+    """Returns the folder of the report, if there is to be one."""
+    wanted = FLAGS.report
+    if wanted is None:
+        wanted = by_default or FLAGS.report_dir is not None
+    return {"report_dir": (FLAGS.report_dir or default).rstrip("/")} if wanted else {}
 
 
 def _for_export() -> dict:

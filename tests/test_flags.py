@@ -238,6 +238,26 @@ def test_folders(run, argv, model_dir, export_dir):
 
 
 @pytest.mark.parametrize(
+    ("argv", "folder"),
+    [
+        (["--model_dir=a"], "a"),
+        (["--noreport", "--report_dir=b"], None),
+        (["--mode=train"], None),
+        (["--mode=eval", "--model_dir=a"], None),
+        (["--mode=eval", "--model_dir=a/", "--report"], "a"),
+        (["--mode=eval", "--report_dir=gs://bucket/b/"], "gs://bucket/b"),
+        (["--mode=eval", "--weights=w", "--dataset=digits", "--report"], "report"),
+    ],
+)
+def test_where_the_report_goes(run, argv, folder):
+    code = (
+        "import sys, flags; flags.FLAGS(sys.argv);"
+        "print(flags.mode([])[1].get('report_dir'))"
+    )
+    assert run("-c", code, *argv).stdout == f"{folder}\n"
+
+
+@pytest.mark.parametrize(
     ("argv", "ema"),
     [([], True), (["--weights_ema"], True), (["--noweights_ema"], False)],
 )

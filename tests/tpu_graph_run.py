@@ -20,7 +20,7 @@ from efficientnet_tf.training import state as state_lib
 CORES = 2
 
 
-def build_run(config, strategy):
+def build_run(config, strategy, kept=None):
     """The state, trainer and evaluator of a run, as `training.loop` makes them."""
     policy = devices.configure_numerics(strategy, config.precision)
     source = build.open_source(config)
@@ -37,7 +37,7 @@ def build_run(config, strategy):
     return (
         state,
         build.trainer(config, state, source, strategy),
-        build.evaluator(config, model, weights, source, split, strategy),
+        build.evaluator(config, model, weights, source, split, strategy, kept),
     )
 
 

@@ -17,7 +17,11 @@ def run(*, export_dir: str, **origin: Any) -> dict:
         "export_dir", the folder that was written.
     """
     saved_model.check_target(export_dir)
-    opened = classifier.open_classifier(**origin)
+    return save(classifier.open_classifier(**origin), export_dir)
+
+
+def save(opened: classifier.Classifier, export_dir: str) -> dict:
+    """Exports a classifier that is open already; see `run`."""
     path = saved_model.save(opened, export_dir)
     print(f"SavedModel    {path}")
     return {"export_dir": path}

@@ -10,7 +10,10 @@ from efficientnet_tf.commands import evaluate, export
 from efficientnet_tf.config import Config
 from efficientnet_tf.export import saved_model
 from efficientnet_tf.hardware import agreement
+from efficientnet_tf.inference.classifier import Classifier
+from efficientnet_tf.reports import repeat, report
 from efficientnet_tf.training import loop
+from efficientnet_tf.training.predictions import Predictions
 
 
 def run(
@@ -20,6 +23,7 @@ def run(
     config: Config,
     model_dir: str,
     export_dir: str | None = None,
+    report_dir: str | None = None,
 ) -> dict:
     """Trains, or continues the run in a folder.
 
@@ -30,23 +34,38 @@ def run(
         model_dir: the run's folder.
         export_dir: the folder of the SavedModel; None only trains, without scores on
             the validation data and without an export.
+        report_dir: the folder of the report on the scores; None writes none.
 
     Returns:
-        On the chief, the result of `loop.train`, "model_dir" and "export_dir"; on other
-        hosts an empty dict.
+        On the chief, the result of `loop.train`, "model_dir", "export_dir" and
+        "report", the path of the page; on other hosts an empty dict.
     """
     files.check_writable(model_dir, label="model_dir=")
     if export_dir is not None:
         saved_model.check_target(export_dir)
+    if report_dir not in (None, model_dir):
+        files.check_writable(report_dir, label="report_dir=")
+    kept = Predictions() if report_dir else None
     result = loop.train(
-        config, model_dir=model_dir, strategy=strategy, validate=export_dir is not None
+        config,
+        model_dir=model_dir,
+        strategy=strategy,
+        validate=export_dir is not None,
+        predictions=kept,
     )
     if not hosts.is_chief:
         return {}
     result["model_dir"] = model_dir
     if result["finished"] and export_dir is not None:
-        result |= export.run(model_dir=model_dir, export_dir=export_dir)
+        opened = Classifier.of_run(model_dir)
+        result |= export.save(opened, export_dir)
         evaluate.print_scores(result)
+        if report_dir is not None and kept is not None:
+            commands = repeat.commands(report_dir, trained=config, model_dir=model_dir)
+            evaluated = report.Evaluated(
+                config, opened, result, kept, commands, model_dir
+            )
+            result["report"] = report.write(report_dir, evaluated)
         _print_next_steps(model_dir)
     return result
 

@@ -134,23 +134,30 @@ def eval_batches(
 
     Returns:
         A dataset of {"image": uint8 [batch, size, size, 3], "label": int32 [batch]
-        from 0, "mask": float32 [batch]}.
+        from 0, "mask": float32 [batch], "number": int32 [batch]}. The number of an
+        image is unique over hosts: its place in this host's order, times the hosts,
+        plus this host's index; `places.places` finds the image again.
     """
 
-    def example(record: Any) -> Any:
+    def example(place: tf.Tensor, record: Any) -> Any:
         encoded, label = split.example(record)
-        image = preparation.decode(encoded)
-        label = tf.cast(_class_of(label, labels), tf.int32)
-        return {"image": image, "label": label, "mask": tf.constant(1.0)}
+        return {
+            "image": preparation.decode(encoded),
+            "label": tf.cast(_class_of(label, labels), tf.int32),
+            "mask": tf.constant(1.0),
+            "number": tf.cast(place * shard.count + shard.index, tf.int32),
+        }
 
     size = preparation.image_size
     padding = {
         "image": tf.zeros([size, size, 3], tf.uint8),
         "label": tf.zeros([], tf.int32),
         "mask": tf.zeros([]),
+        "number": tf.constant(-1),
     }
     batches = (
         split.records(tf.data.Dataset.from_tensor_slices(_paths(split, shard)))
+        .enumerate()
         .map(example, num_parallel_calls=tf.data.AUTOTUNE)
         .concatenate(tf.data.Dataset.from_tensors(padding).repeat())
         .batch(batch_size, drop_remainder=True)

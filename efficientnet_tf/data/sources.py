@@ -95,7 +95,13 @@ class Fake:
         def batch(first: tf.Tensor) -> dict[str, tf.Tensor]:
             numbers = first + tf.range(batch_size, dtype=tf.int64)
             mask = tf.cast(numbers < mine, tf.float32)
-            return {"image": images, "label": classes, "mask": mask}
+            numbers = tf.cast(numbers * shard.count + shard.index, tf.int32)
+            return {
+                "image": images,
+                "label": classes,
+                "mask": mask,
+                "number": tf.where(mask > 0, numbers, -1),
+            }
 
         return tf.data.Dataset.range(0, tf.int64.max, batch_size).map(batch).repeat()
 

@@ -8,7 +8,7 @@ import concurrent.futures
 import contextlib
 import dataclasses
 import struct
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import ClassVar
 
 import tensorflow as tf
@@ -194,9 +194,20 @@ def _count(files: Iterable[str]) -> int:
 
 
 def count_records(path: str) -> int:
-    """Counts records by hopping from header to header.
+    """Counts records; see `find_records`."""
+    return sum(1 for _ in find_records(path))
+
+
+def find_records(path: str) -> Iterator[tuple[int, int]]:
+    """Finds a file's records by hopping from header to header.
 
     A bucket's client reads blocks of 64 MB, so it reads the whole file in few requests.
+
+    Args:
+        path: path or URL of a TFRecord file.
+
+    Yields:
+        Offset and length of each record, in bytes.
 
     Raises:
         ValueError: if the file ends in the middle of a record.
@@ -209,11 +220,14 @@ def count_records(path: str) -> int:
             header = file.read(8)
             # Length (8 bytes), its checksum (4), the record, its checksum (4).
             length = struct.unpack("<Q", header)[0] if len(header) == 8 else size
-            offset += 8 + 4 + length + 4
+            end = offset + 8 + 4 + length + 4
             count += 1
-    if offset != size:
-        raise ValueError(f"{path} is damaged: record {count} (from 1) is cut short")
-    return count
+            if end > size:
+                raise ValueError(
+                    f"{path} is damaged: record {count} (from 1) is cut short"
+                )
+            yield offset + 8 + 4, length
+            offset = end
 
 
 def parse(

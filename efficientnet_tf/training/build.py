@@ -24,6 +24,7 @@ from efficientnet_tf.training import (
 )
 from efficientnet_tf.training.layer_seeds import LayerSeeds
 from efficientnet_tf.training.objective import PaperObjective
+from efficientnet_tf.training.predictions import Predictions, Predictor
 from efficientnet_tf.training.settings import Optimisation, Schedule
 
 
@@ -245,6 +246,7 @@ def evaluator(
     source: sources.Source,
     split: tfrecord.Split,
     strategy: tf.distribute.Strategy,
+    predictions: Predictions | None = None,
 ) -> steps.Evaluator:
     """Makes the evaluator of weights on one split.
 
@@ -255,9 +257,12 @@ def evaluator(
         source: the run's data.
         split: the split to score.
         strategy: the strategy that the model was made under.
+        predictions: gets what is predicted for each image; None keeps only scores.
     """
 
     def dataset(context: tf.distribute.InputContext) -> tf.data.Dataset:
+        if predictions is not None:
+            predictions.shards = context.num_input_pipelines
         return source.evaluate(
             split,
             run_model.preparation(config),
@@ -266,12 +271,11 @@ def evaluator(
             shard=_shard(context),
         )
 
-    return steps.Evaluator(
-        model,
-        weights,
-        strategy.distribute_datasets_from_function(dataset),
-        strategy=strategy,
-    )
+    data = strategy.distribute_datasets_from_function(dataset)
+    if predictions is None:
+        return steps.Evaluator(model, weights, data, strategy=strategy)
+    predictions.split = split
+    return Predictor(model, weights, data, strategy=strategy, predictions=predictions)
 
 
 def check_batch_sizes(config: Config, strategy: tf.distribute.Strategy) -> None:

@@ -15,6 +15,7 @@ from efficientnet_tf.hardware import agreement, devices
 from efficientnet_tf.runs import checkpoints, metrics, run_model
 from efficientnet_tf.runs.run_dir import RunDir
 from efficientnet_tf.training import build, host_facts, uploads
+from efficientnet_tf.training.predictions import Predictions
 from efficientnet_tf.weights.weights_file import WeightsFile
 
 
@@ -24,6 +25,7 @@ def evaluate(
     model_dir: str,
     strategy: tf.distribute.Strategy,
     source: sources.Source | None = None,
+    predictions: Predictions | None = None,
 ) -> dict:
     """Scores a run's best weights, else its latest, on the validation data.
 
@@ -32,6 +34,7 @@ def evaluate(
         model_dir: the run's folder.
         strategy: the strategy that `devices.make_strategy` made.
         source: the run's data if it is open already; None opens it.
+        predictions: gets what is predicted for each image; None keeps only scores.
 
     Returns:
         "top_1" and "top_5" (from 0 to 1), "loss" (cross-entropy), "examples" (a number;
@@ -53,7 +56,7 @@ def evaluate(
     with uploads.Uploads(model_dir) as out:
         name = source.splits.validation.name
         events = f"{out.folder}/{name}" if hosts.is_chief else None
-        scores = _validate(config, model, source, strategy, step, events)
+        scores = _validate(config, model, source, strategy, step, events, predictions)
         if hosts.is_chief:
             out.fetch(metrics.NAME)
             # A folder may have no training images; the epoch is then not known.
@@ -64,7 +67,11 @@ def evaluate(
 
 
 def evaluate_weights(
-    config: Config, weights: WeightsFile, *, strategy: tf.distribute.Strategy
+    config: Config,
+    weights: WeightsFile,
+    *,
+    strategy: tf.distribute.Strategy,
+    predictions: Predictions | None = None,
 ) -> dict:
     """Scores weights from outside on the validation data; writes nothing.
 
@@ -72,6 +79,7 @@ def evaluate_weights(
         config: configuration that names the data and prepares the images.
         weights: the weights that `reading.read_weights` read.
         strategy: the strategy that `devices.make_strategy` made.
+        predictions: see `evaluate`.
 
     Returns:
         What `evaluate` returns, without "checkpoint"; "weights" is their origin.
@@ -82,7 +90,7 @@ def evaluate_weights(
     with strategy.scope():
         model = run_model.of_weights(config, weights, policy=policy)
     names = _class_names(config, model, source)
-    scores = _validate(config, model, source, strategy, 0, None)
+    scores = _validate(config, model, source, strategy, 0, None, predictions)
     return scores | {"weights": weights.origin, "class_names": names}
 
 
@@ -118,13 +126,20 @@ def _validate(
     strategy: tf.distribute.Strategy,
     step: int,
     events: str | None,
+    predictions: Predictions | None,
 ) -> dict:
     """Scores a model on the validation split."""
     split = source.splits.validation
     controller = orbit.Controller(
         global_step=tf.Variable(step, dtype=tf.int64),
         evaluator=build.evaluator(
-            config, model, checkpoints.by_path(model.weights), source, split, strategy
+            config,
+            model,
+            checkpoints.by_path(model.weights),
+            source,
+            split,
+            strategy,
+            predictions,
         ),
         strategy=strategy,
         eval_summary_dir=events,

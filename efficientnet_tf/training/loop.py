@@ -22,6 +22,7 @@ from efficientnet_tf.training import (
     state,
     uploads,
 )
+from efficientnet_tf.training.predictions import Predictions
 from efficientnet_tf.weights import reading, weights_file
 
 
@@ -31,6 +32,7 @@ def train(
     model_dir: str,
     strategy: tf.distribute.Strategy,
     validate: bool = True,
+    predictions: Predictions | None = None,
 ) -> dict:
     """Starts a run, or continues the run in `model_dir`, and writes its results there.
 
@@ -43,6 +45,7 @@ def train(
         strategy: the strategy that `devices.make_strategy` made.
         validate: whether to score the best weights on the validation data at the end
             and, if no images are held out, the latest weights during training.
+        predictions: gets what the best weights predict for each validation image.
 
     Returns:
         The run's "step" and whether it is "finished" (False after SIGTERM). A finished
@@ -106,7 +109,11 @@ def train(
     if not (result["finished"] and validate):
         return result
     return result | evaluation.evaluate(
-        config, model_dir=model_dir, strategy=strategy, source=source
+        config,
+        model_dir=model_dir,
+        strategy=strategy,
+        source=source,
+        predictions=predictions,
     )
 
 

@@ -153,7 +153,10 @@ class Evaluator(orbit.StandardEvaluator):
 
     def eval_step(self, iterator: Any) -> dict[str, tf.Tensor]:
         """Sums the scores of the next batch over all replicas."""
-        sums = self._strategy.run(self.replica_step, args=(next(iterator),))
+        return self.total(self._strategy.run(self.replica_step, args=(next(iterator),)))
+
+    def total(self, sums: dict[str, Any]) -> dict[str, tf.Tensor]:
+        """Adds up the sums of all replicas."""
         return {
             name: self._strategy.reduce(tf.distribute.ReduceOp.SUM, value, axis=None)
             for name, value in sums.items()
@@ -175,23 +178,46 @@ class Evaluator(orbit.StandardEvaluator):
 
     def replica_step(self, batch: Batch) -> dict[str, tf.Tensor]:
         """Sums scores over one replica's share of a batch."""
+        return scores(self.logits(batch["image"]), batch)
+
+    def logits(self, images: tf.Tensor) -> tf.Tensor:
+        """Computes the weights' logits of images, float32 [batch, classes]."""
         logits, _ = self._model.stateless_call(
-            self._trainable, self._non_trainable, batch["image"], training=False
+            self._trainable, self._non_trainable, images, training=False
         )
-        logits = tf.cast(logits, tf.float32)
-        labels, mask = batch["label"], batch["mask"]
-        cross_entropy = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
-        ranked = tf.math.top_k(logits, k=min(5, logits.shape[-1])).indices
-        hits = tf.cast(tf.equal(ranked, labels[:, tf.newaxis]), tf.float32)
-        # If logits are NaN, their ranks mean nothing.
-        finite = tf.reduce_all(tf.math.is_finite(logits), axis=-1)
-        hits *= (mask * tf.cast(finite, tf.float32))[:, tf.newaxis]
-        return {
-            "examples": tf.reduce_sum(mask),
-            "top_1": tf.reduce_sum(hits[:, 0]),
-            "top_5": tf.reduce_sum(hits),
-            "loss": tf.reduce_sum(cross_entropy * mask),
-        }
+        return tf.cast(logits, tf.float32)
+
+
+def ranked(logits: tf.Tensor) -> tf.Tensor:
+    """Returns the five likeliest classes, or all if fewer, int32 [batch, 5].
+
+    Classes are -1 where logits are not finite: their ranks mean nothing.
+
+    Args:
+        logits: float32 [batch, classes].
+    """
+    classes = tf.math.top_k(logits, k=min(5, logits.shape[-1])).indices
+    finite = tf.reduce_all(tf.math.is_finite(logits), axis=-1, keepdims=True)
+    return tf.where(finite, classes, -1)
+
+
+def scores(logits: tf.Tensor, batch: Batch) -> dict[str, tf.Tensor]:
+    """Sums the scores of a batch, whose padding counts nothing.
+
+    Args:
+        logits: float32 [batch, classes].
+        batch: a batch of `data.batches.eval_batches`.
+    """
+    labels, mask = batch["label"], batch["mask"]
+    cross_entropy = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
+    hits = tf.cast(tf.equal(ranked(logits), labels[:, tf.newaxis]), tf.float32)
+    hits *= mask[:, tf.newaxis]
+    return {
+        "examples": tf.reduce_sum(mask),
+        "top_1": tf.reduce_sum(hits[:, 0]),
+        "top_5": tf.reduce_sum(hits),
+        "loss": tf.reduce_sum(cross_entropy * mask),
+    }
 
 
 def _local_statistics(model: keras.Model) -> list:

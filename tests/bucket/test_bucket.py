@@ -48,6 +48,7 @@ def test_a_run_leaves_everything_in_the_bucket(unbroken):
     assert {path.name for path in run.iterdir()} == {
         *("config.json", "passport.json", "metrics.jsonl", "checkpoints", "best"),
         *("train", "minival", "validation"),
+        *("report.html", "predictions.csv", "classes.csv"),
     }
     assert len(list(run.glob("checkpoints/*.index"))) == 3
     assert len(list(run.glob("best/*.index"))) == 1
@@ -79,6 +80,7 @@ PURPOSES = {
     "checkpoints": "run/checkpoints/.*",
     "best": "run/best/.*",
     "settings": r"run/(config|passport)\.json/?",
+    "report": r"run/(report\.html|(predictions|classes)\.csv)",
     "export": "export/?.*",
 }
 
@@ -115,11 +117,12 @@ def test_requests_are_few(unbroken):
     assert (loops, saves, evals) == (33, 14, 9) and 1 <= bests <= 8
     # Two requests an upload. metrics.jsonl and the event file of training go before a
     # save, after an evaluation and once a minute, and the evaluations' event file after
-    # an evaluation. That metrics.jsonl is there is asked twice, and once it is read.
+    # an evaluation. That metrics.jsonl is there is asked three times, and twice it is
+    # read, once of them for the report.
     lines = counted["lines"]
     assert lines["begin"] == lines["put"]
     assert lines["put"] <= 2 * (saves + evals + minutes(requests)) + evals
-    assert lines.total() - 2 * lines["put"] <= 5
+    assert lines.total() - 2 * lines["put"] <= 7
     # Values, index and list of checkpoints; from the fourth on, the oldest is looked
     # for and its two files are deleted. At the start and at the end folders are looked
     # into.
@@ -132,19 +135,21 @@ def test_requests_are_few(unbroken):
     # The evaluation and the export find the best weights and read them.
     assert counted["best"]["read"] <= 2 * 9
     assert counted["settings"].total() <= 2 * 2 + 12  # written once; looked for, read
-    # Whether a folder can be written: the run's twice, and the export's three times.
-    assert counted["trial"] == dict.fromkeys(("begin", "put", "delete"), 5)
+    assert counted["report"] == dict.fromkeys(("begin", "put"), 3)
+    # Whether a folder can be written: the run's twice, and the export's twice.
+    assert counted["trial"] == dict.fromkeys(("begin", "put", "delete"), 4)
     assert counted["export"]["put"] == 4 and counted["export"].total() <= 2 * 4 + 8
 
 
 def test_data_is_read_once_to_count_it_and_once_an_epoch(unbroken):
     _, requests, _ = unbroken
     # 16 shards and 2 for validation, one block each: to count, to try the first, four
-    # epochs of 15 and the beginning of a fifth, eight evaluations of one, one of two.
-    expected = 18 + 2 + 4 * 15 + 8 * 1 + 2
+    # epochs of 15 and the beginning of a fifth, eight evaluations of one, one of two,
+    # and three times two for the report: to find images, for mistakes, for others.
+    expected = 18 + 2 + 4 * 15 + 8 * 1 + 2 + 3 * 2
     data = by_purpose(requests)["data"]
     assert expected <= data["read"] <= expected + 15
-    assert (data["stat"], data["list"]) == (18, 2)
+    assert (data["stat"], data["list"]) == (18 + 2, 2)
 
 
 def test_twice_the_steps_and_loops_are_no_other_requests(served, tmp_path):

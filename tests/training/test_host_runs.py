@@ -1,5 +1,6 @@
 """main.py on several hosts: one run, one writer, and no host waits for a lost one."""
 
+import csv
 import functools
 import json
 import pathlib
@@ -118,7 +119,9 @@ def test_two_hosts_leave_what_one_leaves(digits_dir, tmp_path, undisturbed):
 @pytest.mark.parametrize("count", [1, 2])
 def test_any_number_of_hosts_evaluates_a_run_the_same(undisturbed, tmp_path, count):
     model_dir = shutil.copytree(undisturbed[0], tmp_path / "run")
+    reported = predictions(model_dir)
     evaluation = ["main.py", "--mode=eval", f"--model_dir={model_dir}", "--json"]
+    evaluation += ["--report", "--eval_batch_size=46"]
     with host_processes.started([evaluation] * count) as processes:
         chief = host_processes.finish(processes)[0]
     scores = json.loads(chief[0].splitlines()[-1])
@@ -126,6 +129,20 @@ def test_any_number_of_hosts_evaluates_a_run_the_same(undisturbed, tmp_path, cou
         assert scores[name] == undisturbed[1][name]
     assert scores["loss"] == pytest.approx(undisturbed[1]["loss"], rel=1e-5)
     assert len(metrics(model_dir)) == len(metrics(undisturbed[0])) + 1
+    # Each record has its own prediction, whichever host made it.
+    again = predictions(model_dir)
+    assert again.keys() == reported.keys() and len(again) == 360
+    agreed = [again[file] == reported[file] for file in again]
+    assert sum(agreed) >= 355  # rounding may decide between two classes
+    correct = [row["correct"] == "1" for row in again.values()]
+    assert sum(correct) / 360 == scores["top_1"]
+
+
+def predictions(model_dir) -> dict[str, dict]:
+    """Of each record the true and the predicted class, by predictions.csv."""
+    with open(f"{model_dir}/predictions.csv", encoding="utf-8", newline="") as file:
+        wanted = ("true", "predicted", "correct")
+        return {r["file"]: {n: r[n] for n in wanted} for r in csv.DictReader(file)}
 
 
 def wait_for_step(model_dir, processes, step: int) -> None:

@@ -16,7 +16,7 @@ import tpu_graph_run
 
 from efficientnet_tf import config as config_lib
 from efficientnet_tf.hardware import devices
-from efficientnet_tf.training import checkpoint_folders
+from efficientnet_tf.training import checkpoint_folders, predictions
 
 # XLA's kernels of the plain build; test_tpu_install.py asks for those of a TPU.
 KERNELS = "XLA_CPU_JIT"
@@ -31,11 +31,11 @@ CONVOLUTIONS = {
 @pytest.fixture(scope="module")
 def run_of(digits_dir):
     @functools.cache
-    def run_of(fused):
+    def run_of(fused, kept=None):
         config = config_lib.create(
             dataset="digits", data_dir=digits_dir, blocks=networks.TINY, fused=fused
         )
-        return tpu_graph_run.build_run(config, absent_tpu.strategy(2))
+        return tpu_graph_run.build_run(config, absent_tpu.strategy(2), kept)
 
     return run_of
 
@@ -100,8 +100,10 @@ def test_the_bridge_makes_one_cluster_of_a_step(training, fused):
     assert counted["tf.DepthwiseConv2dNativeBackpropFilter"] == 2
 
 
-def test_evaluation_gives_a_tpu_nothing_it_refuses(run_of):
-    function = tpu_graph_run.trace_evaluation(run_of("on")[2])
+@pytest.mark.parametrize("keeps_predictions", [False, True])
+def test_evaluation_gives_a_tpu_nothing_it_refuses(run_of, keeps_predictions):
+    kept = predictions.Predictions() if keeps_predictions else None
+    function = tpu_graph_run.trace_evaluation(run_of("on", kept)[2])
     operations = tpu_graph.step_operations(function)
     assert types(operations)["Conv2D"] == 10
     assert tpu_graph.problems(operations, device=KERNELS) == []

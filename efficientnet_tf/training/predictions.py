@@ -1,0 +1,148 @@
+"""Keeps what an evaluation predicts for each image, for the report of a run."""
+
+import dataclasses
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from efficientnet_tf.data import tfrecord
+from efficientnet_tf.training import steps
+from efficientnet_tf.training.objective import Batch
+
+
+@dataclasses.dataclass(frozen=True)
+class Table:
+    """A row for each image, in the order of their numbers; 48 bytes at most.
+
+    Args:
+        numbers: int32 [images], see `data.batches.eval_batches`.
+        labels: int32 [images], the true outputs, from 0 as the model counts.
+        classes: int32 [images, 5], the likeliest outputs, or all if fewer; -1 where the
+            model answered no finite number.
+        probabilities: float32 [images, 5], their probabilities; 0 where they are -1.
+    """
+
+    numbers: np.ndarray
+    labels: np.ndarray
+    classes: np.ndarray
+    probabilities: np.ndarray
+
+    @property
+    def predicted(self) -> np.ndarray:
+        """The likeliest output of each image, int32 [images]."""
+        return self.classes[:, 0]
+
+    @property
+    def confidence(self) -> np.ndarray:
+        """Its probability, float32 [images]."""
+        return self.probabilities[:, 0]
+
+    @property
+    def correct(self) -> np.ndarray:
+        """Whether it is the true one, bool [images]; their mean is "top_1"."""
+        return self.predicted == self.labels
+
+
+class Predictions:
+    """Collects the rows of one evaluation, which a `Predictor` fills in.
+
+    Attributes:
+        split: the images that were evaluated.
+        shards: int, hosts that read them.
+        seconds: float, time from the first batch's request to the last one's scores.
+        images_per_second: float, speed without the first batch, which takes tracing and
+            compiling; None if there was one batch alone.
+    """
+
+    split: tfrecord.Split
+    shards: int
+
+    def __init__(self) -> None:
+        self.begin()
+
+    def begin(self) -> None:
+        """Forgets an earlier evaluation, and starts the clock."""
+        self._parts: list[dict[str, np.ndarray]] = []
+        self._times = [time.monotonic()]
+
+    def add(self, rows: Mapping[str, tf.Tensor]) -> None:
+        """Adds the rows of a batch, without its padding."""
+        arrays = {name: tensor.numpy() for name, tensor in rows.items()}
+        real = arrays["numbers"] >= 0
+        self._parts.append({name: array[real] for name, array in arrays.items()})
+        self._times.append(time.monotonic())
+
+    def table(self) -> Table:
+        """Joins all rows."""
+        names = [field.name for field in dataclasses.fields(Table)]
+        joined = {n: np.concatenate([part[n] for part in self._parts]) for n in names}
+        order = joined["numbers"].argsort()
+        return Table(**{name: array[order] for name, array in joined.items()})
+
+    @property
+    def seconds(self) -> float:
+        """See the class."""
+        return self._times[-1] - self._times[0]
+
+    @property
+    def images_per_second(self) -> float | None:
+        """See the class."""
+        later = sum(len(part["numbers"]) for part in self._parts[1:])
+        return later / (self._times[-1] - self._times[1]) if later else None
+
+
+class Predictor(steps.Evaluator):
+    """An evaluator that keeps what it predicts.
+
+    Args:
+        *arguments: those of `steps.Evaluator`.
+        strategy: the strategy that the model was built under.
+        predictions: gets the rows, on every host.
+    """
+
+    def __init__(
+        self,
+        *arguments: Any,
+        strategy: tf.distribute.Strategy,
+        predictions: Predictions,
+    ):
+        super().__init__(*arguments, strategy=strategy)
+        self._gather = strategy.gather
+        self._run = strategy.run
+        self._predictions = predictions
+
+    def eval_begin(self) -> dict[str, float]:
+        """See `steps.Evaluator.eval_begin`."""
+        self._predictions.begin()
+        return super().eval_begin()
+
+    def eval_step(self, iterator: Any) -> dict[str, Any]:
+        """Sums a batch's scores and gathers its rows from all replicas of all hosts."""
+        sums, rows = self._run(self.replica_predictions, args=(next(iterator),))
+        gathered = {name: self._gather(value, axis=0) for name, value in rows.items()}
+        return self.total(sums) | {"rows": gathered}
+
+    def eval_reduce(self, state: Any, step_outputs: Any) -> dict[str, float]:
+        """See `steps.Evaluator.eval_reduce`."""
+        total = super().eval_reduce(state, step_outputs)
+        self._predictions.add(step_outputs["rows"])
+        return total
+
+    def replica_predictions(
+        self, batch: Batch
+    ) -> tuple[dict[str, tf.Tensor], dict[str, tf.Tensor]]:
+        """Returns sums and rows of one replica's share of a batch."""
+        logits = self.logits(batch["image"])
+        classes = steps.ranked(logits)
+        probabilities = tf.gather(
+            tf.nn.softmax(logits), tf.maximum(classes, 0), axis=1, batch_dims=1
+        )
+        return steps.scores(logits, batch), {
+            "numbers": batch["number"],
+            "labels": batch["label"],
+            "classes": classes,
+            "probabilities": tf.where(classes < 0, 0.0, probabilities),
+        }
