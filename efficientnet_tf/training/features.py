@@ -87,7 +87,7 @@ class CachedFeatures:
         transform: batches.TrainTransform,
         *,
         batch_size: int,
-        seed: int,
+        seed: int = 0,
         start: int = 0,
         **_: Any,
     ) -> tf.data.Dataset:

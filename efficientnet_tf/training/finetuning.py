@@ -127,7 +127,7 @@ def _config(
         dataset="fake",  # which has no facts that would take precedence
         num_classes=model.output_shape[-1],
         num_train_images=images,
-        **{"train_batch_size": batch_size} | chosen,
+        **{"train_batch_size": batch_size, **chosen},
     )
 
 
