@@ -18,6 +18,7 @@ from efficientnet_tf.training import (
     features,
     fused,
     optimizer,
+    recalibration,
     schedules,
     state,
     steps,
@@ -132,6 +133,24 @@ def trainer(
         strategy: the strategy that the state was made under.
     """
     consumed = int(state.step.numpy()) * config.train_batch_size
+    return trainer_of(
+        config,
+        state,
+        _train_batches(config, source, strategy, consumed=consumed),
+        strategy,
+        train_images=source.splits.train_images,
+        class_weights=class_weights(config, source.splits.train),
+    )
+
+
+def _train_batches(
+    config: Config,
+    source: sources.Source,
+    strategy: tf.distribute.Strategy,
+    *,
+    consumed: int,
+) -> Any:
+    """Returns distributed training batches behind the first `consumed` images."""
     transform = batches.TrainTransform(
         run_model.preparation(config),
         config.section(Augmentation),
@@ -148,14 +167,31 @@ def trainer(
             shard=_shard(context),
         )
 
-    return trainer_of(
-        config,
-        state,
-        strategy.distribute_datasets_from_function(dataset),
-        strategy,
-        train_images=source.splits.train_images,
-        class_weights=class_weights(config, source.splits.train),
-    )
+    return strategy.distribute_datasets_from_function(dataset)
+
+
+def recalibrate(
+    config: Config,
+    state: state.TrainState,
+    source: sources.Source,
+    strategy: tf.distribute.Strategy,
+) -> None:
+    """Computes the statistics of the weights to evaluate anew, if a run asks for it.
+
+    Args:
+        config: configuration of the run.
+        state: the run's state.
+        source: the run's data; its first batches are taken.
+        strategy: the strategy that the state was made under.
+    """
+    if config.recalibration_batches:
+        recalibration.recalibrate(
+            trained_part(config, state.model),
+            state.inference_weights(),
+            _train_batches(config, source, strategy, consumed=0),
+            batches=config.recalibration_batches,
+            strategy=strategy,
+        )
 
 
 def class_weights(config: Config, split: tfrecord.Split | None) -> list[float] | None:

@@ -151,6 +151,7 @@ class _Run:
         self._uploads = uploads.Uploads(model_dir)
         self._strategy = strategy
         self._hosts = hosts
+        self._source = source
         self._state = state
         self._checkpoints = checkpoints
         self._train_images = source.splits.train_images
@@ -245,6 +246,7 @@ class _Run:
         return self._evaluates and self._due(self._eval_every) and not evaluated
 
     def _evaluate(self) -> None:
+        build.recalibrate(self._config, self._state, self._source, self._strategy)
         scores = evaluation.score(self._controller, self._config, self._split)
         self._append_metrics("eval", scores)
         improved = self._state.evaluations.note(

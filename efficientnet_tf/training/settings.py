@@ -133,6 +133,12 @@ class Optimisation(Section):
         "classes of a folder as much weight as frequent ones",
         default="none",
     )
+    recalibration_batches: int = setting(
+        "training batches from which batch norm's statistics are computed anew before "
+        "an evaluation, for the averaged weights; 0: the averaged statistics stay",
+        at_least(0),
+        default=0,
+    )
     moving_average_decay: float = setting(
         "decay of the weights' moving average; 0: no average", FRACTION
     )

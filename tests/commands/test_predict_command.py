@@ -58,7 +58,7 @@ def test_a_folder_becomes_a_table_a_csv_and_json(weights, photos, tmp_path):
         assert all(p["name"] == NAMES[p["class"]] for p in result["predictions"])
         assert len(result["predictions"]) == 5
         assert line.split()[:2] == [result["file"], first["name"]]
-        assert f" {first['probability']:.1%}   " in line
+        assert f" {first['probability']:.1%}" in line
         assert (row["file"], row["name"]) == (result["file"], first["name"])
         assert int(row["class"]) == first["class"]
         assert float(row["probability"]) == first["probability"]

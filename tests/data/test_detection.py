@@ -101,7 +101,7 @@ def train(monkeypatch):
 
     begun = []
 
-    def begin(made, *, model_dir, strategy, validate):
+    def begin(made, *, model_dir, strategy, **_):
         begun.append((made, model_dir, strategy))
         raise Reached
 

@@ -74,6 +74,7 @@ def test_batches_have_static_shapes(numbered):
         "image": ((5, 24, 24, 3), tf.uint8),
         "label": ((5,), tf.int32),
         "mask": ((5,), tf.float32),
+        "number": ((5,), tf.int32),
     }
 
 
