@@ -124,3 +124,7 @@ def test_calibration_of_edges():
     # One of four is off by a half, two by a half together.
     assert found.error == pytest.approx((0 + 0.5 + 2 * 0.5) / 4)
     assert math.isnan(found.accuracy[3])
+    # The upper end of a bin belongs to it.
+    edges = np.linspace(0, 1, 16)
+    found = metrics.calibration(edges, np.ones(16, bool))
+    assert found.counts.tolist() == [2] + [1] * 14
