@@ -35,6 +35,8 @@ FINETUNE = _COMMON | {
     "train_epochs": 20.0,
     # The recipe with which the published rows were measured, written out.
     "classifier_init": "random",
+    "freeze": "none",
+    "minival_shards": 0.05,
     "batch_norm": "sync",
     "augment": "none",
     "crop_area_min": 0.08,

@@ -5,15 +5,19 @@ python main.py --recipe=finetune --weights=imagenet --model=efficientnet-lite0 \
 
 Data: folders of images by class, or a data set of tfds.
 Hardware: two CPU cores for some thousand photos, one GPU for more.
+Measured: Lite0 reaches 95.0% on the 736 validation photos of flowers160 (2,934 to train
+on, 5 classes) in 9.0 minutes on two cores of an Intel Xeon, one seed; docs/finetune.md.
 
 The classifier is fitted to the features of the pretrained network before training, so
-that training begins near its best. Batch norm keeps the statistics of ImageNet: those
-of a small batch are noise, and moving averages lag behind a run of some hundred steps.
+that training begins near its best. Batch norm keeps the statistics of the pretraining:
+those of a small batch are noise, and moving averages lag behind some hundred steps.
 """
 
 import math
+import string
 from typing import Any
 
+from efficientnet_tf import expansion
 from efficientnet_tf.recipes import digits, paper
 
 
@@ -25,6 +29,7 @@ def recipe(model: str, dataset: str, images: int | None) -> dict[str, Any]:
         "weights_skip": "predictions",
         "classifier_init": "fitted",
         "batch_norm": "frozen",
+        "freeze": _early(model),
         # The rate ends at zero, so the last weights are the ones to keep: no images
         # have to be held out to choose between them.
         "minival_shards": 0.0,
@@ -43,8 +48,17 @@ def recipe(model: str, dataset: str, images: int | None) -> dict[str, Any]:
         "eval_batch_size": 32,
         "steps_per_loop": 20,
         "checkpoint_epochs": 1.0,
-        "eval_epochs": 1.0,
+        "eval_epochs": 2.0,
     }
+
+
+def _early(model: str) -> str:
+    """Returns the last stage whose maps have a quarter of the image's side.
+
+    Stages up to it take 18% of a step of Lite0 on a CPU, and see edges and colours.
+    """
+    last = expansion.expand(model).reductions()["reduction_2"]
+    return last.rstrip(string.ascii_lowercase)
 
 
 def _batch(images: int | None) -> int:

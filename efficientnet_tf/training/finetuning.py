@@ -119,6 +119,8 @@ def _config(
         hint = did_you_mean(name, known, always=True)
         raise ValueError(f"unknown setting {name}{hint}")
     named = variant.name in variants.list_variants()
+    # The recipe freezes early stages of networks that it knows.
+    defaults = {"train_batch_size": batch_size, "freeze": None if named else "none"}
     return config_lib.create(
         recipe="finetune",
         weights=passport.of(model).source,
@@ -127,7 +129,7 @@ def _config(
         dataset="fake",  # which has no facts that would take precedence
         num_classes=model.output_shape[-1],
         num_train_images=images,
-        **{"train_batch_size": batch_size, **chosen},
+        **defaults | chosen,
     )
 
 

@@ -17,6 +17,7 @@ from efficientnet_tf.weights import reading
 SETTINGS = {
     "recipe": "finetune",
     "blocks": networks.TINY,
+    "freeze": "none",
     "image_size": 32,
     "dataset": "folder",
     "minival_shards": 4,
