@@ -4,6 +4,8 @@ import html
 import math
 from collections.abc import Iterable, Sequence
 
+from efficientnet_tf import label_sets
+
 VOID = ("br", "img", "meta")  # elements without an end
 
 
@@ -50,18 +52,7 @@ def join(children: Iterable[str | Iterable[str]]) -> Markup:
 
 def escape(text: str) -> str:
     """Escapes a text for any place in a page, and what no page may hold."""
-    return html.escape(printable(text))
-
-
-def printable(text: str) -> str:
-    """Returns a text as one line that every page and every file can hold.
-
-    Names of files and folders may hold line breaks, control characters and bytes that
-    are no UTF-8: spaces take the place of the first, question marks of the others.
-    """
-    return "".join(
-        c if c.isprintable() else " " if c.isspace() else "?" for c in str(text)
-    )
+    return html.escape(label_sets.printable(str(text)))
 
 
 def percent(share: float, *, of: int = 0) -> str:
