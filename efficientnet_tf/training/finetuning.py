@@ -129,7 +129,7 @@ def _config(
         dataset="fake",  # which has no facts that would take precedence
         num_classes=model.output_shape[-1],
         num_train_images=images,
-        **defaults | chosen,
+        **{**defaults, **chosen},
     )
 
 
