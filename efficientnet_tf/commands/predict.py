@@ -6,9 +6,9 @@ from typing import Any
 
 import tensorflow as tf
 
-from efficientnet_tf import files
+from efficientnet_tf import files, progress
 from efficientnet_tf.data import photos
-from efficientnet_tf.inference import classifier, predict, prediction_rows, progress
+from efficientnet_tf.inference import classifier, predict, prediction_rows
 
 _TOP = 5
 
@@ -47,7 +47,7 @@ def _predict(opened: classifier.Classifier, paths: Sequence[str]) -> list[dict]:
     """Predicts, prints each image's line, and returns all results."""
     table = prediction_rows.Table(paths, opened.class_names)
     results = []
-    with progress.Progress(len(paths)) as counted:
+    with progress.Images(len(paths)) as counted:
         for result in counted.count(predict.predict_each(opened, paths, top_k=_TOP)):
             results.append(result)
             if "error" in result:

@@ -172,6 +172,25 @@ def eval_batches(
     return batches.with_options(_options())
 
 
+def numbered(images: int, batch_size: int) -> tf.data.Dataset:
+    """Yields the images' numbers, and on behind the last one without end.
+
+    Args:
+        images: int, number of images.
+        batch_size: int, numbers in a batch.
+
+    Returns:
+        A dataset of pairs: int64 [batch], from 0, and the mask, float32 [batch], which
+        is 1 for the numbers of images.
+    """
+
+    def batch(first: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        numbers = first + tf.range(batch_size, dtype=tf.int64)
+        return numbers, tf.cast(numbers < images, tf.float32)
+
+    return tf.data.Dataset.range(0, tf.int64.max, batch_size).map(batch)
+
+
 def _paths(split: tfrecord.Split, shard: Shard) -> tf.Tensor:
     """Returns the paths of a host's files, string [files]; a path may be any bytes."""
     files = split.files[shard.index :: shard.count]

@@ -92,9 +92,7 @@ class Fake:
         classes = tf.range(batch_size) % labels.num_classes
         mine = split.images // shard.count + (shard.index < split.images % shard.count)
 
-        def batch(first: tf.Tensor) -> dict[str, tf.Tensor]:
-            numbers = first + tf.range(batch_size, dtype=tf.int64)
-            mask = tf.cast(numbers < mine, tf.float32)
+        def batch(numbers: tf.Tensor, mask: tf.Tensor) -> dict[str, tf.Tensor]:
             numbers = tf.cast(numbers * shard.count + shard.index, tf.int32)
             return {
                 "image": images,
@@ -103,7 +101,7 @@ class Fake:
                 "number": tf.where(mask > 0, numbers, -1),
             }
 
-        return tf.data.Dataset.range(0, tf.int64.max, batch_size).map(batch).repeat()
+        return batches.numbered(mine, batch_size).map(batch).repeat()
 
 
 def open_source(

@@ -170,13 +170,13 @@ def _train_batches(
     return strategy.distribute_datasets_from_function(dataset)
 
 
-def recalibrate(
+def recalibrator(
     config: Config,
     state: state.TrainState,
     source: sources.Source,
     strategy: tf.distribute.Strategy,
-) -> None:
-    """Computes the statistics of the weights to evaluate anew, if a run asks for it.
+) -> recalibration.Recalibration:
+    """Makes the recalibration of the weights to evaluate, which may do nothing.
 
     Args:
         config: configuration of the run.
@@ -184,14 +184,14 @@ def recalibrate(
         source: the run's data; its first batches are taken.
         strategy: the strategy that the state was made under.
     """
-    if config.recalibration_batches:
-        recalibration.recalibrate(
-            trained_part(config, state.model),
-            state.inference_weights(),
-            _train_batches(config, source, strategy, consumed=0),
-            batches=config.recalibration_batches,
-            strategy=strategy,
-        )
+    count = config.recalibration_batches
+    return recalibration.Recalibration(
+        trained_part(config, state.model),
+        state.inference_weights(),
+        _train_batches(config, source, strategy, consumed=0) if count else None,
+        batches=count,
+        strategy=strategy,
+    )
 
 
 def class_weights(config: Config, split: tfrecord.Split | None) -> list[float] | None:

@@ -10,8 +10,8 @@ from typing import Any
 import keras
 import numpy as np
 import tensorflow as tf
-import tqdm
 
+from efficientnet_tf import progress
 from efficientnet_tf.data import batches, sources, tfrecord
 from efficientnet_tf.data.preparation import Preparation
 from efficientnet_tf.data.settings import Labels
@@ -52,8 +52,7 @@ class CachedFeatures:
         self._batch_size = batch_size
         self._strategy = strategy
         self._arrays: dict[str, tuple[np.ndarray, np.ndarray]] = {}
-        with strategy.scope():
-            self._backbone = stages.backbone(model)
+        self._model = model
 
     @property
     def splits(self) -> tfrecord.Splits:
@@ -74,9 +73,9 @@ class CachedFeatures:
         """
         if split.images > MOST_IMAGES:
             raise ValueError(
-                f"data_dir: {split.images} {split.name} images; features are kept of "
-                f"{MOST_IMAGES} at most: give --classifier_init=zero, and no "
-                "--freeze=backbone"
+                f"{split.images} {split.name} images are too many to keep their "
+                f"features, of which {MOST_IMAGES} fit: give --classifier_init=zero, "
+                "and no --freeze=backbone"
             )
         if split.name not in self._arrays:
             self._arrays[split.name] = self._compute(split)
@@ -130,27 +129,21 @@ class CachedFeatures:
         features, classes = (tf.constant(array) for array in arrays)
         images = len(arrays[0])
 
-        def batch(first: tf.Tensor) -> dict[str, tf.Tensor]:
-            numbers = first + tf.range(batch_size, dtype=tf.int64)
+        def batch(numbers: tf.Tensor, mask: tf.Tensor) -> dict[str, tf.Tensor]:
             chosen = tf.minimum(numbers, images - 1)
             return {
                 "image": tf.gather(features, chosen),
                 "label": tf.gather(classes, chosen),
-                "mask": tf.cast(numbers < images, tf.float32),
+                "mask": mask,
             }
 
-        return tf.data.Dataset.range(0, tf.int64.max, batch_size).map(batch)
+        return batches.numbered(images, batch_size).map(batch)
 
     def _compute(self, split: tfrecord.Split) -> tuple[np.ndarray, np.ndarray]:
         iterator = iter(self._distributed(split))
         features, classes = [], []
-        with tqdm.tqdm(
-            total=split.images,
-            desc=f"features of {split.name}",
-            unit=" images",
-            leave=False,
-            disable=None,
-        ) as bar:
+        with progress.Images(split.images) as counted:
+            counted.say(f"features of {split.images} {split.name} images")
             while True:
                 batch = {name: v.numpy() for name, v in self._step(iterator).items()}
                 kept = batch["mask"] > 0
@@ -158,7 +151,7 @@ class CachedFeatures:
                     break
                 features.append(batch["image"][kept])
                 classes.append(batch["label"][kept])
-                bar.update(int(kept.sum()))
+                counted.add(int(kept.sum()))
         return np.concatenate(features), np.concatenate(classes)
 
     def _distributed(self, split: tfrecord.Split) -> Any:
@@ -173,16 +166,18 @@ class CachedFeatures:
 
         return self._strategy.distribute_datasets_from_function(dataset)
 
-    def _replica_step(self, batch: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-        features = self._backbone(batch["image"], training=False)
-        return batch | {"image": tf.cast(features, tf.float32)}
-
     @functools.cached_property
     def _step(self) -> Callable[[Any], dict[str, tf.Tensor]]:
         """Computes the features of the next batch of all replicas, in their order."""
+        with self._strategy.scope():
+            backbone = stages.backbone(self._model)
+
+        def replica(batch: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+            features = backbone(batch["image"], training=False)
+            return batch | {"image": tf.cast(features, tf.float32)}
 
         def step(iterator: Any) -> dict[str, tf.Tensor]:
-            found = self._strategy.run(self._replica_step, args=(next(iterator),))
+            found = self._strategy.run(replica, args=(next(iterator),))
             return {
                 name: self._strategy.gather(value, axis=0)
                 for name, value in found.items()

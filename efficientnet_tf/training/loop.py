@@ -95,15 +95,10 @@ def train(
         run_model.name_classes(model, source.splits.class_names)
         run_dir.write_passport(model.passport)
         weights_file.print_notes(getattr(model, "load_report", None))
+    data = cached if config.trains_classifier_only else source
+    del cached  # otherwise the features stay in memory, 0.5 GB of 100,000 images
     run = _Run(
-        config,
-        model_dir,
-        strategy,
-        hosts,
-        cached if config.trains_classifier_only else source,
-        run_state,
-        checkpoints,
-        validate,
+        config, model_dir, strategy, hosts, data, run_state, checkpoints, validate
     )
     result = {"finished": run.to_the_end(), "step": run.step}
     if not (result["finished"] and validate):
@@ -151,7 +146,7 @@ class _Run:
         self._uploads = uploads.Uploads(model_dir)
         self._strategy = strategy
         self._hosts = hosts
-        self._source = source
+        self._recalibrate = build.recalibrator(config, state, source, strategy)
         self._state = state
         self._checkpoints = checkpoints
         self._train_images = source.splits.train_images
@@ -246,7 +241,7 @@ class _Run:
         return self._evaluates and self._due(self._eval_every) and not evaluated
 
     def _evaluate(self) -> None:
-        build.recalibrate(self._config, self._state, self._source, self._strategy)
+        self._recalibrate()
         scores = evaluation.score(self._controller, self._config, self._split)
         self._append_metrics("eval", scores)
         improved = self._state.evaluations.note(

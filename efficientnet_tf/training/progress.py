@@ -1,15 +1,12 @@
-"""Shows a run's progress: a bar on a terminal, plain lines elsewhere."""
+"""Shows a run's progress: its steps, losses and speed."""
 
-import sys
 import time
-from typing import Self, TextIO
+from typing import TextIO
 
-import tqdm
-
-_SECONDS_BETWEEN_LINES = 10
+from efficientnet_tf import progress
 
 
-class Progress:
+class Progress(progress.Reporter):
     """Reports steps; use as a context manager.
 
     Args:
@@ -31,29 +28,18 @@ class Progress:
         silent: bool = False,
         stream: TextIO | None = None,
     ):
+        super().__init__(
+            stream,
+            has_bar=not silent,
+            total=total,
+            initial=step,
+            unit="step",
+            bar_format="{percentage:3.0f}%|{bar}| {postfix}",
+        )
         self._silent = silent
-        self._stream = stream or sys.stderr
         self._total = total
         self._steps_per_epoch = steps_per_epoch
         self._batch_size = batch_size
-        self._last_line = -float("inf")
-        self._bar = None
-        if self._stream.isatty() and not silent:
-            self._bar = tqdm.tqdm(
-                total=total,
-                initial=step,
-                unit="step",
-                file=self._stream,
-                dynamic_ncols=True,
-                bar_format="{percentage:3.0f}%|{bar}| {postfix}",
-            )
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        if self._bar is not None:
-            self._bar.close()
 
     def update(self, step: int, metrics: dict[str, float]) -> None:
         """Shows a loop's last step and its metrics.
@@ -70,7 +56,7 @@ class Progress:
         if self._bar is not None:
             self._bar.n = step
             self._bar.set_postfix_str(text)
-        elif self._line_is_due(step):
+        elif self.line_is_due(time.monotonic(), ended=step >= self._total):
             self.say(text)
 
     def _speed(self, step: int, metrics: dict[str, float]) -> str:
@@ -81,21 +67,10 @@ class Progress:
         left = (self._total - step) * self._batch_size / speed
         return f"{speed:.0f} images/s  left {_duration(left)}"
 
-    def say(self, text: str) -> None:
-        """Prints a line of its own."""
-        if self._silent:
-            return
-        if self._bar is not None:
-            self._bar.write(text, file=self._stream)
-        else:
-            print(text, file=self._stream, flush=True)
-
-    def _line_is_due(self, step: int) -> bool:
-        now = time.monotonic()
-        if step < self._total and now - self._last_line < _SECONDS_BETWEEN_LINES:
-            return False
-        self._last_line = now
-        return True
+    def say(self, text: str, *, stream: TextIO | None = None) -> None:
+        """Prints a line of its own, unless another host prints."""
+        if not self._silent:
+            super().say(text, stream=stream)
 
 
 def _duration(seconds: float) -> str:

@@ -4,6 +4,7 @@ Averaged weights have no statistics of their own: those that were averaged belon
 weights of each step. Source: Izmailov et al., arXiv 1803.05407, section 3.2.
 """
 
+import functools
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -13,14 +14,7 @@ import tensorflow as tf
 Means = dict[str, tf.Tensor]  # by the paths of the model's moving statistics
 
 
-def recalibrate(
-    model: keras.Model,
-    weights: Mapping[str, tf.Variable],
-    dataset: Any,
-    *,
-    batches: int,
-    strategy: tf.distribute.Strategy,
-) -> None:
+class Recalibration:
     """Replaces the moving statistics among some weights by those of training batches.
 
     Args:
@@ -28,49 +22,72 @@ def recalibrate(
         weights: variables to use, by the path of the model's variable; the moving means
             and variances among them are assigned.
         dataset: distributed batches, of which "image" is used.
-        batches: int, number of batches to take, 1 or more.
+        batches: int, number of batches to take each time, from the first one; 0 leaves
+            all statistics as they are.
         strategy: the strategy that the model was built under.
     """
-    step, iterator = _step(model, weights, strategy), iter(dataset)
-    found = [step(iterator) for _ in range(batches)]
-    for path in found[0]:
-        values = tf.stack([statistics[path] for statistics in found])
-        total = tf.reduce_mean(values, 0)
-        if path.endswith("moving_variance"):
-            # The variance of all images is that inside the batches, and of their means.
-            mean = path.replace("moving_variance", "moving_mean")
-            means = tf.stack([statistics[mean] for statistics in found])
-            total += tf.math.reduce_variance(means, 0)
-        weights[path].assign(total)
+
+    def __init__(
+        self,
+        model: keras.Model,
+        weights: Mapping[str, tf.Variable],
+        dataset: Any,
+        *,
+        batches: int,
+        strategy: tf.distribute.Strategy,
+    ):
+        self._model = model
+        self._weights = weights
+        self._dataset = dataset
+        self._batches = batches
+        self._strategy = strategy
+
+    def __call__(self) -> None:
+        """Computes the statistics of the weights as they are now, and assigns them."""
+        if not self._batches:
+            return
+        iterator = iter(self._dataset)
+        found = [self._step(iterator) for _ in range(self._batches)]
+        for path in found[0]:
+            values = tf.stack([statistics[path] for statistics in found])
+            total = tf.reduce_mean(values, 0)
+            if path.endswith("moving_variance"):
+                # All images' variance is that inside the batches, and of their means.
+                mean = path.replace("moving_variance", "moving_mean")
+                means = tf.stack([statistics[mean] for statistics in found])
+                total += tf.math.reduce_variance(means, 0)
+            self._weights[path].assign(total)
+
+    @functools.cached_property
+    def _step(self) -> Callable[[Any], Means]:
+        """Computes the statistics of the next distributed batch."""
+        model, weights, strategy = self._model, self._weights, self._strategy
+        trainable = [weights[v.path] for v in model.trainable_variables]
+        paths = [v.path for v in model.non_trainable_variables]
+        others = [weights.get(v.path, v.value) for v in model.non_trainable_variables]
+        momentum = _momentum(model)
+
+        def replica(images: tf.Tensor) -> Means:
+            _, moved = model.stateless_call(trainable, others, images, training=True)
+            found = {}
+            for path, old, new in zip(paths, others, moved, strict=True):
+                kept = momentum.get(path.split("/")[0])
+                if kept is not None and "/moving_" in path:
+                    found[path] = (new - kept * old) / (1 - kept)
+            return found
+
+        def step(iterator: Any) -> Means:
+            found = strategy.run(replica, args=(next(iterator)["image"],))
+            mean = tf.distribute.ReduceOp.MEAN
+            return {p: strategy.reduce(mean, v, axis=None) for p, v in found.items()}
+
+        return tf.function(step, autograph=False)
 
 
-def _step(
-    model: keras.Model,
-    weights: Mapping[str, tf.Variable],
-    strategy: tf.distribute.Strategy,
-) -> Callable[[Any], Means]:
-    """Returns a function that computes the statistics of a distributed batch."""
-    trainable = [weights[v.path] for v in model.trainable_variables]
-    paths = [v.path for v in model.non_trainable_variables]
-    others = [weights.get(v.path, v.value) for v in model.non_trainable_variables]
-    momentum = {
+def _momentum(model: keras.Model) -> dict[str, float]:
+    """Returns the momentum of each batch norm that computes statistics, by layer."""
+    return {
         layer.name: layer.momentum
         for layer in model.layers
         if isinstance(layer, keras.layers.BatchNormalization) and layer.trainable
     }
-
-    def replica(images: tf.Tensor) -> Means:
-        _, moved = model.stateless_call(trainable, others, images, training=True)
-        found = {}
-        for path, old, new in zip(paths, others, moved, strict=True):
-            kept = momentum.get(path.split("/")[0])
-            if kept is not None and "/moving_" in path:
-                found[path] = (new - kept * old) / (1 - kept)
-        return found
-
-    def step(iterator: Any) -> Means:
-        found = strategy.run(replica, args=(next(iterator)["image"],))
-        mean = tf.distribute.ReduceOp.MEAN
-        return {path: strategy.reduce(mean, v, axis=None) for path, v in found.items()}
-
-    return tf.function(step, autograph=False)

@@ -38,13 +38,13 @@ def test_statistics_are_those_of_the_weights_given():
     raw = {v.path: v.numpy() for v in model.weights}
     weights = {p: tf.Variable(v * 1.5) for p, v in raw.items()}
     strategy = tf.distribute.OneDeviceStrategy("/cpu:0")
-    recalibration.recalibrate(
+    recalibration.Recalibration(
         model,
         weights,
         strategy.distribute_datasets_from_function(batches),
         batches=3,
         strategy=strategy,
-    )
+    )()
     stem = inputs_of(model, "stem_bn", weights)
     moving = [weights[f"stem_bn/moving_{name}"] for name in ("mean", "variance")]
     np.testing.assert_allclose(moving[0], stem.mean((0, 1, 2)), rtol=1e-4, atol=1e-4)
@@ -62,13 +62,13 @@ def test_two_replicas_find_the_same_mean():
         model = en.EfficientNet(networks.own(networks.ONE), batch_norm="sync", **STILL)
     before = {v.path: v.numpy() for v in model.weights}
     stem = inputs_of(model, "stem_bn", before)
-    recalibration.recalibrate(
+    recalibration.Recalibration(
         model,
         by_path(model.weights),
         strategy.distribute_datasets_from_function(batches),
         batches=3,
         strategy=strategy,
-    )
+    )()
     found = model.get_layer("stem_bn").moving_mean.numpy()
     np.testing.assert_allclose(found, stem.mean((0, 1, 2)), rtol=1e-4, atol=1e-4)
 
@@ -79,6 +79,6 @@ def test_frozen_batch_norms_keep_their_statistics():
     before = {path: v.numpy() for path, v in weights.items()}
     strategy = tf.distribute.OneDeviceStrategy("/cpu:0")
     dataset = strategy.distribute_datasets_from_function(batches)
-    recalibration.recalibrate(model, weights, dataset, batches=1, strategy=strategy)
+    recalibration.Recalibration(model, weights, dataset, batches=1, strategy=strategy)()
     for path, value in weights.items():
         assert np.array_equal(value, before[path]), path

@@ -1,11 +1,13 @@
 """Fixtures that several files of this folder share."""
 
 import pytest
+import tensorflow as tf
 import weight_helpers as helpers
 from weight_helpers import build, values
 from weights_support import TEST
 
 import efficientnet_tf as en
+from efficientnet_tf.data import tfrecord
 
 
 @pytest.fixture(scope="module")
@@ -39,3 +41,21 @@ def own_cache_settings(monkeypatch):
     monkeypatch.setenv("no_proxy", "127.0.0.1")
     monkeypatch.delenv("EFFICIENTNET_TF_OFFLINE", raising=False)
     monkeypatch.delenv("EFFICIENTNET_TF_CACHE", raising=False)
+
+
+@pytest.fixture(scope="module")
+def images(digits_dir, tmp_path_factory):
+    """PNG files of digits: train/CLASS, 200 in all, and val/CLASS, 60."""
+    folder = tmp_path_factory.mktemp("images")
+    splits = tfrecord.open_splits(digits_dir)
+    for name, split, count in (
+        ("train", splits.train, 200),
+        ("val", splits.validation, 60),
+    ):
+        records = tf.data.TFRecordDataset(list(split.files)).take(count)
+        for number, record in enumerate(records):
+            encoded, label = tfrecord.parse(record)
+            path = folder / name / f"digit{int(label) - 1}" / f"{number}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(encoded.numpy())
+    return folder

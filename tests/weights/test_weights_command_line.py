@@ -8,37 +8,17 @@ import dataclasses
 import networks
 import numpy as np
 import pytest
-import safetensors.numpy
 import tensorflow as tf
-import torch_files_support
 from command_line import refusal, succeed, tool
 
 import efficientnet_tf as en
-from efficientnet_tf.data import preparation, tfrecord
+from efficientnet_tf.data import preparation
 from efficientnet_tf.inference.classifier import Classifier
 from efficientnet_tf.runs.run_dir import RunDir
 from efficientnet_tf.weights import passport as passports
 
 MODEL = "--model=efficientnet-test"
 SMALL = ("--image_size=32", "--eval_batch_size=20", "--device=cpu", "--json")
-
-
-@pytest.fixture(scope="module")
-def images(digits_dir, tmp_path_factory):
-    """PNG files of digits: train/CLASS, 200 in all, and val/CLASS, 60."""
-    folder = tmp_path_factory.mktemp("images")
-    splits = tfrecord.open_splits(digits_dir)
-    for name, split, count in (
-        ("train", splits.train, 200),
-        ("val", splits.validation, 60),
-    ):
-        records = tf.data.TFRecordDataset(list(split.files)).take(count)
-        for number, record in enumerate(records):
-            encoded, label = tfrecord.parse(record)
-            path = folder / name / f"digit{int(label) - 1}" / f"{number}.png"
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(encoded.numpy())
-    return folder
 
 
 def training(images, model_dir, *arguments):
@@ -211,53 +191,6 @@ def test_two_formats_of_the_same_weights_verify_as_equal(files):
     result = tool("verify_weights", *arguments).checked().json
     assert result["max_difference"] == 0 and result["max_logit"] > 0
     assert result["top_1_agreement"] == 1 and result["images"] == 16
-
-
-@pytest.fixture
-def checkpoint(tmp_path):
-    """A .pth file with raw weights and averages, and the models that have them."""
-    models = [en.EfficientNet("efficientnet-test", classes=10) for _ in range(2)]
-    content = {}
-    for model, key in zip(models, ("model", "model_ema"), strict=True):
-        en.save_weights(model, tmp_path / "w.safetensors")
-        values = safetensors.numpy.load_file(tmp_path / "w.safetensors")
-        content[key] = torch_files_support.tensors(values)
-    return torch_files_support.save(tmp_path / "both.pth", content), models
-
-
-@pytest.mark.parametrize("flag", [(), ("--weights_ema=false",)])
-def test_predictions_say_once_which_weights_they_took(flag, checkpoint, images):
-    path, models = checkpoint
-    photo = next((images / "val").glob("*/*.png"))
-    arguments = (f"--weights={path}", MODEL, "--image_size=32", "--json", *flag)
-    done = succeed("--mode=predict", *arguments, photo)
-    (line,) = done.stderr.splitlines()
-    taken, other = ("raw weights", "true") if flag else ("moving averages", "false")
-    assert line.startswith(f"{path}: took the {taken} (")
-    assert f"--weights_ema={other} takes" in line
-    pixels = preparation.Preparation(32, 32 / 64, "bicubic").decode(
-        tf.constant(photo.read_bytes())
-    )
-    expected = np.sort(models[0 if flag else 1](pixels[tf.newaxis])[0])[::-1][:5]
-    got = [p["probability"] for p in done.json["results"][0]["predictions"]]
-    np.testing.assert_allclose(got, expected, rtol=1e-4)
-
-
-def test_other_commands_say_so_too(checkpoint, images, tmp_path):
-    path, _ = checkpoint
-    weights = (f"--weights={path}", MODEL, "--image_size=32")
-    data = ("--dataset=folder", f"--data_dir={images}", "--eval_batch_size=20")
-    training = ("--train_batch_size=20", "--train_epochs=0.1", "--device=cpu")
-    run = f"--model_dir={tmp_path / 'run'}"
-    for done in (
-        succeed("--mode=eval", *weights, *data, "--device=cpu"),
-        succeed("--mode=train", *weights, *data, *training, run),
-        tool(
-            *("convert_weights", path, "--to=keras", MODEL),
-            f"--out={tmp_path / 'converted.h5'}",
-        ).checked(),
-    ):
-        assert done.stderr.count(f"{path}: took the moving averages (model_ema)") == 1
 
 
 def test_converting_replaces_no_file_unasked(files):

@@ -4,7 +4,7 @@ import io
 
 import pytest
 
-from efficientnet_tf.inference import progress
+from efficientnet_tf import progress
 
 
 class Terminal(io.StringIO):
@@ -13,7 +13,7 @@ class Terminal(io.StringIO):
 
 
 def counted(total, stream):
-    with progress.Progress(total, stream=stream) as counter:
+    with progress.Images(total, stream=stream) as counter:
         assert list(counter.count(range(total))) == list(range(total))
         counter.say("a line")
     return stream.getvalue()
