@@ -62,6 +62,7 @@ def train(
         raise ValueError(
             f"data_dir={config.data_dir}: no train folder; {folder.TRAINING_LAYOUT}"
         )
+    build.class_weights(config, source.splits.train)  # refused before any compute
     run_dir = RunDir(model_dir)
     run_dir.check_config(config)
     run_dir.check_class_names(source.splits.class_names)
