@@ -12,6 +12,7 @@ import sys
 import tempfile
 
 import pytest
+import worker_count
 from alike import begin_alike, environment_kept, split_cpu
 
 # The files that go first: those with the largest models, because a process grows with
@@ -26,7 +27,6 @@ FIRST = (
     *("test_hlo", "test_training_runs"),
 )
 HELPERS = ("weight_helpers", "_support")  # modules that keep models for several tests
-WORKER_BYTES = 3 << 30  # the most that a worker takes, and some room
 RESIDENT = {"kept": 0}  # the process's bytes after the last collection
 # Settings of a user that would reach tests and the processes they start.
 OF_THE_USER = (
@@ -72,9 +72,8 @@ def pytest_addoption(parser):
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers():
-    """Asks for a worker for each core that the free memory has room for."""
-    free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    return max(1, min(len(os.sched_getaffinity(0)), free // WORKER_BYTES))
+    """Asks for a worker for each core that the memory has room for."""
+    return worker_count.workers()
 
 
 def pytest_collection_modifyitems(config, items):

@@ -8,6 +8,9 @@ import subprocess
 import sys
 
 import alike
+import joblib
+import pytest
+import worker_count
 
 ROOT = pathlib.Path(__file__).parents[1]
 # Each test notes what it finds, and the last ones leave things as they should not.
@@ -60,7 +63,7 @@ for seed in (1, 2):
 
 
 def test_an_order_changes_nothing_that_a_test_sees(tmp_path):
-    for name in ("conftest.py", "alike.py"):
+    for name in ("conftest.py", "alike.py", "worker_count.py"):
         shutil.copy(ROOT / "tests" / name, tmp_path)
     for name in ("test_one.py", "test_two.py"):
         (tmp_path / name).write_text(TESTS)
@@ -84,7 +87,7 @@ def test_an_order_changes_nothing_that_a_test_sees(tmp_path):
 
 def test_the_environment_is_settled_before_a_folders_conftest(tmp_path):
     """Pytest imports conftest.py of a folder that is named before it configures."""
-    for name in ("conftest.py", "alike.py"):
+    for name in ("conftest.py", "alike.py", "worker_count.py"):
         shutil.copy(ROOT / "tests" / name, tmp_path)
     inner = tmp_path / "inner"
     inner.mkdir()
@@ -120,3 +123,25 @@ def test_only_changed_variables_are_written(monkeypatch):
     assert sorted(written) == [b"CHANGED", b"NEW"]
     assert os.environ["KEPT"] == os.environ["CHANGED"] == "1"
     assert "NEW" not in os.environ
+
+
+@pytest.mark.parametrize(
+    ("gigabytes", "cores", "expected"),
+    [(64, 4, 4), (21, 2, 2), (8, 16, 2), (2, 2, 1), (70, 32, 23)],
+)
+def test_workers_fit_the_memory_that_caches_give_way_to(
+    gigabytes, cores, expected, tmp_path, monkeypatch
+):
+    meminfo = tmp_path / "meminfo"
+    meminfo.write_text(
+        f"MemTotal: 99000000 kB\nMemFree: 1000 kB\nMemAvailable: {gigabytes << 20} kB\n"
+    )
+    monkeypatch.setattr(worker_count, "MEMINFO", meminfo)
+    monkeypatch.setattr(joblib, "cpu_count", lambda: cores)
+    assert worker_count.workers() == expected
+
+
+def test_other_systems_tell_all_their_memory(tmp_path, monkeypatch):
+    monkeypatch.setattr(worker_count, "MEMINFO", tmp_path / "missing")
+    pages = os.sysconf("SC_PHYS_PAGES")
+    assert worker_count.available_bytes() == pages * os.sysconf("SC_PAGE_SIZE")
