@@ -74,7 +74,7 @@ def train_batches(
     Returns:
         A dataset of {"image": uint8 [batch, size, size, 3], "label": float32 [batch,
         classes], the probability of each class}. With augment_on=device, batches also
-        carry what `augment.batch.carried` says, and `augment.batch.on_device` has to
+        carry what `augment.batch.carried` says, and `augment.batch.in_step` has to
         change the images.
 
     Raises:

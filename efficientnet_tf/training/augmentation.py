@@ -1,4 +1,4 @@
-"""Where a run's augmentation happens: in the input pipeline, or in the training step."""
+"""Where a run's augmentation happens: in the input pipeline or in the step."""
 
 import functools
 from collections.abc import Callable
@@ -44,6 +44,5 @@ def in_step(
     plan = train_transform(config).plan()
     if config.trains_classifier_only or not augmented.carried(plan, 1):
         return None
-    # XLA compiles the step on other devices, but not on a CPU.
-    compiles = devices.kind(strategy) == "cpu"
-    return functools.partial(augmented.on_device, plan=plan, compiles=compiles)
+    on_cpu = devices.kind(strategy) == "cpu"
+    return functools.partial(augmented.in_step, plan=plan, on_cpu=on_cpu)

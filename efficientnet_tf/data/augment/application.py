@@ -9,6 +9,7 @@ import functools
 from collections.abc import Callable
 from typing import Protocol
 
+import numpy as np
 import tensorflow as tf
 
 from efficientnet_tf.data.augment import levels as level_tables
@@ -51,19 +52,30 @@ def on_host(image: tf.Tensor, draw: tf.Tensor, plan: Plan) -> tf.Tensor:
     return _apply(image[tf.newaxis], draw[tf.newaxis], plan, _OneImage())[0]
 
 
-def on_device(
-    images: tf.Tensor, drawn: tf.Tensor, plan: Plan, *, compiles: bool
-) -> tf.Tensor:
-    """Applies draws to a batch, in a training step.
+def on_device(images: tf.Tensor, drawn: tf.Tensor, plan: Plan) -> tf.Tensor:
+    """Applies draws to a batch, in a training step on a GPU or TPU.
 
     Args:
         images: uint8 [images, size, size, 3].
         drawn: int32 [images, layers, 5], a draw for each image.
         plan: the run's actions.
-        compiles: whether XLA compiles single operators; for a step on a CPU, which is
-            not compiled itself.
     """
-    return _apply(images, drawn, plan, _Batch(compiles))
+    return _apply(images, drawn, plan, _Batch())
+
+
+def on_cpu(images: tf.Tensor, drawn: tf.Tensor, plan: Plan) -> tf.Tensor:
+    """Applies draws to a batch, in a training step on a CPU: image by image.
+
+    Args:
+        images: uint8 [images, size, size, 3].
+        drawn: int32 [images, layers, 5], a draw for each image.
+        plan: the run's actions.
+    """
+    return tf.map_fn(
+        lambda one: on_host(*one, plan),
+        (images, drawn),
+        fn_output_signature=tf.TensorSpec(images.shape[1:], tf.uint8),
+    )
 
 
 def _apply(
@@ -101,39 +113,46 @@ def _changes_of_pixels(plan: Plan, placement: Placement) -> dict[Kind, _Function
     sharpen = placement.compiled(functools.partial(operators.sharpen, plan=plan))
     fill_box = placement.compiled(functools.partial(operators.fill_box, plan=plan))
 
-    def move(images: tf.Tensor, actions: tf.Tensor) -> tf.Tensor:
-        return fetch(images, sources(tf.gather(plan.axes, _rows(actions, plan))))
+    def move(images: tf.Tensor, rows: tf.Tensor) -> tf.Tensor:
+        return fetch(images, sources(tf.gather(plan.axes, rows)))
+
+    def change(kind: Kind, function: _Function) -> _Function:
+        return lambda images, actions, *boxes: function(
+            images, _rows(kind, actions, plan), *boxes
+        )
 
     return {
-        Kind.GEOMETRY: lambda images, actions, _: move(images, actions),
-        Kind.COLOR: lambda images, actions, _: colour(images, _rows(actions, plan)),
-        Kind.SHARPNESS: lambda images, actions, _: sharpen(
-            images, _rows(actions, plan)
-        ),
-        Kind.BOX: lambda images, actions, boxes: fill_box(
-            images, _rows(actions, plan), boxes
-        ),
+        Kind.GEOMETRY: change(Kind.GEOMETRY, lambda i, rows, _: move(i, rows)),
+        Kind.COLOR: change(Kind.COLOR, lambda i, rows, _: colour(i, rows)),
+        Kind.SHARPNESS: change(Kind.SHARPNESS, lambda i, rows, _: sharpen(i, rows)),
+        Kind.BOX: change(Kind.BOX, fill_box),
     }
 
 
 def _changes_of_levels(plan: Plan) -> dict[Kind, _Function]:
     """Returns functions of tables, images and actions, by the kind of the actions."""
+    tables = level_tables
+
+    def known(levels: tf.Tensor, _: tf.Tensor, actions: tf.Tensor) -> tf.Tensor:
+        return tables.known(levels, _rows(Kind.POINT, actions, plan), plan)
+
+    def contrast(_: tf.Tensor, images: tf.Tensor, actions: tf.Tensor) -> tf.Tensor:
+        return tables.contrast(images, _rows(Kind.CONTRAST, actions, plan), plan)
+
     return {
-        Kind.POINT: lambda levels, _, actions: level_tables.known(
-            levels, _rows(actions, plan), plan
-        ),
-        Kind.EQUALIZE: lambda levels, images, _: level_tables.equalize(levels, images),
-        Kind.AUTOCONTRAST: lambda levels, images, _: level_tables.autocontrast(
+        Kind.POINT: known,
+        Kind.EQUALIZE: lambda levels, images, _: tables.equalize(levels, images),
+        Kind.AUTOCONTRAST: lambda levels, images, _: tables.autocontrast(
             levels, images
         ),
-        Kind.CONTRAST: lambda _, images, actions: level_tables.contrast(
-            images, _rows(actions, plan), plan
-        ),
+        Kind.CONTRAST: contrast,
     }
 
 
-def _rows(actions: tf.Tensor, plan: Plan) -> tf.Tensor:
-    return tf.gather(plan.rows, actions)
+def _rows(kind: Kind, actions: tf.Tensor, plan: Plan) -> tf.Tensor:
+    """Returns the actions' rows in the table of a kind; 0 for actions of others."""
+    rows = np.where(plan.kinds == kind, plan.rows, 0)
+    return tf.gather(rows, actions)
 
 
 class _OneImage:
@@ -149,14 +168,7 @@ class _OneImage:
 
 
 class _Batch:
-    """A batch on the device.
-
-    Args:
-        compiles: whether XLA compiles single operators.
-    """
-
-    def __init__(self, compiles: bool):
-        self._compiles = compiles
+    """A batch on the device; the whole step is compiled, or its operators are fast."""
 
     def among(
         self, drawn: tf.Tensor, change: _Function, values: tf.Tensor, *others: tf.Tensor
@@ -164,15 +176,13 @@ class _Batch:
         count = values.shape[0]
         some = next(n for n in range(min(8, count), 0, -1) if count % n == 0)
         order = tf.argsort(tf.cast(~drawn, tf.int32), stable=True)
-        select = self.compiled(tf.where)
 
         def step(start: tf.Tensor, values: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
             numbers = tf.slice(order, [start], [some])
             taken = [tf.gather(value, numbers) for value in (values, *others)]
-            mask = tf.reshape(
-                tf.gather(drawn, numbers), [some] + [1] * (values.ndim - 1)
-            )
-            changed = select(mask, change(*taken), taken[0])
+            mask = tf.gather(drawn, numbers)
+            mask = tf.reshape(mask, [some] + [1] * (values.shape.rank - 1))
+            changed = tf.where(mask, change(*taken), taken[0])
             place = numbers[:, tf.newaxis]
             return start + some, tf.tensor_scatter_nd_update(values, place, changed)
 
@@ -183,7 +193,7 @@ class _Batch:
         return values
 
     def compiled(self, function: _Function) -> _Function:
-        return _compiled(function) if self._compiles else function
+        return function
 
 
 def _compiled(function: _Function) -> _Function:

@@ -1,7 +1,7 @@
 """The augmentation of a training batch: drawn on the host, applied there or later.
 
 On the host images are changed in the input pipeline. On the device the batch carries
-the draws, and `on_device` changes the images at the beginning of the training step.
+the draws, and `in_step` changes the images at the beginning of the training step.
 """
 
 from typing import Any
@@ -66,21 +66,21 @@ def drawn(batch: Batch, plan: Plan) -> Batch:
     return mixed(batch, seeds[0], plan)
 
 
-def on_device(batch: Batch, plan: Plan, *, compiles: bool) -> Batch:
+def in_step(batch: Batch, plan: Plan, *, on_cpu: bool) -> Batch:
     """Applies what was drawn for a batch; the first thing in a training step.
 
     Args:
         batch: a batch of one replica, as the functions above return it.
         plan: the run's actions.
-        compiles: whether XLA compiles single operators; for a step on a CPU, which is
-            not compiled itself.
+        on_cpu: whether a CPU takes the step, which XLA then does not compile.
 
     Returns:
         "image" and "label".
     """
+    apply = application.on_cpu if on_cpu else application.on_device
     images = batch["image"]
     if "draw" in batch:
-        images = application.on_device(images, batch["draw"], plan, compiles=compiles)
+        images = apply(images, batch["draw"], plan)
     if "weight" in batch:
         images = mixing.mix_images(images, batch, plan.chosen)
     return {"image": images, "label": batch["label"]}

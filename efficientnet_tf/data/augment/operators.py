@@ -1,7 +1,8 @@
 """Changes of pixels: integer arithmetic, tables and sums of float32, which are exact.
 
 Images are uint8 [images, size, size, 3] throughout. Shapes are static, so XLA compiles
-each function for any device.
+each function for any device. Three and more numbers are added as differences with
+negative ones, because TensorFlow's graph optimizer reorders sums.
 """
 
 import numpy as np
@@ -47,10 +48,9 @@ def sources(places: tf.Tensor) -> tf.Tensor:
         is outside.
     """
     count, _, _, size = places.shape
-    by_column, by_row, constant = tf.unstack(places, axis=2)
-    exact = (by_column[:, :, tf.newaxis] + by_row[..., tf.newaxis]) + constant[
-        ..., tf.newaxis
-    ]
+    by_column, by_row, minus = tf.unstack(places, axis=2)
+    exact = by_column[:, :, tf.newaxis] + by_row[..., tf.newaxis]
+    exact -= minus[..., tf.newaxis]
     column, row = tf.unstack(tf.cast(tf.floor(exact + _HALF), tf.int32), axis=1)
     inside = (column >= 0) & (column < size) & (row >= 0) & (row < size)
     return tf.reshape(tf.where(inside, row * size + column, -1), [count, size * size])
@@ -82,12 +82,10 @@ def colour(images: tf.Tensor, rows: tf.Tensor, plan: Plan) -> tf.Tensor:
         rows: int32 [images], rows of `plan.blends`.
         plan: the run's actions.
     """
-    products = tables.grey_products()
-    red, green, blue = (
-        tf.gather(products[channel], tf.cast(images[..., channel], tf.int32))
-        for channel in range(3)
-    )
-    grey = tf.cast(((red + green) + blue) * 255.5, tf.int32)
+    grey = tf.zeros([], tf.float32)
+    for channel, products in enumerate(tables.grey_products()):
+        grey -= tf.gather(-products, tf.cast(images[..., channel], tf.int32))
+    grey = tf.cast(grey * 255.5, tf.int32)
     return _blend(images, [grey] * 3, rows, plan)
 
 
@@ -106,7 +104,7 @@ def sharpen(images: tf.Tensor, rows: tf.Tensor, plan: Plan) -> tf.Tensor:
 def _smooth(channel: tf.Tensor) -> tf.Tensor:
     """Smooths a channel, uint8 [images, size, size]; adds in the original's order."""
     outer, middle = (
-        tf.gather(products, tf.cast(channel, tf.int32))
+        tf.gather(-products, tf.cast(channel, tf.int32))
         for products in tables.smooth_products()
     )
     height, width = (side - 2 for side in channel.shape[1:])
@@ -114,7 +112,7 @@ def _smooth(channel: tf.Tensor) -> tf.Tensor:
     for y in range(3):
         for x in range(3):
             source = middle if (y, x) == (1, 1) else outer
-            total += source[:, y : y + height, x : x + width]
+            total -= source[:, y : y + height, x : x + width]
     inner = tf.cast(tf.minimum(total, 255.0), tf.int32)
     border = np.ones(channel.shape[1:], bool)
     border[1:-1, 1:-1] = False

@@ -138,8 +138,8 @@ def rotation(degrees: float, size: int) -> np.ndarray:
 def axes(transform: np.ndarray, size: int) -> np.ndarray:
     """Returns the parts of the places that pixels come from, float32 [2, 3, size].
 
-    The pixel of column x and row y comes from column a[x] + b[y] + c[0], added in this
-    order, where a, b and c are the first three rows; from a row by the other three.
+    The pixel of column x and row y comes from column a[x] + b[y] - c[0], computed in
+    this order, where a, b and c are the first three rows; from the row by the others.
 
     Args:
         transform: float32 [6]: source column = t0 * x + t1 * y + t2, source row =
@@ -148,5 +148,5 @@ def axes(transform: np.ndarray, size: int) -> np.ndarray:
     """
     places = np.arange(size, dtype=np.float32)
     matrix = np.asarray(transform, np.float32).reshape(2, 3)
-    constants = np.broadcast_to(matrix[:, 2:], (2, size))
+    constants = np.broadcast_to(-matrix[:, 2:], (2, size))
     return np.stack([matrix[:, :1] * places, matrix[:, 1:2] * places, constants], 1)
