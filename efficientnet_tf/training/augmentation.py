@@ -44,5 +44,6 @@ def in_step(
     plan = train_transform(config).plan()
     if config.trains_classifier_only or not augmented.carried(plan, 1):
         return None
-    on_cpu = devices.kind(strategy) == "cpu"
-    return functools.partial(augmented.in_step, plan=plan, on_cpu=on_cpu)
+    return functools.partial(
+        augmented.in_step, plan=plan, device=devices.kind(strategy)
+    )

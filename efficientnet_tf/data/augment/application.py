@@ -105,44 +105,52 @@ def _apply(
 
 
 def _changes_of_pixels(plan: Plan, placement: Placement) -> dict[Kind, _Function]:
-    """Returns functions of images, actions and boxes, by the kind of the actions."""
-    # Two programs: in one, XLA computes each pixel's source for every channel.
-    sources = placement.compiled(operators.sources)
-    fetch = placement.compiled(functools.partial(operators.fetch, fill=plan.fill))
-    colour = placement.compiled(functools.partial(operators.colour, plan=plan))
-    sharpen = placement.compiled(functools.partial(operators.sharpen, plan=plan))
-    fill_box = placement.compiled(functools.partial(operators.fill_box, plan=plan))
+    """Returns functions of images, actions and boxes, by the kind of the actions.
 
-    def move(images: tf.Tensor, rows: tf.Tensor) -> tf.Tensor:
-        return fetch(images, sources(tf.gather(plan.axes, rows)))
+    They are several programs: in one, XLA computes what a pixel or a channel needs
+    again for each that needs it.
+    """
+    compiled = placement.compiled
+    sources = compiled(operators.sources)
+    fetch = compiled(functools.partial(operators.fetch, fill=plan.fill))
+    colour, fill_box = compiled(operators.colour), compiled(operators.fill_box)
+    thirteenths, smooth = compiled(operators.thirteenths), compiled(operators.smooth)
+    blend = compiled(operators.blend)
 
-    def change(kind: Kind, function: _Function) -> _Function:
-        return lambda images, actions, *boxes: function(
-            images, _rows(kind, actions, plan), *boxes
-        )
+    def move(images: tf.Tensor, actions: tf.Tensor, _: tf.Tensor) -> tf.Tensor:
+        places = tf.gather(plan.axes, _rows(Kind.GEOMETRY, actions, plan))
+        return fetch(images, sources(places))
+
+    def sharpen(images: tf.Tensor, actions: tf.Tensor, _: tf.Tensor) -> tf.Tensor:
+        factors = _factors(Kind.SHARPNESS, actions, plan)
+        return blend(smooth(images, thirteenths(images)), images, factors)
 
     return {
-        Kind.GEOMETRY: change(Kind.GEOMETRY, lambda i, rows, _: move(i, rows)),
-        Kind.COLOR: change(Kind.COLOR, lambda i, rows, _: colour(i, rows)),
-        Kind.SHARPNESS: change(Kind.SHARPNESS, lambda i, rows, _: sharpen(i, rows)),
-        Kind.BOX: change(Kind.BOX, fill_box),
+        Kind.GEOMETRY: move,
+        Kind.COLOR: lambda images, actions, _: colour(
+            images, _factors(Kind.COLOR, actions, plan)
+        ),
+        Kind.SHARPNESS: sharpen,
+        Kind.BOX: lambda images, actions, boxes: fill_box(
+            images, tf.gather(plan.colours, _rows(Kind.BOX, actions, plan)), boxes
+        ),
     }
 
 
 def _changes_of_levels(plan: Plan) -> dict[Kind, _Function]:
     """Returns functions of tables, images and actions, by the kind of the actions."""
-    tables = level_tables
 
     def known(levels: tf.Tensor, _: tf.Tensor, actions: tf.Tensor) -> tf.Tensor:
-        return tables.known(levels, _rows(Kind.POINT, actions, plan), plan)
+        then = tf.gather(plan.points, _rows(Kind.POINT, actions, plan))
+        return level_tables.compose(levels, tf.tile(then[:, tf.newaxis], [1, 3, 1]))
 
     def contrast(_: tf.Tensor, images: tf.Tensor, actions: tf.Tensor) -> tf.Tensor:
-        return tables.contrast(images, _rows(Kind.CONTRAST, actions, plan), plan)
+        return level_tables.contrast(images, _factors(Kind.CONTRAST, actions, plan))
 
     return {
         Kind.POINT: known,
-        Kind.EQUALIZE: lambda levels, images, _: tables.equalize(levels, images),
-        Kind.AUTOCONTRAST: lambda levels, images, _: tables.autocontrast(
+        Kind.EQUALIZE: lambda levels, images, _: level_tables.equalize(levels, images),
+        Kind.AUTOCONTRAST: lambda levels, images, _: level_tables.autocontrast(
             levels, images
         ),
         Kind.CONTRAST: contrast,
@@ -153,6 +161,11 @@ def _rows(kind: Kind, actions: tf.Tensor, plan: Plan) -> tf.Tensor:
     """Returns the actions' rows in the table of a kind; 0 for actions of others."""
     rows = np.where(plan.kinds == kind, plan.rows, 0)
     return tf.gather(rows, actions)
+
+
+def _factors(kind: Kind, actions: tf.Tensor, plan: Plan) -> operators.Factors:
+    rows = _rows(kind, actions, plan)
+    return tuple(tf.gather(part, rows) for part in plan.factors)
 
 
 class _OneImage:

@@ -66,24 +66,32 @@ def drawn(batch: Batch, plan: Plan) -> Batch:
     return mixed(batch, seeds[0], plan)
 
 
-def in_step(batch: Batch, plan: Plan, *, on_cpu: bool) -> Batch:
+def in_step(batch: Batch, plan: Plan, *, device: str) -> Batch:
     """Applies what was drawn for a batch; the first thing in a training step.
 
     Args:
         batch: a batch of one replica, as the functions above return it.
         plan: the run's actions.
-        on_cpu: whether a CPU takes the step, which XLA then does not compile.
+        device: "cpu", "gpu" or "tpu", the device that takes the step.
 
     Returns:
         "image" and "label".
     """
-    apply = application.on_cpu if on_cpu else application.on_device
-    images = batch["image"]
-    if "draw" in batch:
-        images = apply(images, batch["draw"], plan)
-    if "weight" in batch:
-        images = mixing.mix_images(images, batch, plan.chosen)
-    return {"image": images, "label": batch["label"]}
+    apply = application.on_cpu if device == "cpu" else application.on_device
+
+    def change(batch: Batch) -> tf.Tensor:
+        images = batch["image"]
+        if "draw" in batch:
+            images = apply(images, batch["draw"], plan)
+        if "weight" in batch:
+            images = mixing.mix_images(images, batch, plan.chosen)
+        return images
+
+    if device == "gpu":
+        # TensorFlow's own kernels compute int32 on the CPU, with copies there and back.
+        change = tf.function(change, jit_compile=True, autograph=False)
+    values = {name: value for name, value in batch.items() if name != "label"}
+    return {"image": change(values), "label": batch["label"]}
 
 
 def carried(plan: Plan, count: int) -> dict[str, Any]:

@@ -6,8 +6,7 @@ composed into one, and change the image once.
 
 import tensorflow as tf
 
-from efficientnet_tf.data.augment import tables
-from efficientnet_tf.data.augment.plan import Plan
+from efficientnet_tf.data.augment import operators, tables
 
 # Pillow's weights of red, green and blue in grey, in 65536ths (mode "L").
 _GREY = (19595, 38470, 7471)
@@ -29,18 +28,6 @@ def compose(first: tf.Tensor, then: tf.Tensor) -> tf.Tensor:
     """
     starts = 256 * tf.reshape(tf.range(3 * first.shape[0]), [-1, 3, 1])
     return tf.gather(tf.reshape(then, [-1]), tf.cast(first, tf.int32) + starts)
-
-
-def known(levels: tf.Tensor, rows: tf.Tensor, plan: Plan) -> tf.Tensor:
-    """Appends the tables of actions.
-
-    Args:
-        levels: uint8 [images, 3, 256], the tables so far.
-        rows: int32 [images], rows of `plan.points`.
-        plan: the run's actions.
-    """
-    index = 256 * rows[:, tf.newaxis, tf.newaxis] + tf.cast(levels, tf.int32)
-    return tf.gather(plan.points.reshape(-1), index)
 
 
 def equalize(levels: tf.Tensor, images: tf.Tensor) -> tf.Tensor:
@@ -82,20 +69,21 @@ def autocontrast(levels: tf.Tensor, images: tf.Tensor) -> tf.Tensor:
     return compose(levels, table)
 
 
-def contrast(images: tf.Tensor, rows: tf.Tensor, plan: Plan) -> tf.Tensor:
+def contrast(images: tf.Tensor, factors: operators.Factors) -> tf.Tensor:
     """Returns the tables of Pillow's Contrast, a blend with the image's mean grey.
 
     Args:
         images: uint8 [images, size, size, 3], whose tables are applied.
-        rows: int32 [images], rows of `plan.blends`.
-        plan: the run's actions.
+        factors: a factor for each image.
     """
     channels = [tf.cast(images[..., channel], tf.int32) for channel in range(3)]
     weighted = [w * channel for w, channel in zip(_GREY, channels, strict=True)]
     grey = tf.bitwise.right_shift(tf.add_n(weighted) + 32768, 16)
     pixels = images.shape[1] * images.shape[2]
     mean = (2 * tf.reduce_sum(grey, [1, 2]) + pixels) // (2 * pixels)
-    table = tf.gather(plan.blends.reshape(-1, 256), 256 * rows + mean)
+    every = tf.tile(tf.constant(tables.identity())[tf.newaxis], [images.shape[0], 1])
+    mean = tf.tile(mean[:, tf.newaxis], [1, 256])
+    table = operators.blend(mean, every, factors)
     return tf.tile(table[:, tf.newaxis], [1, 3, 1])
 
 

@@ -5,14 +5,14 @@ each function for any device. Three and more numbers are added as differences wi
 negative ones, because TensorFlow's graph optimizer reorders sums.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 import tensorflow as tf
 
 from efficientnet_tf.data.augment import tables
-from efficientnet_tf.data.augment.plan import Plan
 
-# Half of a pixel, less what float32 would round up: floor(0.49999997 + this) is 0.
-_HALF = np.float32(0.49999997)
+Factors = Sequence[tf.Tensor]  # mantissas and scales of `tables.parts`, each [images]
 
 
 def look_up(images: tf.Tensor, levels: tf.Tensor) -> tf.Tensor:
@@ -51,8 +51,11 @@ def sources(places: tf.Tensor) -> tf.Tensor:
     by_column, by_row, minus = tf.unstack(places, axis=2)
     exact = by_column[:, :, tf.newaxis] + by_row[..., tf.newaxis]
     exact -= minus[..., tf.newaxis]
-    column, row = tf.unstack(tf.cast(tf.floor(exact + _HALF), tf.int32), axis=1)
-    inside = (column >= 0) & (column < size) & (row >= 0) & (row < size)
+    # Compared rather than added to: exact + 0.5 would be rounded.
+    below = tf.floor(exact)
+    nearest = tf.cast(below, tf.int32) + tf.cast(exact >= below + 0.5, tf.int32)
+    inside = tf.reduce_all((exact > -0.5) & (exact < size - 0.5), 1)
+    column, row = tf.unstack(nearest, axis=1)
     return tf.reshape(tf.where(inside, row * size + column, -1), [count, size * size])
 
 
@@ -74,87 +77,98 @@ def fetch(
     return tf.reshape(tf.where(outside, colour, found), images.shape)
 
 
-def colour(images: tf.Tensor, rows: tf.Tensor, plan: Plan) -> tf.Tensor:
+def colour(images: tf.Tensor, factors: Factors) -> tf.Tensor:
     """Blends images with their grey.
 
     Args:
         images: uint8 [images, size, size, 3].
-        rows: int32 [images], rows of `plan.blends`.
-        plan: the run's actions.
+        factors: a factor for each image.
     """
     grey = tf.zeros([], tf.float32)
     for channel, products in enumerate(tables.grey_products()):
         grey -= tf.gather(-products, tf.cast(images[..., channel], tf.int32))
     grey = tf.cast(grey * 255.5, tf.int32)
-    return _blend(images, [grey] * 3, rows, plan)
+    return tf.stack([blend(grey, c, factors) for c in tf.unstack(images, axis=-1)], -1)
 
 
-def sharpen(images: tf.Tensor, rows: tf.Tensor, plan: Plan) -> tf.Tensor:
-    """Blends images with smooth ones; pixels at the border stay as they are.
+def thirteenths(images: tf.Tensor) -> tf.Tensor:
+    """Returns what a pixel adds to its neighbours' mean and to its own, negative.
 
     Args:
         images: uint8 [images, size, size, 3].
-        rows: int32 [images], rows of `plan.blends`.
-        plan: the run's actions.
+
+    Returns:
+        float32 [2, images, size, size * 3], levels times -1/13 and -5/13.
     """
-    smooth = [_smooth(channel) for channel in tf.unstack(images, axis=-1)]
-    return _blend(images, smooth, rows, plan)
+    rows = tf.cast(tf.reshape(images, [*images.shape[:2], -1]), tf.uint32)
+    weights = [tables.parts(weight) for weight in tables.SMOOTHING]
+    return tf.stack([-_product(rows, *weight) for weight in weights])
 
 
-def _smooth(channel: tf.Tensor) -> tf.Tensor:
-    """Smooths a channel, uint8 [images, size, size]; adds in the original's order."""
-    outer, middle = (
-        tf.gather(-products, tf.cast(channel, tf.int32))
-        for products in tables.smooth_products()
-    )
-    height, width = (side - 2 for side in channel.shape[1:])
+def smooth(images: tf.Tensor, minus: tf.Tensor) -> tf.Tensor:
+    """Smooths images but for their border, adding in the original's order.
+
+    Args:
+        images: uint8 [images, size, size, 3].
+        minus: what `thirteenths` returned.
+    """
+    count, height, width, _ = images.shape
+    outer, middle = tf.unstack(minus)
     total = tf.zeros([], tf.float32)
     for y in range(3):
         for x in range(3):
             source = middle if (y, x) == (1, 1) else outer
-            total -= source[:, y : y + height, x : x + width]
-    inner = tf.cast(tf.minimum(total, 255.0), tf.int32)
-    border = np.ones(channel.shape[1:], bool)
-    border[1:-1, 1:-1] = False
-    padded = tf.pad(inner, [[0, 0], [1, 1], [1, 1]])
-    return tf.where(border, tf.cast(channel, tf.int32), padded)
+            total -= source[:, y : y + height - 2, 3 * x : 3 * (x + width - 2)]
+    inner = tf.cast(tf.minimum(total, 255.0), tf.uint8)
+    inside = np.zeros([height, width * 3], bool)
+    inside[1:-1, 3:-3] = True
+    padded = tf.pad(inner, [[0, 0], [1, 1], [3, 3]])
+    rows = tf.reshape(images, [count, height, width * 3])
+    return tf.reshape(tf.where(inside, padded, rows), images.shape)
 
 
-def _blend(
-    images: tf.Tensor, degenerate: list[tf.Tensor], rows: tf.Tensor, plan: Plan
-) -> tf.Tensor:
-    """Looks up the blend of each level with a degenerate one.
+def blend(degenerate: tf.Tensor, levels: tf.Tensor, factors: Factors) -> tf.Tensor:
+    """Returns degenerate + factor * (levels - degenerate), cut off to uint8.
 
     Args:
-        images: uint8 [images, size, size, 3].
-        degenerate: for each channel int32 [images, size, size], levels.
-        rows: int32 [images], rows of `plan.blends`.
-        plan: the run's actions.
+        degenerate: integer [images, ...], levels.
+        levels: integer of the same shape, levels.
+        factors: a factor for each image.
     """
-    blends = plan.blends.reshape(-1)
-    starts = (256 * 256 * rows)[:, tf.newaxis, tf.newaxis]
-    channels = [
-        tf.gather(
-            blends, starts + 256 * levels + tf.cast(images[..., channel], tf.int32)
-        )
-        for channel, levels in enumerate(degenerate)
-    ]
-    return tf.stack(channels, -1)
+    degenerate = tf.cast(degenerate, tf.int32)
+    difference = tf.cast(levels, tf.int32) - degenerate
+    shape = [-1] + [1] * (difference.shape.rank - 1)
+    factors = [tf.reshape(part, shape) for part in factors]
+    scaled = _product(tf.cast(tf.abs(difference), tf.uint32), *factors)
+    blended = tf.cast(degenerate, tf.float32) - tf.where(
+        difference < 0, scaled, -scaled
+    )
+    return tf.cast(tf.clip_by_value(blended, 0.0, 255.0), tf.uint8)
 
 
-def fill_box(
-    images: tf.Tensor, rows: tf.Tensor, boxes: tf.Tensor, plan: Plan
-) -> tf.Tensor:
+def _product(levels: tf.Tensor, mantissa: tf.Tensor, scale: tf.Tensor) -> tf.Tensor:
+    """Returns levels times a factor, rounded to float32 whatever adds to it later.
+
+    The integer product is exact and its cast rounds; the scale, a power of two, does
+    not. A product of floats would not be rounded where a compiler fuses it with a sum.
+
+    Args:
+        levels: uint32 from 0 to 255.
+        mantissa: uint32 below 2**24; with the scale, the factor's parts.
+        scale: float32, a power of two.
+    """
+    return tf.cast(levels * mantissa, tf.float32) * scale
+
+
+def fill_box(images: tf.Tensor, colours: tf.Tensor, boxes: tf.Tensor) -> tf.Tensor:
     """Fills a box with a colour.
 
     Args:
         images: uint8 [images, size, size, 3].
-        rows: int32 [images], rows of `plan.colours`.
+        colours: uint8 [images, 3].
         boxes: int32 [images, 4], top, left, bottom and right.
-        plan: the run's actions.
     """
-    inside = inside_boxes(boxes, plan.size)[..., tf.newaxis]
-    colours = tf.gather(plan.colours, rows)
+    inside = inside_boxes(boxes, images.shape[1])[..., tf.newaxis]
     return tf.where(inside, colours[:, tf.newaxis, tf.newaxis], images)
 
 

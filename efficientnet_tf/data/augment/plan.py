@@ -184,10 +184,11 @@ class Plan:
         return np.uint8([action.values for action in self._of(Kind.POINT)])
 
     @functools.cached_property
-    def blends(self) -> np.ndarray:
-        """The tables of all blends, uint8 [rows, 256 * 256]."""
-        factors = [action.values[0] for action in self._of(*_BLEND_KINDS)]
-        return np.stack([tables.blend(factor).ravel() for factor in factors])
+    def factors(self) -> tuple[np.ndarray, np.ndarray]:
+        """The parts of all blends' factors: uint32 and float32, [rows] each."""
+        actions = self._of(*_BLEND_KINDS)
+        parts = [tables.parts(action.values[0]) for action in actions]
+        return np.uint32([p for p, _ in parts]), np.float32([s for _, s in parts])
 
     @functools.cached_property
     def axes(self) -> np.ndarray:

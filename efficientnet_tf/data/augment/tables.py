@@ -12,6 +12,8 @@ import numpy as np
 LEVELS = np.arange(256)
 # Weights of red, green and blue in tf.image.rgb_to_grayscale.
 _GREY = (0.2989, 0.587, 0.114)
+# Weights of a pixel's neighbours and of itself in the smoothing filter of Sharpness.
+SMOOTHING = tuple(np.float32([1, 5]) / np.float32(13))
 
 
 def identity() -> np.ndarray:
@@ -102,13 +104,14 @@ def grey_products() -> np.ndarray:
     return np.stack([share * np.float32(weight) for weight in _GREY])
 
 
-def smooth_products() -> np.ndarray:
-    """Returns each level times 1/13 and times 5/13, float32 [2, 256].
+def parts(factor: float) -> tuple[np.uint32, np.float32]:
+    """Returns a factor's mantissa, below 2**24, and the power of two to scale it with.
 
-    The smoothing filter of Sharpness has these weights, 5/13 in the middle.
+    Args:
+        factor: float from 0, which is rounded to float32.
     """
-    weights = np.float32([1, 5]) / np.float32(13)
-    return weights[:, np.newaxis] * LEVELS.astype(np.float32)
+    mantissa, exponent = np.frexp(np.float32(factor))
+    return np.uint32(mantissa * 2**24), np.float32(2.0 ** (int(exponent) - 24))
 
 
 def contrast_products() -> np.ndarray:
