@@ -64,9 +64,20 @@ def _distort(
     ("size", "padded"),
     [(32, 1 / 2), (224, 7 / 8), (600, 600 / 632), (800, 800 / 832)],
 )
-def test_crop_fractions_of_both_rules(size, padded):
+def test_padded_crop_fractions(size, padded):
     assert preparation.crop_fraction(size, "padded") == pytest.approx(padded, abs=1e-12)
-    assert preparation.crop_fraction(size, "fixed") == 0.875
+
+
+@pytest.mark.parametrize(
+    ("size", "fixed"),
+    [
+        *((224, 0.875), (240, 0.87591), (260, 0.87542), (300, 0.87464)),
+        *((380, 0.87558), (456, 0.87524), (528, 0.87562), (600, 0.87464)),
+        *((32, 32 / 37), (672, 0.875)),
+    ],
+)
+def test_fixed_crop_fractions_pad_whole_pixels(size, fixed):
+    assert preparation.crop_fraction(size, "fixed") == pytest.approx(fixed, abs=5e-6)
 
 
 @pytest.mark.parametrize(
