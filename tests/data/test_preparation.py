@@ -90,7 +90,7 @@ def test_fixed_crop_fractions_pad_whole_pixels(size, fixed):
         (375, 500, 64, "fixed", 328),
         (500, 375, 300, "padded", 338),
         (333, 251, 128, "padded", 200),
-        (333, 251, 128, "fixed", 219),
+        (333, 251, 128, "fixed", 220),
         (100, 640, 48, "padded", 60),
         (31, 17, 32, "padded", 8),
         (31, 17, 32, "fixed", 14),
@@ -330,6 +330,18 @@ def test_without_flip_none_is_mirrored_and_crops_stay_the_same():
     assert not plain[:, 4].any()
     unchanged = mirrored[:, 4] == 0
     np.testing.assert_array_equal(plain[unchanged], mirrored[unchanged])
+
+
+def test_levels_can_be_cut_off_as_before_autoaugment():
+    pixels = _photo(40, 40)
+    kwargs = {"crop_area_min": 1.0, "flip": False, "fraction": 1.0}
+    resized = tf.compat.v1.image.resize_bicubic(pixels[np.newaxis], [32, 32])[0]
+    wanted = np.clip(resized, 0, 255)
+    cut_off = _distort(_encode(pixels), cut_off=True, **kwargs)
+    np.testing.assert_array_equal(cut_off, wanted.astype(np.uint8))
+    rounded = _distort(_encode(pixels), **kwargs)
+    np.testing.assert_array_equal(rounded, np.rint(wanted).astype(np.uint8))
+    assert 0.4 < (cut_off != rounded).mean() < 0.6
 
 
 def test_where_no_crop_fits_training_takes_the_evaluation_crop():
