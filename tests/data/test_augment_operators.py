@@ -211,7 +211,11 @@ def test_equalize_of_a_table_is_that_of_the_changed_image():
     pixels = image(SIZE)
     table = np.random.default_rng(0).integers(0, 256, (1, 3, 256)).astype(np.uint8)
     changed = np.stack([table[0, c][pixels[..., c]] for c in range(3)], -1)
-    both = levels.equalize(tf.constant(table), tf.constant(pixels[np.newaxis]))
+    both = levels.equalize(
+        tf.constant(table),
+        tf.constant(pixels[np.newaxis]),
+        lambda numbers, size: tf.math.bincount(numbers, minlength=size),
+    )
     found = operators.look_up(tf.constant(pixels[np.newaxis]), both)[0]
     np.testing.assert_array_equal(found, equalize(changed))
 

@@ -4,10 +4,14 @@ A table is uint8 [images, 3, 256], for each channel. Tables that follow each oth
 composed into one, and change the image once.
 """
 
+from collections.abc import Callable
+
 import tensorflow as tf
 
 from efficientnet_tf.data.augment import operators, tables
 
+# From int32 [numbers], all below a size, to how often each occurs, int32 [size].
+Count = Callable[[tf.Tensor, int], tf.Tensor]
 # Pillow's weights of red, green and blue in grey, in 65536ths (mode "L").
 _GREY = (19595, 38470, 7471)
 
@@ -30,14 +34,15 @@ def compose(first: tf.Tensor, then: tf.Tensor) -> tf.Tensor:
     return tf.gather(tf.reshape(then, [-1]), tf.cast(first, tf.int32) + starts)
 
 
-def equalize(levels: tf.Tensor, images: tf.Tensor) -> tf.Tensor:
+def equalize(levels: tf.Tensor, images: tf.Tensor, count: Count) -> tf.Tensor:
     """Appends Pillow's Equalize, in the original's integer arithmetic.
 
     Args:
         levels: uint8 [images, 3, 256], the tables so far.
         images: uint8 [images, size, size, 3], which the tables have not changed yet.
+        count: function that counts numbers.
     """
-    counts = _histogram(images, levels)
+    counts = _histogram(images, levels, count)
     below = tf.cumsum(counts, axis=-1)
     total = images.shape[1] * images.shape[2]
     # All pixels but those of the highest level.
@@ -49,14 +54,15 @@ def equalize(levels: tf.Tensor, images: tf.Tensor) -> tf.Tensor:
     return compose(levels, tf.cast(tf.minimum(table, 255), tf.uint8))
 
 
-def autocontrast(levels: tf.Tensor, images: tf.Tensor) -> tf.Tensor:
+def autocontrast(levels: tf.Tensor, images: tf.Tensor, count: Count) -> tf.Tensor:
     """Appends AutoContrast: the lowest level becomes 0, the highest 255.
 
     Args:
         levels: uint8 [images, 3, 256], the tables so far.
         images: uint8 [images, size, size, 3], which the tables have not changed yet.
+        count: function that counts numbers.
     """
-    present = tf.cast(_histogram(images, levels) > 0, tf.int32)
+    present = tf.cast(_histogram(images, levels, count) > 0, tf.int32)
     low = tf.argmax(present, -1, tf.int32)
     high = 255 - tf.argmax(present[..., ::-1], -1, tf.int32)
     products = tables.contrast_products()
@@ -87,19 +93,17 @@ def contrast(images: tf.Tensor, factors: operators.Factors) -> tf.Tensor:
     return tf.tile(table[:, tf.newaxis], [1, 3, 1])
 
 
-def _histogram(images: tf.Tensor, levels: tf.Tensor) -> tf.Tensor:
+def _histogram(images: tf.Tensor, levels: tf.Tensor, count: Count) -> tf.Tensor:
     """Counts the levels of images as tables change them, int32 [images, 3, 256]."""
-    count, height, width, _ = images.shape
-    first = tf.reshape(256 * tf.range(3 * count), [count, 1, 3])
+    number, height, width, _ = images.shape
+    first = tf.reshape(256 * tf.range(3 * number), [number, 1, 3])
     # A row of the image has the three channels in turn; wide rows add fast on a CPU.
     starts = tf.tile(first, [1, 1, width])
-    rows = tf.reshape(images, [count, height, width * 3])
+    rows = tf.reshape(images, [number, height, width * 3])
     index = tf.reshape(tf.cast(rows, tf.int32) + starts, [-1])
-    counts = tf.raw_ops.DenseBincount(
-        input=index, size=3 * 256 * count, weights=tf.constant([], tf.int32)
-    )
-    changed = tf.cast(levels, tf.int32) + tf.reshape(first, [count, 3, 1])
+    counts = count(index, 3 * 256 * number)
+    changed = tf.cast(levels, tf.int32) + tf.reshape(first, [number, 3, 1])
     counts = tf.math.unsorted_segment_sum(
-        counts, tf.reshape(changed, [-1]), 3 * 256 * count
+        counts, tf.reshape(changed, [-1]), 3 * 256 * number
     )
-    return tf.reshape(counts, [count, 3, 256])
+    return tf.reshape(counts, [number, 3, 256])
