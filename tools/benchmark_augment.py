@@ -122,25 +122,23 @@ def _pipeline(encoded: list[bytes], augment: Callable) -> _Draw:
         return augment(cropped, seed)
 
     images = tf.data.Dataset.from_tensor_slices(encoded).repeat().enumerate()
-    return _drawing(images.map(tf.autograph.experimental.do_not_convert(example)))
+    return _drawing(images, example)
 
 
 def _operators(encoded: list[bytes]) -> dict:
     """Compares single operators on images that are decoded already."""
     images = _decoded(encoded[:32])
-    base = {"nothing": _drawing(images.map(lambda image: image + tf.constant(0, "u1")))}
-    pictures = itertools.cycle(
-        [Image.fromarray(i) for i in images.take(32).as_numpy_iterator()]
-    )
-    candidates = dict(base)
+    pictures = [Image.fromarray(i) for i in images.take(32).as_numpy_iterator()]
+    turning = itertools.cycle(pictures)
+    candidates = {"nothing": _drawing(images, lambda image: tf.bitwise.invert(image))}
     for name, pillow in _OPERATORS.items():
         argument = policies.original_magnitude(name, 7, translate=100, cutout=40)
-        candidates[f"{name}_ours"] = _drawing(images.map(_ours(name)))
+        candidates[f"{name}_ours"] = _drawing(images, _ours(name))
         candidates[f"{name}_tf_models"] = _drawing(
-            images.map(lambda i, n=name, a=argument: _theirs(n, i, a))
+            images, lambda image, n=name, a=argument: _theirs(n, image, a)
         )
         candidates[f"{name}_pillow"] = lambda pillow=pillow, argument=argument: pillow(
-            next(pictures), argument
+            next(turning), argument
         )
     medians = _medians(candidates, max(8, FLAGS.images // 4))
     result = {}
@@ -208,7 +206,7 @@ def _device(encoded: list[bytes]) -> dict:
     began = time.perf_counter()
     same = np.array_equal(step(images, drawn), compiled(images, drawn))
     compile_seconds = time.perf_counter() - began
-    host = _drawing(pairs.map(lambda i, d: application.on_host(i, d, made)))
+    host = _drawing(pairs, lambda i, d: application.on_host(i, d, made))
     candidates = {
         "host": lambda: [host() for _ in range(FLAGS.batch)],
         "device": lambda: step(images, drawn).numpy(),
@@ -240,7 +238,9 @@ def _plan(name: str, **changed) -> plan.Plan:
     return plan.Plan(Augmentation(**settings | changed), FLAGS.image_size)
 
 
-def _drawing(dataset: tf.data.Dataset) -> _Draw:
+def _drawing(dataset: tf.data.Dataset, function: Callable) -> _Draw:
+    """Maps a function over a dataset, one element at a time and nothing ahead."""
+    dataset = dataset.map(tf.autograph.experimental.do_not_convert(function))
     options = tf.data.Options()
     options.threading.private_threadpool_size = 1
     options.threading.max_intra_op_parallelism = 1
