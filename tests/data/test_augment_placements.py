@@ -11,7 +11,7 @@ from batches_support import RECORDS, prepare
 from builds import needs_xla
 
 from efficientnet_tf.data import batches, sources
-from efficientnet_tf.data.augment import application, batch, draws, policies
+from efficientnet_tf.data.augment import application, batch, changes, draws, policies
 
 SIZE, COUNT = 32, 24
 MIXED = {"mixup_alpha": 0.4, "cutmix_alpha": 1.0}
@@ -50,7 +50,7 @@ def test_host_and_device_give_the_same_images(augment, monkeypatch):
     assert (found != _images().numpy()).mean() > 0.5
     np.testing.assert_array_equal(found, _run(plan, application.on_device))
     # TensorFlow's TPU build has no XLA for the host.
-    monkeypatch.setattr(application, "_has_xla", lambda: False)
+    monkeypatch.setattr(changes, "has_xla", lambda: False)
     np.testing.assert_array_equal(found, _run(plan, application.on_cpu))
 
 
