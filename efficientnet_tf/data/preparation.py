@@ -18,12 +18,14 @@ def crop_fraction(image_size: int, eval_crop: str) -> float:
 
     The released accuracies were measured with "padded", size / (size + 32). Today's
     released code uses "fixed", about 0.875 at every size: it pads a seventh of the
-    size, rounded to whole pixels.
+    size, rounded to whole pixels. "exact" is 0.875 itself.
 
     Args:
         image_size: int, height and width in pixels.
-        eval_crop: "padded" or "fixed".
+        eval_crop: "padded", "fixed" or "exact".
     """
+    if eval_crop == "exact":
+        return CROP_FRACTION
     padding = CROP_PADDING
     if eval_crop == "fixed":
         padding = round(image_size * (1 / CROP_FRACTION - 1))

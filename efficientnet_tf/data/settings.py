@@ -101,9 +101,9 @@ class Images(Section):
     """The preparation of an image for evaluation and serving."""
 
     image_size: int = setting("input height and width in pixels", at_least(8))
-    eval_crop: Literal["padded", "fixed"] = setting(
+    eval_crop: Literal["padded", "fixed", "exact"] = setting(
         "centre crop: padded takes size/(size+32) of the short side, fixed pads a "
-        "seventh of the size in whole pixels, about 0.875"
+        "seventh of the size in whole pixels, about 0.875; exact takes 0.875"
     )
     resize: Literal["bicubic", "bilinear"] = setting("resampling to the image size")
 

@@ -23,7 +23,7 @@ class Passport:
     label_offset: int = 0  # classes before the first label; 1: a background class
     class_names: tuple[str, ...] | None = None  # of the labels; None: not known
     image_size: int | None = None  # height and width in evaluation, in pixels
-    crop: str | None = None  # "padded" or "fixed", see `Config.eval_crop`
+    crop: str | None = None  # "padded", "fixed", "exact", see `Config.eval_crop`
     averaged: bool | None = None  # True: moving averages (EMA); False: raw weights
     source: str = "random"  # the weights' file, or variant and release
     skipped: tuple[str, ...] = ()  # paths that the source was not loaded into

@@ -78,6 +78,7 @@ def test_padded_crop_fractions(size, padded):
 )
 def test_fixed_crop_fractions_pad_whole_pixels(size, fixed):
     assert preparation.crop_fraction(size, "fixed") == pytest.approx(fixed, abs=5e-6)
+    assert preparation.crop_fraction(size, "exact") == 0.875
 
 
 @pytest.mark.parametrize(

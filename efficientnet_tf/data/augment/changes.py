@@ -56,7 +56,9 @@ class Changes:
 
         def sharpen(images: tf.Tensor, actions: tf.Tensor, _: tf.Tensor) -> tf.Tensor:
             factors = self._factors(Kind.SHARPNESS, actions)
-            return blend(smooth(images, thirteenths(images)), images, factors)
+            rows = tf.reshape(images, [*images.shape[:2], -1])
+            changed = blend(smooth(rows, *thirteenths(rows)), rows, factors)
+            return tf.reshape(changed, images.shape)
 
         return {
             Kind.GEOMETRY: move,

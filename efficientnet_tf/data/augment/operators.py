@@ -91,40 +91,37 @@ def colour(images: tf.Tensor, factors: Factors) -> tf.Tensor:
     return tf.stack([blend(grey, c, factors) for c in tf.unstack(images, axis=-1)], -1)
 
 
-def thirteenths(images: tf.Tensor) -> tf.Tensor:
-    """Returns what a pixel adds to its neighbours' mean and to its own, negative.
+def thirteenths(rows: tf.Tensor) -> list[tf.Tensor]:
+    """Returns what pixels add to their neighbours' means and to their own, negative.
 
     Args:
-        images: uint8 [images, size, size, 3].
+        rows: uint8 [images, size, size * 3], images with the channels in turn.
 
     Returns:
-        float32 [2, images, size, size * 3], levels times -1/13 and -5/13.
+        Two float32 tensors of the same shape: levels times -1/13 and -5/13.
     """
-    rows = tf.cast(tf.reshape(images, [*images.shape[:2], -1]), tf.uint32)
-    weights = [tables.parts(weight) for weight in tables.SMOOTHING]
-    return tf.stack([-_product(rows, *weight) for weight in weights])
+    levels = tf.cast(rows, tf.uint32)
+    return [-_product(levels, *tables.parts(weight)) for weight in tables.SMOOTHING]
 
 
-def smooth(images: tf.Tensor, minus: tf.Tensor) -> tf.Tensor:
+def smooth(rows: tf.Tensor, outer: tf.Tensor, middle: tf.Tensor) -> tf.Tensor:
     """Smooths images but for their border, adding in the original's order.
 
     Args:
-        images: uint8 [images, size, size, 3].
-        minus: what `thirteenths` returned.
+        rows: uint8 [images, size, size * 3], images with the channels in turn.
+        outer: float32 of this shape, the first result of `thirteenths`.
+        middle: float32 of this shape, its second result.
     """
-    count, height, width, _ = images.shape
-    outer, middle = tf.unstack(minus)
+    height, width = rows.shape[1] - 2, rows.shape[2] - 6
     total = tf.zeros([], tf.float32)
     for y in range(3):
         for x in range(3):
             source = middle if (y, x) == (1, 1) else outer
-            total -= source[:, y : y + height - 2, 3 * x : 3 * (x + width - 2)]
+            total -= source[:, y : y + height, 3 * x : 3 * x + width]
     inner = tf.cast(tf.minimum(total, 255.0), tf.uint8)
-    inside = np.zeros([height, width * 3], bool)
+    inside = np.zeros(rows.shape[1:], bool)
     inside[1:-1, 3:-3] = True
-    padded = tf.pad(inner, [[0, 0], [1, 1], [3, 3]])
-    rows = tf.reshape(images, [count, height, width * 3])
-    return tf.reshape(tf.where(inside, padded, rows), images.shape)
+    return tf.where(inside, tf.pad(inner, [[0, 0], [1, 1], [3, 3]]), rows)
 
 
 def blend(degenerate: tf.Tensor, levels: tf.Tensor, factors: Factors) -> tf.Tensor:
