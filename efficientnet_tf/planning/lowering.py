@@ -92,7 +92,7 @@ def _train(
     def step(images: tf.Tensor, labels: tf.Tensor) -> Any:
         strategy.run(trainer.replica_step, args=({"image": images, "label": labels},))
 
-    return Step(step, (_images(config, batch), labels), batch)
+    return Step(step, (_images(config.train_size, batch), labels), batch)
 
 
 def _evaluate(
@@ -107,7 +107,7 @@ def _evaluate(
         inputs = {"image": images, "label": labels, "mask": mask}
         return strategy.run(evaluator.replica_step, args=(inputs,))
 
-    return Step(step, (_images(config, batch), *numbers), batch)
+    return Step(step, (_images(config.image_size, batch), *numbers), batch)
 
 
 def _serve(
@@ -118,8 +118,8 @@ def _serve(
     def step(images: tf.Tensor) -> Any:
         return classifier.classify(model, images)
 
-    return Step(step, (_images(config, batch),), batch)
+    return Step(step, (_images(config.image_size, batch),), batch)
 
 
-def _images(config: Config, batch: int) -> tf.TensorSpec:
-    return tf.TensorSpec([batch, config.image_size, config.image_size, 3], tf.uint8)
+def _images(size: int, batch: int) -> tf.TensorSpec:
+    return tf.TensorSpec([batch, size, size, 3], tf.uint8)

@@ -1,5 +1,6 @@
 """Makes the objects of a run from its Config; each object gets only what it uses."""
 
+import dataclasses
 import functools
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -99,6 +100,18 @@ def trained_part(config: Config, model: keras.Model) -> keras.Model:
     return stages.classifier(model) if config.trains_classifier_only else model
 
 
+def training_model(config: Config, model: keras.Model) -> keras.Model:
+    """Returns the model of a training batch: of features, or of images of its size.
+
+    Args:
+        config: configuration of the run.
+        model: the run's model.
+    """
+    if config.trains_classifier_only or config.train_size == config.image_size:
+        return trained_part(config, model)
+    return stages.at_size(model, config.train_size)
+
+
 def begin_classifier(
     config: Config, model: keras.Model, cached: features.CachedFeatures
 ) -> None:
@@ -151,8 +164,9 @@ def _train_batches(
     consumed: int,
 ) -> Any:
     """Returns distributed training batches behind the first `consumed` images."""
+    preparation = run_model.preparation(config)
     transform = batches.TrainTransform(
-        run_model.preparation(config),
+        dataclasses.replace(preparation, image_size=config.train_size),
         config.section(Augmentation),
         config.section(Labels),
     )
@@ -186,7 +200,7 @@ def recalibrator(
     """
     count = config.recalibration_batches
     return recalibration.Recalibration(
-        trained_part(config, state.model),
+        training_model(config, state.model),
         state.inference_weights(),
         _train_batches(config, source, strategy, consumed=0) if count else None,
         batches=count,
@@ -262,13 +276,12 @@ def trainer_of(
 
 def _forward(
     config: Config, model: keras.Model
-) -> Callable[[tf.Tensor], tf.Tensor] | None:
-    """Makes the forward pass in training; returns None to use Keras's of the model."""
-    if config.trains_classifier_only:
-        return functools.partial(trained_part(config, model), training=True)
+) -> Callable[[tf.Tensor], tf.Tensor]:
+    """Makes the forward pass in training."""
     # No TPU has run the fused pass yet, so it is off by default.
-    if not (config.fused == "on" or config.recompute):
-        return None
+    is_fused = config.fused == "on" or config.recompute
+    if config.trains_classifier_only or not is_fused:
+        return functools.partial(training_model(config, model), training=True)
     network = expansion.expand(
         model.passport.variant, survival_prob=config.survival_prob
     )

@@ -238,11 +238,16 @@ class _Run:
 
     def _evaluation_is_due(self) -> bool:
         """Whether to evaluate this step; never twice, not even after a restart."""
-        evaluated = int(self._state.evaluations.last_step.numpy()) == self.step
-        return self._evaluates and self._due(self._eval_every) and not evaluated
+        done = (int(self._state.evaluations.last_step.numpy()), self._saved_step)
+        return (
+            self._evaluates and self._due(self._eval_every) and self.step not in done
+        )
 
     def _evaluate(self) -> None:
+        """Scores this step; the last is left to `train` unless images are held out."""
         self._recalibrate()
+        if self.step >= self._total and not self._picks_best:
+            return
         scores = evaluation.score(self._controller, self._config, self._split)
         self._append_metrics("eval", scores)
         improved = self._state.evaluations.note(
