@@ -40,7 +40,9 @@ class Config(
     """All settings that decide what a run computes; see each section."""
 
     recipe: str = setting(
-        "training recipe: paper (as on ImageNet), or finetune (starts from --weights)",
+        "training recipe: paper (as on ImageNet), scratch (fewer than 200,000 images), "
+        "or finetune (starts from --weights); default: paper or scratch, by the number "
+        "of images",
         choice(*recipes.RECIPES),
         default="paper",
     )
@@ -145,6 +147,9 @@ def resolve(stated: dict[str, Any] | None = None, **chosen: Any) -> Resolved:
     images = known["num_train_images"] or catalogue.train_images(
         known["dataset"], known["data_dir"]
     )
+    suited = recipes.suited(known["dataset"], images)
+    if "recipe" not in chosen and suited != DEFAULTS["recipe"]:
+        known["recipe"] = detected["recipe"] = suited
     file, values = recipes.find(
         known["recipe"], known["model"], known["dataset"], images
     )

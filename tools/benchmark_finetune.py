@@ -6,9 +6,11 @@ Each fit is a process of its own. Its time counts from its start to the end of i
 training, with imports and the reading of weights; scoring comes after. The rivals are
 `model.fit` of a frozen backbone with Adam at 1e-3, and of all layers with Adam at 3e-4,
 in batches of 64 at --rival_size pixels. Ours is the recipe `finetune`: as many epochs
-as a first short run shows to fit, or only the classifier where less than a tenth does.
+as short runs show to fit. Where fewer than 1.5 fit, which do not make up for what the
+first steps lose, only the classifier is trained, at the largest size that fits.
 """
 
+import dataclasses
 import functools
 import json
 import pathlib
@@ -25,7 +27,9 @@ FLAGS = absl_flags.FLAGS
 MAIN = pathlib.Path(__file__).parents[1] / "main.py"
 RIVALS = {"frozen backbone, Adam 1e-3": (False, 1e-3), "all, Adam 3e-4": (True, 3e-4)}
 _RIVAL_BATCH = 64
-_SAFETY = 0.95  # share of the time left that is planned
+_SAFETY = 0.95  # share of the time that is planned
+_FEW_EPOCHS = 1.5
+_SIZES = (224, 192, 160, 128, 96)
 
 absl_flags.DEFINE_string("data_dir", None, "Folder of images by class.", required=True)
 absl_flags.DEFINE_string("weights", "imagenet", "Weights to start from.")
@@ -38,33 +42,56 @@ absl_flags.DEFINE_float("until", None, "When the rival's training ends, Unix tim
 absl_flags.DEFINE_boolean("json", False, "Print the result as one last line of JSON.")
 
 
+@dataclasses.dataclass(frozen=True)
+class Costs:
+    """The seconds of a run of ours.
+
+    Args:
+        start: float, seconds of the whole recipe outside its epochs.
+        epoch: float, seconds of an epoch.
+        classifier: float, seconds of the classifier alone outside the features.
+        pixel: float, seconds of the features for each pixel of an image's area.
+    """
+
+    start: float
+    epoch: float
+    classifier: float
+    pixel: float
+
+    def flags(self, seconds: float) -> list[str]:
+        """Returns the flags of a run that takes so many seconds."""
+        epochs = (seconds - self.start) / self.epoch
+        if epochs >= _FEW_EPOCHS:
+            return [f"--train_epochs={epochs:.2f}"]
+        area = (seconds - self.classifier) / self.pixel
+        fitting = [size for size in _SIZES if size**2 <= area]
+        return _classifier(max(fitting, default=_SIZES[-1]))
+
+
 def main(_: list[str]) -> dict:
     """Fits all three at each budget, and compares their accuracies."""
     if FLAGS.rival:
         return _fit_rival(*RIVALS[FLAGS.rival])
     with tempfile.TemporaryDirectory() as folder:
-        fixed, speed = _measure(folder)
+        costs = _measure(folder)
         budgets = [float(minutes) for minutes in FLAGS.minutes]
-        rows = [_compare(folder, minutes, fixed, speed) for minutes in budgets]
+        rows = [_compare(folder, minutes, costs) for minutes in budgets]
     return {"rows": rows}
 
 
-def _compare(folder: str, minutes: float, fixed: float, speed: float) -> dict:
+def _compare(folder: str, minutes: float, costs: Costs) -> dict:
     """Returns the accuracies at one budget, and the seconds that ours took."""
-    epochs = (60 * minutes * _SAFETY - fixed) * speed
-    chosen = [f"--train_epochs={epochs:.2f}"]
-    if epochs < 0.1:
-        chosen = ["--freeze=backbone", "--train_epochs=5"]
-    run = f"{folder}/{minutes}"
-    seconds = _timed(_train(run, *chosen))
-    row = {"minutes": minutes, "epochs": epochs, "seconds_ours": seconds}
+    run, chosen = f"{folder}/{minutes}", costs.flags(60 * minutes * _SAFETY)
+    row = {"minutes": minutes, "flags": chosen}
+    row["seconds_ours"] = _timed(_train(run, *chosen))
     row["ours"] = _json([str(MAIN), "--mode=eval", f"--model_dir={run}"])["top_1"]
     for rival in RIVALS:
         given = [f"--{name}={FLAGS[name].value}" for name in _SHARED]
         given += [f"--rival={rival}", f"--until={time.time() + 60 * minutes}"]
         row[rival] = _json([__file__, *given])["top_1"]
     scores = ", ".join(f"{who} {row[who]:.2%}" for who in ("ours", *RIVALS))
-    print(f"{minutes} min: {scores}; ours took {seconds:.0f} s", flush=True)
+    seconds = f"{row['seconds_ours']:.0f} s with {' '.join(chosen)}"
+    print(f"{minutes:g} min: {scores}; ours took {seconds}", flush=True)
     row["ratio_top_1_vs_keras"] = row["ours"] / max(row[rival] for rival in RIVALS)
     return row
 
@@ -78,19 +105,27 @@ def _train(run: str, *chosen: str) -> list[str]:
     return [str(MAIN), *arguments, *given, *chosen]
 
 
-def _measure(folder: str) -> tuple[float, float]:
-    """Returns a short run's seconds outside its steps, and its epochs a second."""
-    run = f"{folder}/measured"
+def _measure(folder: str) -> Costs:
+    """Measures three short runs."""
+    run = f"{folder}/all"
     seconds = _timed(_train(run, "--train_epochs=0.5"))
     lines = pathlib.Path(f"{run}/metrics.jsonl").read_text().splitlines()
     found = [json.loads(line) for line in lines]
-    batch = json.loads(pathlib.Path(f"{run}/config.json").read_text())[
-        "train_batch_size"
-    ]
-    images = batch * found[-1]["step"] / found[-1]["epoch"]
+    settings = json.loads(pathlib.Path(f"{run}/config.json").read_text())
+    last = found[-1]
+    images = settings["train_batch_size"] * last["step"] / last["epoch"]
     speeds = [one["images_per_second"] for one in found if "images_per_second" in one]
-    epochs_a_second = statistics.median(speeds) / images
-    return seconds - 0.5 / epochs_a_second, epochs_a_second
+    epoch = images / statistics.median(speeds)
+    sizes = (_SIZES[0], _SIZES[-1])
+    large, small = (
+        _timed(_train(f"{folder}/{size}", *_classifier(size))) for size in sizes
+    )
+    pixel = (large - small) / (sizes[0] ** 2 - sizes[1] ** 2)
+    return Costs(seconds - 0.5 * epoch, epoch, small - pixel * sizes[1] ** 2, pixel)
+
+
+def _classifier(size: int) -> list[str]:
+    return ["--freeze=backbone", f"--image_size={size}", "--train_epochs=5"]
 
 
 def _timed(arguments: list[str]) -> float:

@@ -274,9 +274,7 @@ def trainer_of(
     )
 
 
-def _forward(
-    config: Config, model: keras.Model
-) -> Callable[[tf.Tensor], tf.Tensor]:
+def _forward(config: Config, model: keras.Model) -> Callable[[tf.Tensor], tf.Tensor]:
     """Makes the forward pass in training."""
     # No TPU has run the fused pass yet, so it is off by default.
     is_fused = config.fused == "on" or config.recompute

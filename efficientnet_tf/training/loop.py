@@ -239,9 +239,7 @@ class _Run:
     def _evaluation_is_due(self) -> bool:
         """Whether to evaluate this step; never twice, not even after a restart."""
         done = (int(self._state.evaluations.last_step.numpy()), self._saved_step)
-        return (
-            self._evaluates and self._due(self._eval_every) and self.step not in done
-        )
+        return self._evaluates and self._due(self._eval_every) and self.step not in done
 
     def _evaluate(self) -> None:
         """Scores this step; the last is left to `train` unless images are held out."""

@@ -61,7 +61,6 @@ def test_the_expansion_names_the_stages_of_the_model(name):
     assert tuple(found)[: len(en.expand(name).stages)] == en.expand(name).stages
 
 
-
 def test_another_size_has_the_same_layers(model):
     images = np.random.default_rng(0).integers(0, 256, (4, 48, 48, 3)).astype("uint8")
     other = stages.at_size(model, 48)
