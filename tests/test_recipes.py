@@ -118,8 +118,12 @@ def test_the_batch_of_finetuning_follows_the_number_of_images(images, batch):
 
 @pytest.mark.parametrize(
     ("model", "last"),
-    [("efficientnet-lite0", "block3"), ("efficientnet-b7", "block3")]
-    + [("resnet-50", "block2"), ("mobilenet-v1", "block3")],
+    [
+        ("efficientnet-lite0", "block3"),
+        ("efficientnet-b7", "block3"),
+        ("resnet-50", "block2"),
+        ("mobilenet-v1", "block3"),
+    ],
 )
 def test_finetuning_freezes_the_stages_of_large_maps(model, last):
     made = config.create(**FINETUNE | {"model": model}, dataset="tfds:cars196")
