@@ -17,6 +17,7 @@ from efficientnet_tf.training import (
     classifier_fit,
     features,
     fused,
+    label_kinds,
     optimizer,
     recalibration,
     schedules,
@@ -37,6 +38,7 @@ def open_source(config: Config) -> sources.Source:
         num_classes=config.num_classes - config.label_offset,
         minival_shards=config.minival_shards,
         num_train_images=config.num_train_images,
+        multi_label=config.multi_label,
     )
 
 
@@ -111,11 +113,9 @@ def begin_classifier(
     """
     if "predictions" not in config.skipped_weights:
         return
-    train = cached.splits.train
-    if train:
-        classifier_fit.begin(
-            model, config.classifier_init, lambda: cached.arrays(train)
-        )
+    if train := cached.splits.train:
+        arrays = functools.partial(cached.arrays, train)
+        classifier_fit.begin(model, config.classifier_init, arrays)
 
 
 def trainer(
@@ -195,14 +195,11 @@ def recalibrator(
 
 
 def class_weights(config: Config, split: tfrecord.Split | None) -> list[float] | None:
-    """Returns the factors that give each class the same weight in an epoch's loss.
+    """Returns the factors of the loss, see `LabelKind`; None weighs all alike.
 
     Args:
         config: configuration of the run.
         split: the training images; None where there are none.
-
-    Returns:
-        Floats [classes], whose mean over the images is 1; None weighs all alike.
 
     Raises:
         ValueError: if the data does not say how many images each class has.
@@ -216,8 +213,7 @@ def class_weights(config: Config, split: tfrecord.Split | None) -> list[float] |
             "say how many images each class has; allowed is none"
         )
     outputs = [0] * config.label_offset + counts
-    mean = sum(counts) / len(counts)
-    return [mean / count if count else 0.0 for count in outputs]
+    return label_kinds.of(config.multi_label).class_weights(outputs, split.images)
 
 
 def trainer_of(
@@ -237,9 +233,10 @@ def trainer_of(
         dataset: distributed batches as `Objective` takes them; None only traces.
         strategy: the strategy that the state was made under.
         train_images: int, images in an epoch.
-        class_weights: floats [classes], factors of the loss; None weighs all alike.
+        class_weights: floats [classes], see `class_weights`; None weighs all alike.
     """
     replicas = strategy.num_replicas_in_sync
+    kind = label_kinds.of(config.multi_label)
     return steps.Trainer(
         state,
         PaperObjective(
@@ -248,6 +245,7 @@ def trainer_of(
             batch_size=config.train_batch_size,
             replicas=replicas,
             forward=_forward(config, state.model),
+            kind=kind,
             class_weights=class_weights,
         ),
         dataset,
@@ -257,6 +255,7 @@ def trainer_of(
             config.section(Schedule), train_images=train_images
         ),
         seeds=LayerSeeds(state.model, config.seed, replicas=replicas),
+        kind=kind,
     )
 
 
@@ -295,6 +294,9 @@ def evaluator(
         strategy: the strategy that the model was made under.
         predictions: gets what is predicted for each image; None keeps only scores.
     """
+    kind = label_kinds.of(config.multi_label)
+    if predictions is None and kind.needs_table:
+        predictions = Predictions()
 
     def dataset(context: tf.distribute.InputContext) -> tf.data.Dataset:
         if predictions is not None:
@@ -309,9 +311,11 @@ def evaluator(
 
     data = strategy.distribute_datasets_from_function(dataset)
     if predictions is None:
-        return steps.Evaluator(model, weights, data, strategy=strategy)
+        return steps.Evaluator(model, weights, data, strategy=strategy, kind=kind)
     predictions.split = split
-    return Predictor(model, weights, data, strategy=strategy, predictions=predictions)
+    return Predictor(
+        model, weights, data, strategy=strategy, predictions=predictions, kind=kind
+    )
 
 
 def check_batch_sizes(config: Config, strategy: tf.distribute.Strategy) -> None:

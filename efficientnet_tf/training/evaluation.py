@@ -37,9 +37,12 @@ def evaluate(
         predictions: gets what is predicted for each image; None keeps only scores.
 
     Returns:
-        "top_1" and "top_5" (from 0 to 1), "loss" (cross-entropy), "examples" (a number;
-        each counts once), "weights" ("ema" or "raw"), "split", "checkpoint" (path) and
-        "class_names" (of the model's outputs).
+        "top_1" and "top_5" (from 0 to 1), or, of several labels an image,
+        "mean_average_precision" (over the labels that an image has), "f1" (over all
+        images and labels, at a probability of 0.5) and "exact_match" (the share of
+        images with exactly the right labels); "loss" (cross-entropy), "examples" (a
+        number; each counts once), "weights" ("ema" or "raw"), "split", "checkpoint"
+        (path) and "class_names" (of the model's outputs).
     """
     build.check_batch_sizes(config, strategy)
     hosts = agreement.Hosts(strategy)

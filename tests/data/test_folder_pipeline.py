@@ -17,13 +17,14 @@ from folder_support import (
     VALIDATION,
     WANTED,
     WHOLE,
+    check_first_images,
     class_counts,
     evaluate,
     open_splits,
 )
 
 from efficientnet_tf import config
-from efficientnet_tf.data import batches, folder, image_files, tfrecord
+from efficientnet_tf.data import batches, folder, tfrecord
 from efficientnet_tf.hardware import devices
 from efficientnet_tf.training import evaluation, loop
 
@@ -232,4 +233,4 @@ def test_flowers_are_2934_and_736_images_in_5_classes():
     splits = open_splits(FLOWERS, num_classes=5, minival_images=made.minival_shards)
     assert splits.train.images + splits.minival.images == 2934
     assert (splits.minival.images, splits.validation.images) == (147, 736)
-    image_files.check_first_images(splits.train)
+    check_first_images(splits.train)

@@ -7,7 +7,7 @@ import numpy as np
 from efficientnet_tf.reports.contents import Contents, Photo, Speeds
 from efficientnet_tf.reports.markup import VOID
 from efficientnet_tf.reports.pictures import data_uri
-from efficientnet_tf.training.predictions import Table
+from efficientnet_tf.training.tables import Table
 
 HOSTILE = (
     '"><script>alert(1)</script>',
