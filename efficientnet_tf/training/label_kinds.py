@@ -6,6 +6,7 @@ Whatever depends on the kind is here, and in the sections of the report.
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
+import numpy as np
 import tensorflow as tf
 
 from efficientnet_tf.training.tables import LabelTable, Table
@@ -21,12 +22,8 @@ class LabelKind(Protocol):
         """Name of the score that decides which weights are best."""
 
     @property
-    def table(self) -> type:
-        """Class of the rows that an evaluation keeps."""
-
-    @property
     def needs_table(self) -> bool:
-        """Whether the scores are computed from these rows."""
+        """Whether the scores are computed from the rows of all images."""
 
     def cross_entropy(
         self,
@@ -71,7 +68,10 @@ class LabelKind(Protocol):
         """
 
     def rows(self, logits: tf.Tensor, batch: Batch) -> dict[str, tf.Tensor]:
-        """Returns the columns of `table` for a batch; see `sums`."""
+        """Returns what to keep of a batch's predictions; see `sums`."""
+
+    def table(self, rows: Mapping[str, np.ndarray]) -> Table | LabelTable:
+        """Makes a table of such rows."""
 
     def scores_of(self, table: Any) -> dict[str, float]:
         """Returns the scores that are no means over the images."""
@@ -84,7 +84,6 @@ class OneLabel:
     """Each image has one label: softmax, and the share of images that is right."""
 
     leading = "top_1"
-    table = Table
     needs_table = False
 
     def cross_entropy(
@@ -142,6 +141,10 @@ class OneLabel:
             "probabilities": tf.where(classes < 0, 0.0, probabilities),
         }
 
+    def table(self, rows: Mapping[str, np.ndarray]) -> Table:
+        """See `LabelKind`."""
+        return Table(**rows)
+
     def scores_of(self, table: Table) -> dict[str, float]:
         """Returns no score: all are means over the images."""
         return {}
@@ -155,7 +158,6 @@ class ManyLabels:
     """An image has any number of labels: sigmoids, and mean average precision."""
 
     leading = "mean_average_precision"
-    table = LabelTable
     needs_table = True
 
     def cross_entropy(
@@ -210,9 +212,13 @@ class ManyLabels:
         finite = tf.reduce_all(tf.math.is_finite(logits), axis=-1, keepdims=True)
         return {
             "numbers": batch["number"],
-            "labels": batch["label"] > 0.5,
+            "labels": batch["label"],  # as floats: bools cannot be gathered
             "logits": tf.where(finite, logits, logits.dtype.min),
         }
+
+    def table(self, rows: Mapping[str, np.ndarray]) -> LabelTable:
+        """See `LabelKind`."""
+        return LabelTable(rows["numbers"], rows["labels"] > 0.5, rows["logits"])
 
     def scores_of(self, table: LabelTable) -> dict[str, float]:
         """See `LabelKind`."""

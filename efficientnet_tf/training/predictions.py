@@ -34,21 +34,25 @@ class Predictions:
 
     def begin(self) -> None:
         """Forgets an earlier evaluation, and starts the clock."""
-        self._parts: list[dict[str, np.ndarray]] = []
+        self._parts: list[Any] = []
         self._times = [time.monotonic()]
 
     def add(self, rows: Mapping[str, tf.Tensor]) -> None:
         """Adds the rows of a batch, without its padding."""
         arrays = {name: tensor.numpy() for name, tensor in rows.items()}
         real = arrays["numbers"] >= 0
-        self._parts.append({name: array[real] for name, array in arrays.items()})
+        rows = {name: array[real] for name, array in arrays.items()}
+        self._parts.append(self.kind.table(rows))
         self._times.append(time.monotonic())
 
     def table(self) -> Any:
-        """Joins all rows to the kind's table."""
-        kind = self.kind.table
+        """Joins all rows to one table of the kind."""
+        kind = type(self._parts[0])
         names = [field.name for field in dataclasses.fields(kind)]
-        joined = {n: np.concatenate([part[n] for part in self._parts]) for n in names}
+        joined = {
+            name: np.concatenate([getattr(part, name) for part in self._parts])
+            for name in names
+        }
         order = joined["numbers"].argsort()
         return kind(**{name: array[order] for name, array in joined.items()})
 
@@ -60,7 +64,7 @@ class Predictions:
     @property
     def images_per_second(self) -> float | None:
         """See the class."""
-        later = sum(len(part["numbers"]) for part in self._parts[1:])
+        later = sum(len(part.numbers) for part in self._parts[1:])
         return later / (self._times[-1] - self._times[1]) if later else None
 
 

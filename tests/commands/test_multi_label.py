@@ -1,4 +1,4 @@
-"""A run on images with several labels: train, evaluate, predict, map, export, report."""
+"""A run on images with several labels: all that main.py does with one."""
 
 import csv
 import json
