@@ -168,7 +168,8 @@ def _table(root: str, name: str) -> Table:
 
 def _lines(path: str) -> Iterator[tuple[str, list[str]]]:
     """Yields the lines that are not blank, and where each begins."""
-    reader = csv.reader(io.StringIO(_text(path), newline=""), strict=True)
+    text = io.StringIO(_text(path), newline="")
+    reader = csv.reader(text, strict=True, skipinitialspace=True)
     number = 1
     try:
         for cells in reader:

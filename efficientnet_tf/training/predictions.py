@@ -25,7 +25,7 @@ class Predictions:
             compiling; None if there was one batch alone.
     """
 
-    kind: LabelKind
+    kind: LabelKind = label_kinds.ONE_LABEL
     split: tfrecord.Split
     shards: int
 

@@ -87,8 +87,8 @@ def test_validation_alone_can_be_evaluated(colours):
 def test_quotes_spaces_and_blank_lines_are_those_of_csv(colours):
     (colours / "photos" / 'a, "b".png').write_bytes(b"")
     text = (
-        '\ufeff"labels" , file\r\n'
-        ' blue | red ,"photos/a, ""b"".png"\r\n'
+        '\ufefflabels , "file"\r\n'
+        ' blue | red , "photos/a, ""b"".png"\r\n'
         "\r\n"
         ",photos/../photos/001.png\r\n"
         '"blue|blue",photos/002.png\r\n'

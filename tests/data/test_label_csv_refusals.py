@@ -127,7 +127,7 @@ def test_missing_files_and_folders(root):
         "data_dir=DIR: holds none of val.csv, validation.csv, test.csv; training needs "
         "DIR/train.csv and DIR/val.csv"
     )
-    assert refusal(root / "none") == "data_dir=DIR/none: No such file or directory"
+    assert refusal(root / "none") == "data_dir=DIR: No such file or directory"
     with pytest.raises(ValueError, match=r"data_dir=gs://b/x: CSV files and their im"):
         label_csv.read("gs://b/x")
     with pytest.raises(ValueError, match=r"needs the folder of its train\.csv and val"):
