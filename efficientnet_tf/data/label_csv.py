@@ -145,25 +145,31 @@ def _table(root: str, name: str) -> Table:
         raise ValueError(f"{path}: is empty; its first line must name the columns")
     names = [cell.strip() for cell in head]
     column = _label_column(where, names)
-    places = names.index(_FILE), names.index(column)
-    rows, seen = [], dict[str, str]()
+    rows: dict[str, Row] = {}
     for where, cells in lines:
-        if len(cells) != len(names):
+        row = _row(root, where, names, cells)
+        if row.path in rows:
+            first = rows[row.path].where.rpartition(", ")[2]
             raise ValueError(
-                f"{where}: has {len(cells)} cells for {len(names)} columns; a cell "
-                'with a comma needs quotes: "a, b"'
+                f"{where}: {row.path} is in {first} too; an image has one line"
             )
-        file, label = (cells[place].strip() for place in places)
-        row = Row(where, _image(root, where, file), _names(where, column, label))
-        if row.path in seen:
-            raise ValueError(
-                f"{where}: {file} is in {seen[row.path]} too; an image has one line"
-            )
-        seen[row.path] = where.rpartition(", ")[2]
-        rows.append(row)
+        rows[row.path] = row
     if not rows:
         raise ValueError(f"{path}: names no images; each line below the first is one")
-    return Table(path, column, tuple(rows))
+    return Table(path, column, tuple(rows.values()))
+
+
+def _row(root: str, where: str, names: Sequence[str], cells: Sequence[str]) -> Row:
+    """Reads the cells of a line below the names of the columns."""
+    if len(cells) != len(names):
+        raise ValueError(
+            f"{where}: has {len(cells)} cells for {len(names)} columns; a cell with a "
+            'comma needs quotes: "a, b"'
+        )
+    told = {name: cell.strip() for name, cell in zip(names, cells, strict=True)}
+    column = _ONE if _ONE in told else _MANY
+    path = _image(root, where, told[_FILE])
+    return Row(where, path, _names(where, column, told[column]))
 
 
 def _lines(path: str) -> Iterator[tuple[str, list[str]]]:

@@ -59,8 +59,8 @@ def refusal(root, **kwargs) -> str:
         ),
         (
             ONE + "\nphotos/../photos/000.png,blue\n",
-            "DIR/train.csv, line 4: photos/../photos/000.png is in line 2 too; an "
-            "image has one line",
+            "DIR/train.csv, line 4: DIR/photos/000.png is in line 2 too; an image has "
+            "one line",
         ),
         (
             ONE + "photos/9.png,red\n",
