@@ -39,8 +39,8 @@ class Data(Section):
         default=None,
     )
     minival_shards: float = setting(
-        "train shards (images, for a folder or tfds) held out to pick the best "
-        "weights: a count, a fraction if below 1, or 0",
+        "train shards (images, for a folder, CSV files or tfds) held out to pick the "
+        "best weights: a count, a fraction if below 1, or 0",
         Allowed(
             "0, a fraction below 1 or a whole number",
             lambda value: 0 <= value < 1 or (value >= 1 and value == int(value)),
@@ -55,8 +55,8 @@ class Data(Section):
         is_counted = in_files or tfds_table.name_of(self.dataset)
         if is_counted and self.num_train_images is not None:
             raise ValueError(
-                f"num_train_images={self.num_train_images}: the images of a folder are "
-                "counted, those of tfds known; leave it out"
+                f"num_train_images={self.num_train_images}: the images of a folder or "
+                "of CSV files are counted, those of tfds known; leave it out"
             )
 
 

@@ -159,7 +159,7 @@ def test_the_classes_of_a_folder_are_counted(both, flat):
         ({"data_dir": "/none"}, "data_dir=/none: No such file or directory"),
         ({"data_dir": "gs://a/b"}, "data_dir=gs://a/b: folder data sets are read from"),
         ({"num_classes": 2}, "num_classes=2: data_dir="),
-        ({"num_train_images": 43}, "num_train_images=43: the images of a folder are"),
+        ({"num_train_images": 43}, "num_train_images=43: the images of a folder or"),
         ({"image_size": 2}, "image_size=2: allowed is 8 and more"),
     ],
 )
