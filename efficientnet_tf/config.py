@@ -63,6 +63,11 @@ class Config(
         """Returns one section by itself, for code that needs no other."""
         return kind(**{f.name: getattr(self, f.name) for f in dataclasses.fields(kind)})
 
+    @property
+    def train_size(self) -> int:
+        """Height and width of training images, in pixels."""
+        return self.train_image_size or self.image_size
+
     @functools.cached_property
     def recomputed_blocks(self) -> tuple[str, ...]:
         """Names of the blocks that `recompute` selects and can change."""

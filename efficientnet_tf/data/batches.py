@@ -79,7 +79,7 @@ def train_batches(
     alpha = transform.augmentation.mixup_alpha
     records = shuffled_records(
         split,
-        _paths(split, shard),
+        _entries(split, shard),
         images=split.images // shard.count,
         seed=seed,
         start=start,
@@ -162,7 +162,7 @@ def eval_batches(
         "number": tf.constant(-1),
     }
     batches = (
-        split.records(tf.data.Dataset.from_tensor_slices(_paths(split, shard)))
+        split.records(tf.data.Dataset.from_tensor_slices(_entries(split, shard)))
         .enumerate()
         .map(example, num_parallel_calls=tf.data.AUTOTUNE)
         .concatenate(tf.data.Dataset.from_tensors(padding).repeat())
@@ -191,7 +191,7 @@ def numbered(images: int, batch_size: int) -> tf.data.Dataset:
     return tf.data.Dataset.range(0, tf.int64.max, batch_size).map(batch)
 
 
-def _paths(split: tfrecord.Split, shard: Shard) -> tf.Tensor:
+def _entries(split: tfrecord.Split, shard: Shard) -> tf.Tensor:
     """Returns the entries of a host's files, string [files]."""
     files = split.files[shard.index :: shard.count]
     return tf.constant([split.entry(file) for file in files], tf.string)

@@ -123,6 +123,13 @@ class Images(Section):
 class Augmentation(Section):
     """The random changes that training makes to an image."""
 
+    train_image_size: int | None = setting(
+        "height and width of training images in pixels; smaller than --image_size it "
+        "saves time, and objects in random crops are then as large as in evaluation "
+        "(arXiv 1906.06423); None: --image_size",
+        at_least(8),
+        default=None,
+    )
     augment: Literal["autoaugment", "randaugment", "none"] = setting(
         "image augmentation"
     )

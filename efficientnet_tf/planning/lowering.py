@@ -12,7 +12,7 @@ from efficientnet_tf.hardware import devices
 from efficientnet_tf.inference import classifier
 from efficientnet_tf.planning import planned_strategy
 from efficientnet_tf.runs import run_model
-from efficientnet_tf.training import build, label_kinds, state, steps
+from efficientnet_tf.training import build, checks, label_kinds, state, steps
 
 MakeModel = Callable[[], keras.Model]  # from pixels to float32 logits
 STEPS = ("train", "eval", "serve")
@@ -53,7 +53,7 @@ def prepare(
     strategy = tf.distribute.OneDeviceStrategy("/cpu:0")
     if replicas > 1:
         strategy = planned_strategy.PlannedStrategy(replicas)
-    build.check_batch_sizes(config, strategy)
+    checks.check_batch_sizes(config, strategy)
     # A SavedModel computes in float32, whatever the run was trained in.
     precision = "float32" if step == "serve" else config.precision
     policy = devices.dtype_policy(precision, device)
@@ -92,7 +92,7 @@ def _train(
     def step(images: tf.Tensor, labels: tf.Tensor) -> Any:
         strategy.run(trainer.replica_step, args=({"image": images, "label": labels},))
 
-    return Step(step, (_images(config, batch), labels), batch)
+    return Step(step, (_images(config.train_size, batch), labels), batch)
 
 
 def _evaluate(
@@ -111,7 +111,7 @@ def _evaluate(
         inputs = {"image": images, "label": labels, "mask": mask}
         return strategy.run(evaluator.replica_step, args=(inputs,))
 
-    return Step(step, (_images(config, batch), labels, mask), batch)
+    return Step(step, (_images(config.image_size, batch), labels, mask), batch)
 
 
 def _serve(
@@ -122,8 +122,8 @@ def _serve(
     def step(images: tf.Tensor) -> Any:
         return classifier.classify(model, images)
 
-    return Step(step, (_images(config, batch),), batch)
+    return Step(step, (_images(config.image_size, batch),), batch)
 
 
-def _images(config: Config, batch: int) -> tf.TensorSpec:
-    return tf.TensorSpec([batch, config.image_size, config.image_size, 3], tf.uint8)
+def _images(size: int, batch: int) -> tf.TensorSpec:
+    return tf.TensorSpec([batch, size, size, 3], tf.uint8)

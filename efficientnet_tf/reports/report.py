@@ -124,7 +124,7 @@ def _facts(config: config_lib.Config, scores: Mapping[str, Any]) -> dict[str, st
         "data set": config.dataset,
         "data folder": config.data_dir or "the default",
         "classes": f"{config.num_classes - config.label_offset:,}",
-        "image size": f"{config.image_size} pixels",
+        "image size": _sizes(config),
         "parameters": f"{counted.params:,}",
         "MACs": f"{counted.macs:,}",
         "weights": str(scores["weights"]),
@@ -132,6 +132,13 @@ def _facts(config: config_lib.Config, scores: Mapping[str, Any]) -> dict[str, st
     if "checkpoint" in scores:
         facts["checkpoint"] = "/".join(scores["checkpoint"].split("/")[-2:])
     return facts
+
+
+def _sizes(config: config_lib.Config) -> str:
+    size = f"{config.image_size} pixels"
+    if config.train_size != config.image_size:
+        size += f", {config.train_size} in training"
+    return size
 
 
 def _dataset(config: config_lib.Config) -> str:

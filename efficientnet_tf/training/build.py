@@ -1,5 +1,6 @@
 """Makes the objects of a run from its Config; each object gets only what it uses."""
 
+import dataclasses
 import functools
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -101,6 +102,18 @@ def trained_part(config: Config, model: keras.Model) -> keras.Model:
     return stages.classifier(model) if config.trains_classifier_only else model
 
 
+def training_model(config: Config, model: keras.Model) -> keras.Model:
+    """Returns the model of a training batch: of features, or of images of its size.
+
+    Args:
+        config: configuration of the run.
+        model: the run's model.
+    """
+    if config.trains_classifier_only or config.train_size == config.image_size:
+        return trained_part(config, model)
+    return stages.at_size(model, config.train_size)
+
+
 def begin_classifier(
     config: Config, model: keras.Model, cached: features.CachedFeatures
 ) -> None:
@@ -151,8 +164,9 @@ def _train_batches(
     consumed: int,
 ) -> Any:
     """Returns distributed training batches behind the first `consumed` images."""
+    preparation = run_model.preparation(config)
     transform = batches.TrainTransform(
-        run_model.preparation(config),
+        dataclasses.replace(preparation, image_size=config.train_size),
         config.section(Augmentation),
         config.section(Labels),
     )
@@ -186,7 +200,7 @@ def recalibrator(
     """
     count = config.recalibration_batches
     return recalibration.Recalibration(
-        trained_part(config, state.model),
+        training_model(config, state.model),
         state.inference_weights(),
         _train_batches(config, source, strategy, consumed=0) if count else None,
         batches=count,
@@ -259,15 +273,12 @@ def trainer_of(
     )
 
 
-def _forward(
-    config: Config, model: keras.Model
-) -> Callable[[tf.Tensor], tf.Tensor] | None:
-    """Makes the forward pass in training; returns None to use Keras's of the model."""
-    if config.trains_classifier_only:
-        return functools.partial(trained_part(config, model), training=True)
+def _forward(config: Config, model: keras.Model) -> Callable[[tf.Tensor], tf.Tensor]:
+    """Makes the forward pass in training."""
     # No TPU has run the fused pass yet, so it is off by default.
-    if not (config.fused == "on" or config.recompute):
-        return None
+    is_fused = config.fused == "on" or config.recompute
+    if config.trains_classifier_only or not is_fused:
+        return functools.partial(training_model(config, model), training=True)
     network = expansion.expand(
         model.passport.variant, survival_prob=config.survival_prob
     )
@@ -316,34 +327,6 @@ def evaluator(
     return Predictor(
         model, weights, data, strategy=strategy, predictions=predictions, kind=kind
     )
-
-
-def check_batch_sizes(config: Config, strategy: tf.distribute.Strategy) -> None:
-    """Raises ValueError unless both batch sizes are multiples of the replicas.
-
-    Args:
-        config: configuration of the run.
-        strategy: the strategy with the replicas.
-    """
-    replicas = strategy.num_replicas_in_sync
-    for name in ("train_batch_size", "eval_batch_size"):
-        size = getattr(config, name)
-        if size % replicas:
-            raise ValueError(
-                f"{name}={size}: allowed is a multiple of the {replicas} devices"
-            )
-
-
-def check_one_host(config: Config, hosts: int) -> None:
-    """Raises ValueError if several hosts would need the features of all images.
-
-    Args:
-        config: configuration of the run.
-        hosts: int, number of hosts.
-    """
-    for name, value in (("freeze", "backbone"), ("classifier_init", "fitted")):
-        if hosts > 1 and getattr(config, name) == value:
-            raise ValueError(f"{name}={value}: allowed on one host, not on {hosts}")
 
 
 def _shard(context: tf.distribute.InputContext) -> batches.Shard:

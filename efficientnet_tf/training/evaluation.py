@@ -14,7 +14,7 @@ from efficientnet_tf.data import sources, tfrecord
 from efficientnet_tf.hardware import agreement, devices
 from efficientnet_tf.runs import checkpoints, metrics, run_model
 from efficientnet_tf.runs.run_dir import RunDir
-from efficientnet_tf.training import build, host_facts, uploads
+from efficientnet_tf.training import build, checks, host_facts, uploads
 from efficientnet_tf.training.predictions import Predictions
 from efficientnet_tf.weights.weights_file import WeightsFile
 
@@ -44,7 +44,7 @@ def evaluate(
         number; each counts once), "weights" ("ema" or "raw"), "split", "checkpoint"
         (path) and "class_names" (of the model's outputs).
     """
-    build.check_batch_sizes(config, strategy)
+    checks.check_batch_sizes(config, strategy)
     hosts = agreement.Hosts(strategy)
     hosts.wait()  # the chief may still be writing the checkpoint
     run = RunDir(model_dir)
@@ -87,7 +87,7 @@ def evaluate_weights(
     Returns:
         What `evaluate` returns, without "checkpoint"; "weights" is their origin.
     """
-    build.check_batch_sizes(config, strategy)
+    checks.check_batch_sizes(config, strategy)
     source = build.open_source(config)
     policy = devices.configure_numerics(strategy, config.precision)
     with strategy.scope():

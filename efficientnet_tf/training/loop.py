@@ -16,6 +16,7 @@ from efficientnet_tf.runs.run_dir import RunDir
 from efficientnet_tf.training import (
     build,
     checkpoint_folders,
+    checks,
     evaluation,
     host_facts,
     label_kinds,
@@ -61,7 +62,7 @@ def train(
         ValueError: naming a setting, file or record that is wrong.
         FloatingPointError: if the loss stops being finite; nothing is saved then.
     """
-    build.check_batch_sizes(config, strategy)
+    checks.check_batch_sizes(config, strategy)
     files.check_writable(model_dir, label="model_dir=")
     source = build.open_source(config)
     if not source.splits.train_images:
@@ -73,7 +74,7 @@ def train(
     hosts = agreement.Hosts(strategy)
     latest = run_dir.latest_checkpoint()
     hosts.require_same(host_facts.facts(config, source, latest))
-    build.check_one_host(config, hosts.count)
+    checks.check_one_host(config, hosts.count)
     policy = devices.configure_numerics(strategy, config.precision)
     evaluations = state.Evaluations()
     is_fresh = latest is None
@@ -243,11 +244,14 @@ class _Run:
 
     def _evaluation_is_due(self) -> bool:
         """Whether to evaluate this step; never twice, not even after a restart."""
-        evaluated = int(self._state.evaluations.last_step.numpy()) == self.step
-        return self._evaluates and self._due(self._eval_every) and not evaluated
+        done = (int(self._state.evaluations.last_step.numpy()), self._saved_step)
+        return self._evaluates and self._due(self._eval_every) and self.step not in done
 
     def _evaluate(self) -> None:
+        """Scores this step; the last is left to `train` unless images are held out."""
         self._recalibrate()
+        if self.step >= self._total and not self._picks_best:
+            return
         scores = evaluation.score(self._controller, self._config, self._split)
         self._append_metrics("eval", scores)
         improved = self._state.evaluations.note(

@@ -87,6 +87,15 @@ def test_replicas_train_fused_as_with_keras_layers(run):
     np.testing.assert_array_equal(*fused.replica_weights())
 
 
+def test_images_of_another_size_are_trained_as_a_run_of_that_size_does(run):
+    smaller = run(1, **ONE | STILL, image_size=24, train_image_size=16)
+    expected = run(1, **ONE | STILL, image_size=16)
+    np.testing.assert_array_equal(smaller.weights, expected.weights)
+    np.testing.assert_array_equal(smaller.averages, expected.averages)
+    assert smaller.examples == 360
+    assert smaller.model.input_shape == (None, 24, 24, 3)
+
+
 def test_each_replica_draws_its_own_masks_reproducibly(run):
     # Statistics differ between replicas, and are shared all the same.
     chance = run(2, **CHANCE, batch_norm="local")
