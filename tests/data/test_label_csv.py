@@ -8,7 +8,7 @@ from label_support import CLASSES, labels_of, write
 from label_support import fill as fill_labels
 
 from efficientnet_tf import config
-from efficientnet_tf.data import batches, detection, image_files, label_csv
+from efficientnet_tf.data import batches, detection, image_files, label_csv, sources
 
 SETTINGS = {"image_size": 32, "minival_shards": 0}
 
@@ -159,3 +159,19 @@ def test_each_combination_of_labels_gives_its_share_of_held_out_images(colours):
 def test_a_folder_beside_is_no_second_data_set(colours):
     fill(colours / "val", (1, 1, 1))
     assert detection.detect_dataset(str(colours)) == "csv"
+
+
+def test_random_images_have_one_label_of_as_many_as_there_are():
+    fake = sources.open_source(
+        "fake", None, num_classes=4, minival_shards=0, num_train_images=8
+    )
+    numbering = pipelines.labels(4, multi_label=True)
+    drawn = fake.evaluate(
+        fake.splits.validation,
+        WHOLE,
+        labels=numbering,
+        batch_size=6,
+        shard=batches.Shard(),
+    )
+    labels = next(iter(drawn.take(1).as_numpy_iterator()))["label"]
+    np.testing.assert_array_equal(labels, np.eye(4)[[0, 1, 2, 3, 0, 1]])
