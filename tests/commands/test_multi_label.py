@@ -7,6 +7,7 @@ from unittest import mock
 import label_support
 import numpy as np
 import pytest
+import replicas
 import tensorflow as tf
 from command_line import refusal, succeed
 from label_support import CLASSES, VALIDATION, average_precision, labels_of
@@ -127,13 +128,10 @@ def test_the_leading_score_picks_the_best_weights(trained):
 
 def test_two_devices_score_the_same(trained):
     model_dir, first = trained
-    make = mock.Mock(wraps=devices.make_strategy)
-    with mock.patch.object(devices, "make_strategy", make):
+    # The process's one strategy of two devices, see `replicas.two`.
+    with mock.patch.object(devices, "make_strategy", return_value=replicas.two()):
         again = succeed(
-            "--mode=eval",
-            f"--model_dir={model_dir}",
-            "--eval_batch_size=6",
-            "--num_cpu_devices=2",
+            *("--mode=eval", f"--model_dir={model_dir}", "--eval_batch_size=6"),
             "--json",
         ).json
     for name in ("mean_average_precision", "f1", "exact_match", "loss", "examples"):
