@@ -16,15 +16,15 @@ def render(contents: Contents) -> str:
         contents: all that the page tells.
     """
     found, names = contents.table, contents.names
+    if isinstance(found, LabelTable):
+        uncertain, of_kind = "labels", label_sections.sections(found, names)
+    else:
+        uncertain, of_kind = "images", class_sections.sections(found, names)
     sections = {
         "Training": curves.section(contents.history),
-        **(
-            label_sections.sections(found, names)
-            if isinstance(found, LabelTable)
-            else class_sections.sections(found, names)
-        ),
+        **of_kind,
         "Mistakes": _mistakes(contents),
-        "Uncertain images": _uncertain(contents),
+        f"Uncertain {uncertain}": _uncertain(contents),
         "Speed and settings": _repeat(contents),
     }
     there = {
