@@ -159,6 +159,7 @@ def resolve(stated: dict[str, Any] | None = None, **chosen: Any) -> Resolved:
         known["data_dir"],
         num_classes=known.get("num_classes"),
         label_offset=known["label_offset"],
+        multi_label=(stated | chosen).get("multi_label"),
     )
     layers = [
         ("default", DEFAULTS),

@@ -75,7 +75,7 @@ def test_a_data_set_of_tfds_has_a_name(dataset):
     with pytest.raises(ValueError) as error:
         config.create(dataset=dataset)
     assert str(error.value) == (
-        f"dataset={dataset}: allowed is digits, imagenet, folder, fake, tfds:NAME"
+        f"dataset={dataset}: allowed is digits, imagenet, folder, csv, fake, tfds:NAME"
     )
 
 

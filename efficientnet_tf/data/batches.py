@@ -9,7 +9,6 @@ AutoAugment.
 """
 
 import dataclasses
-import os
 from typing import Any
 
 import tensorflow as tf
@@ -80,7 +79,7 @@ def train_batches(
     alpha = transform.augmentation.mixup_alpha
     records = shuffled_records(
         split,
-        _paths(split, shard),
+        _entries(split, shard),
         images=split.images // shard.count,
         seed=seed,
         start=start,
@@ -139,9 +138,10 @@ def eval_batches(
 
     Returns:
         A dataset of {"image": uint8 [batch, size, size, 3], "label": int32 [batch]
-        from 0, "mask": float32 [batch], "number": int32 [batch]}. The number of an
-        image is unique over hosts: its place in this host's order, times the hosts,
-        plus this host's index; `places.places` finds the image again.
+        from 0, "mask": float32 [batch], "number": int32 [batch]}. Where an image may
+        have several labels, "label" is float32 [batch, classes] of 0 and 1. The number
+        of an image is unique over hosts: its place in this host's order, times the
+        hosts, plus this host's index; `places.places` finds the image again.
     """
 
     @tf.autograph.experimental.do_not_convert
@@ -149,7 +149,7 @@ def eval_batches(
         encoded, label = split.example(record)
         return {
             "image": preparation.decode(encoded),
-            "label": tf.cast(_class_of(label, labels), tf.int32),
+            "label": _true(label, labels),
             "mask": tf.constant(1.0),
             "number": tf.cast(place * shard.count + shard.index, tf.int32),
         }
@@ -157,12 +157,12 @@ def eval_batches(
     size = preparation.image_size
     padding = {
         "image": tf.zeros([size, size, 3], tf.uint8),
-        "label": tf.zeros([], tf.int32),
+        "label": _padding(labels),
         "mask": tf.zeros([]),
         "number": tf.constant(-1),
     }
     batches = (
-        split.records(tf.data.Dataset.from_tensor_slices(_paths(split, shard)))
+        split.records(tf.data.Dataset.from_tensor_slices(_entries(split, shard)))
         .enumerate()
         .map(example, num_parallel_calls=tf.data.AUTOTUNE)
         .concatenate(tf.data.Dataset.from_tensors(padding).repeat())
@@ -191,10 +191,10 @@ def numbered(images: int, batch_size: int) -> tf.data.Dataset:
     return tf.data.Dataset.range(0, tf.int64.max, batch_size).map(batch)
 
 
-def _paths(split: tfrecord.Split, shard: Shard) -> tf.Tensor:
-    """Returns the paths of a host's files, string [files]; a path may be any bytes."""
+def _entries(split: tfrecord.Split, shard: Shard) -> tf.Tensor:
+    """Returns the entries of a host's files, string [files]."""
     files = split.files[shard.index :: shard.count]
-    return tf.constant([os.fsencode(file) for file in files], tf.string)
+    return tf.constant([split.entry(file) for file in files], tf.string)
 
 
 def shuffled_records(
@@ -213,7 +213,7 @@ def shuffled_records(
 
     Args:
         split: the files' split, which reads records.
-        paths: string [files], paths of this host's files.
+        paths: string [files], this host's files as `tfrecord.Split.entry` tells them.
         images: int, records of an epoch.
         seed: int, decides the order together with the epoch.
         start: int, running number of the first record.
@@ -257,12 +257,35 @@ def _train_example(
     image = augment.augmented(image, augment_seed, transform.augmentation)
     size = transform.preparation.image_size
     image = tf.ensure_shape(image, [size, size, 3])
-    label = _class_of(label, transform.labels)
-    return image, tf.one_hot(label, transform.labels.num_classes)
+    return image, _probabilities(label, transform.labels)
+
+
+def _probabilities(label: tf.Tensor, labels: Labels) -> tf.Tensor:
+    """Returns 1 for each output that is right, else 0, float32 [classes].
+
+    Args:
+        label: int64, one label from 0, or int64 [labels], all different.
+        labels: numbering of the labels and of the network's outputs.
+    """
+    outputs = tf.reshape(_class_of(label, labels), [-1])
+    return tf.reduce_sum(tf.one_hot(outputs, labels.num_classes), 0)
+
+
+def _true(label: tf.Tensor, labels: Labels) -> tf.Tensor:
+    """Returns a label as evaluation takes it, see `eval_batches`."""
+    if labels.multi_label:
+        return _probabilities(label, labels)
+    return tf.cast(_class_of(label, labels), tf.int32)
+
+
+def _padding(labels: Labels) -> tf.Tensor:
+    if labels.multi_label:
+        return tf.zeros([labels.num_classes])
+    return tf.zeros([], tf.int32)
 
 
 def _class_of(label: tf.Tensor, labels: Labels) -> tf.Tensor:
-    """Returns the network's output for a label from 0, after checking its range."""
+    """Returns the network's outputs for labels from 0, after checking their range."""
     message = f"a record's label is none of num_classes={labels.num_classes}"
     if labels.label_offset:
         message += f" - label_offset={labels.label_offset}"

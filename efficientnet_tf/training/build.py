@@ -18,6 +18,7 @@ from efficientnet_tf.training import (
     classifier_fit,
     features,
     fused,
+    label_kinds,
     optimizer,
     recalibration,
     schedules,
@@ -38,6 +39,7 @@ def open_source(config: Config) -> sources.Source:
         num_classes=config.num_classes - config.label_offset,
         minival_shards=config.minival_shards,
         num_train_images=config.num_train_images,
+        multi_label=config.multi_label,
     )
 
 
@@ -124,11 +126,9 @@ def begin_classifier(
     """
     if "predictions" not in config.skipped_weights:
         return
-    train = cached.splits.train
-    if train:
-        classifier_fit.begin(
-            model, config.classifier_init, lambda: cached.arrays(train)
-        )
+    if train := cached.splits.train:
+        arrays = functools.partial(cached.arrays, train)
+        classifier_fit.begin(model, config.classifier_init, arrays)
 
 
 def trainer(
@@ -209,14 +209,11 @@ def recalibrator(
 
 
 def class_weights(config: Config, split: tfrecord.Split | None) -> list[float] | None:
-    """Returns the factors that give each class the same weight in an epoch's loss.
+    """Returns the factors of the loss, see `LabelKind`; None weighs all alike.
 
     Args:
         config: configuration of the run.
         split: the training images; None where there are none.
-
-    Returns:
-        Floats [classes], whose mean over the images is 1; None weighs all alike.
 
     Raises:
         ValueError: if the data does not say how many images each class has.
@@ -230,8 +227,7 @@ def class_weights(config: Config, split: tfrecord.Split | None) -> list[float] |
             "say how many images each class has; allowed is none"
         )
     outputs = [0] * config.label_offset + counts
-    mean = sum(counts) / len(counts)
-    return [mean / count if count else 0.0 for count in outputs]
+    return label_kinds.of(config.multi_label).class_weights(outputs, split.images)
 
 
 def trainer_of(
@@ -251,9 +247,10 @@ def trainer_of(
         dataset: distributed batches as `Objective` takes them; None only traces.
         strategy: the strategy that the state was made under.
         train_images: int, images in an epoch.
-        class_weights: floats [classes], factors of the loss; None weighs all alike.
+        class_weights: floats [classes], see `class_weights`; None weighs all alike.
     """
     replicas = strategy.num_replicas_in_sync
+    kind = label_kinds.of(config.multi_label)
     return steps.Trainer(
         state,
         PaperObjective(
@@ -262,6 +259,7 @@ def trainer_of(
             batch_size=config.train_batch_size,
             replicas=replicas,
             forward=_forward(config, state.model),
+            kind=kind,
             class_weights=class_weights,
         ),
         dataset,
@@ -271,6 +269,7 @@ def trainer_of(
             config.section(Schedule), train_images=train_images
         ),
         seeds=LayerSeeds(state.model, config.seed, replicas=replicas),
+        kind=kind,
     )
 
 
@@ -306,6 +305,9 @@ def evaluator(
         strategy: the strategy that the model was made under.
         predictions: gets what is predicted for each image; None keeps only scores.
     """
+    kind = label_kinds.of(config.multi_label)
+    if predictions is None and kind.needs_table:
+        predictions = Predictions()
 
     def dataset(context: tf.distribute.InputContext) -> tf.data.Dataset:
         if predictions is not None:
@@ -320,37 +322,11 @@ def evaluator(
 
     data = strategy.distribute_datasets_from_function(dataset)
     if predictions is None:
-        return steps.Evaluator(model, weights, data, strategy=strategy)
+        return steps.Evaluator(model, weights, data, strategy=strategy, kind=kind)
     predictions.split = split
-    return Predictor(model, weights, data, strategy=strategy, predictions=predictions)
-
-
-def check_batch_sizes(config: Config, strategy: tf.distribute.Strategy) -> None:
-    """Raises ValueError unless both batch sizes are multiples of the replicas.
-
-    Args:
-        config: configuration of the run.
-        strategy: the strategy with the replicas.
-    """
-    replicas = strategy.num_replicas_in_sync
-    for name in ("train_batch_size", "eval_batch_size"):
-        size = getattr(config, name)
-        if size % replicas:
-            raise ValueError(
-                f"{name}={size}: allowed is a multiple of the {replicas} devices"
-            )
-
-
-def check_one_host(config: Config, hosts: int) -> None:
-    """Raises ValueError if several hosts would need the features of all images.
-
-    Args:
-        config: configuration of the run.
-        hosts: int, number of hosts.
-    """
-    for name, value in (("freeze", "backbone"), ("classifier_init", "fitted")):
-        if hosts > 1 and getattr(config, name) == value:
-            raise ValueError(f"{name}={value}: allowed on one host, not on {hosts}")
+    return Predictor(
+        model, weights, data, strategy=strategy, predictions=predictions, kind=kind
+    )
 
 
 def _shard(context: tf.distribute.InputContext) -> batches.Shard:
