@@ -157,7 +157,6 @@ def test_the_length_of_training_from_scratch_follows_the_images(images, batch, e
     made = config.create(**IMAGENET, num_train_images=images)
     assert made.train_batch_size == batch
     assert made.train_epochs == pytest.approx(epochs, rel=1e-3)
-    assert made.warmup_epochs == pytest.approx(epochs / 20, rel=1e-3)
     assert made.learning_rate * batch / 256 == pytest.approx(1e-3)
 
 

@@ -17,7 +17,7 @@ from efficientnet_tf.recipes import paper
 
 def recipe(model: str, dataset: str, images: int | None) -> dict[str, Any]:
     """Returns the paper's values, changed where few images need others."""
-    batch, epochs = _batch(images), _epochs(images)
+    batch = _batch(images)
     return paper.recipe(model, dataset, images) | {
         # The rate ends at zero, so the last weights are the ones to keep: no images
         # have to be held out to choose between them.
@@ -25,12 +25,11 @@ def recipe(model: str, dataset: str, images: int | None) -> dict[str, Any]:
         "augment": "none",
         "crop_area_min": 0.25,
         "train_batch_size": batch,
-        "train_epochs": epochs,
+        "train_epochs": _epochs(images),
         "optimizer": "adamw",
         # 1e-3 for a batch of any size: Adam's steps do not grow with the batch's noise.
         "learning_rate": 1e-3 * 256 / batch,
         "lr_schedule": "cosine",
-        "warmup_epochs": 0.05 * epochs,
         "weight_decay": 0.05,
         "moving_average_decay": 0.99,  # the last 100 steps
         "eval_batch_size": 64,
