@@ -3,7 +3,7 @@
 python tools/benchmark_scratch.py --data_dir=FOLDER --minutes=60 --json
 
 Ours is B0 with the recipe `scratch`, for as many epochs as a short run shows to fit.
-The rival is `keras.applications.EfficientNetB0` under `model.fit` with Keras's defaults:
+The rival is keras.applications.EfficientNetB0 under `model.fit` with Keras's defaults:
 Adam at 1e-3, batches of 32. A fit's time counts from its start to the end of its
 training, with imports; scoring comes after. --fits=ours or --fits=rival takes one of
 them, so that both can run at once, each on a core: `taskset -c 0 python tools/...`.
