@@ -145,9 +145,9 @@ def test_evaluation_is_that_of_the_same_images_in_records(both, tmp_path):
 
 
 def test_the_classes_of_a_folder_are_counted(both, flat):
-    for data_dir in (both, flat):
+    for data_dir, recipe in ((both, "scratch"), (flat, "paper")):
         made = config.create(dataset="folder", data_dir=str(data_dir))
-        assert (made.num_classes, made.minival_shards) == (3, 0.05)
+        assert (made.num_classes, made.recipe) == (3, recipe)
     same = config.create(dataset="folder", data_dir=str(both), num_classes=3)
     assert config.loads(config.dumps(same)) == same
 
@@ -229,8 +229,8 @@ def test_training_on_a_flat_folder_is_refused(flat, tmp_path, strategy):
 @pytest.mark.skipif(not FLOWERS.is_dir(), reason=f"{FLOWERS} is not there")
 def test_flowers_are_2934_and_736_images_in_5_classes():
     made = config.create(dataset="folder", data_dir=str(FLOWERS))
-    assert made.num_classes == 5
-    splits = open_splits(FLOWERS, num_classes=5, minival_images=made.minival_shards)
+    assert (made.num_classes, made.train_batch_size) == (5, 32)
+    splits = open_splits(FLOWERS, num_classes=5, minival_images=0.05)
     assert splits.train.images + splits.minival.images == 2934
     assert (splits.minival.images, splits.validation.images) == (147, 736)
     check_first_images(splits.train)
