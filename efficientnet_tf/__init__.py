@@ -17,6 +17,7 @@ _HOME = {
     "models.applications": (
         *(f"EfficientNetB{i}" for i in range(8)),
         *(f"EfficientNetV2{i}" for i in ("B0", "B1", "B2", "B3", "S", "M", "L")),
+        "preprocess_input",
     ),
     "models.pretrained": ("load_weights",),
     "weights.writing": ("save_weights",),

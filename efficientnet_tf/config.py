@@ -40,7 +40,9 @@ class Config(
     """All settings that decide what a run computes; see each section."""
 
     recipe: str = setting(
-        "training recipe: paper (as on ImageNet), or finetune (starts from --weights)",
+        "training recipe: paper (as on ImageNet), scratch (fewer than 200,000 images), "
+        "or finetune (starts from --weights); default: paper or scratch, by the number "
+        "of images",
         choice(*recipes.RECIPES),
         default="paper",
     )
@@ -62,6 +64,11 @@ class Config(
     def section(self, kind: type[S]) -> S:
         """Returns one section by itself, for code that needs no other."""
         return kind(**{f.name: getattr(self, f.name) for f in dataclasses.fields(kind)})
+
+    @property
+    def train_size(self) -> int:
+        """Height and width of training images, in pixels."""
+        return self.train_image_size or self.image_size
 
     @functools.cached_property
     def recomputed_blocks(self) -> tuple[str, ...]:
@@ -140,6 +147,9 @@ def resolve(stated: dict[str, Any] | None = None, **chosen: Any) -> Resolved:
     images = known["num_train_images"] or catalogue.train_images(
         known["dataset"], known["data_dir"]
     )
+    suited = recipes.suited(known["dataset"], images)
+    if "recipe" not in chosen and suited != DEFAULTS["recipe"]:
+        known["recipe"] = detected["recipe"] = suited
     file, values = recipes.find(
         known["recipe"], known["model"], known["dataset"], images
     )
@@ -149,6 +159,7 @@ def resolve(stated: dict[str, Any] | None = None, **chosen: Any) -> Resolved:
         known["data_dir"],
         num_classes=known.get("num_classes"),
         label_offset=known["label_offset"],
+        multi_label=(stated | chosen).get("multi_label"),
     )
     layers = [
         ("default", DEFAULTS),

@@ -81,6 +81,8 @@ def printable(text: str) -> str:
     Folders' names may hold line breaks, control characters and bytes that are no UTF-8:
     spaces take the place of the first, question marks of the others.
     """
+    if text.isprintable():
+        return text
     return "".join(_printable(character) for character in text)
 
 

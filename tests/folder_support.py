@@ -44,7 +44,13 @@ def fill(split_dir: pathlib.Path, counts, *, first=0) -> None:
 
 
 def open_splits(data_dir, **kwargs) -> tfrecord.Splits:
-    return image_files.open_splits(str(data_dir), **({"num_classes": 3} | kwargs))
+    minival_images = kwargs.pop("minival_images", 0)
+    found = image_files.of_folder(str(data_dir), **({"num_classes": 3} | kwargs))
+    return image_files.splits(found, minival_images=minival_images)
+
+
+def check_first_images(split) -> None:
+    image_files.check_first_images(list(zip(split.files, split.labels, strict=True)))
 
 
 def class_counts(split) -> list[int]:

@@ -5,8 +5,12 @@ from efficientnet_tf.data.preparation import Preparation
 from efficientnet_tf.data.settings import Augmentation, Labels
 
 
-def labels(num_classes: int, label_offset: int = 0) -> Labels:
-    return Labels(num_classes=num_classes, label_offset=label_offset)
+def labels(
+    num_classes: int, label_offset: int = 0, multi_label: bool = False
+) -> Labels:
+    return Labels(
+        num_classes=num_classes, label_offset=label_offset, multi_label=multi_label
+    )
 
 
 def augmentation(**chosen) -> Augmentation:
@@ -22,7 +26,11 @@ def augmentation(**chosen) -> Augmentation:
 
 
 def transform(
-    preparation: Preparation, num_classes: int, label_offset: int = 0, **chosen
+    preparation: Preparation,
+    num_classes: int,
+    label_offset: int = 0,
+    multi_label: bool = False,
+    **chosen,
 ) -> batches.TrainTransform:
-    numbering = labels(num_classes, label_offset)
+    numbering = labels(num_classes, label_offset, multi_label)
     return batches.TrainTransform(preparation, augmentation(**chosen), numbering)

@@ -6,7 +6,7 @@ import pytest
 from config_support import IMAGENET
 
 from efficientnet_tf import config
-from efficientnet_tf.recipes import digits, fake, finetune, paper
+from efficientnet_tf.recipes import digits, fake, finetune, paper, scratch
 
 
 @pytest.mark.parametrize(
@@ -75,7 +75,7 @@ def test_a_data_set_of_tfds_has_a_name(dataset):
     with pytest.raises(ValueError) as error:
         config.create(dataset=dataset)
     assert str(error.value) == (
-        f"dataset={dataset}: allowed is digits, imagenet, folder, fake, tfds:NAME"
+        f"dataset={dataset}: allowed is digits, imagenet, folder, csv, fake, tfds:NAME"
     )
 
 
@@ -116,6 +116,50 @@ def test_the_batch_of_finetuning_follows_the_number_of_images(images, batch):
     assert made.learning_rate * batch / 256 == pytest.approx(3e-4)
 
 
+@pytest.mark.parametrize(
+    ("model", "last"),
+    [
+        ("efficientnet-lite0", "block3"),
+        ("efficientnet-b7", "block3"),
+        ("resnet-50", "block2"),
+        ("mobilenet-v1", "block3"),
+    ],
+)
+def test_finetuning_freezes_the_stages_of_large_maps(model, last):
+    made = config.create(**FINETUNE | {"model": model}, dataset="tfds:cars196")
+    assert made.freeze == last
+
+
+@pytest.mark.parametrize(
+    ("chosen", "recipe", "origin"),
+    [
+        ({"dataset": "tfds:cifar10"}, "scratch", "fact of the data"),
+        ({"dataset": "tfds:cifar10", "recipe": "paper"}, "paper", "flag"),
+        ({"dataset": "tfds:mnist", "num_classes": 10}, "paper", "default"),
+        (IMAGENET, "paper", "default"),
+        (IMAGENET | {"num_train_images": 199_999}, "scratch", "fact of the data"),
+        (IMAGENET | {"num_train_images": 200_000}, "paper", "default"),
+        ({"dataset": "digits"}, "paper", "default"),
+        ({"dataset": "fake", "num_train_images": 9}, "paper", "default"),
+    ],
+)
+def test_few_images_have_a_recipe_of_their_own(chosen, recipe, origin):
+    resolved = config.resolve(**chosen)
+    assert resolved.config.recipe == recipe
+    assert resolved.origins["recipe"] == origin
+
+
+@pytest.mark.parametrize(
+    ("images", "batch", "epochs"),
+    [(1, 16, 300_000), (285, 16, 1052.6), (2934, 32, 102.2), (50_000, 256, 100)],
+)
+def test_the_length_of_training_from_scratch_follows_the_images(images, batch, epochs):
+    made = config.create(**IMAGENET, num_train_images=images)
+    assert made.train_batch_size == batch
+    assert made.train_epochs == pytest.approx(epochs, rel=1e-3)
+    assert made.learning_rate * batch / 256 == pytest.approx(1e-3)
+
+
 def test_choices_come_before_the_finetune_recipe():
     made = config.create(
         dataset="tfds:cars196",
@@ -149,7 +193,7 @@ def test_a_choice_has_a_default_and_a_recipes_value_has_none():
         config.Config()
 
 
-@pytest.mark.parametrize("recipe", [paper, digits, fake, finetune])
+@pytest.mark.parametrize("recipe", [paper, digits, fake, finetune, scratch])
 @pytest.mark.parametrize("dataset", ["imagenet", "digits", "fake", "tfds:cifar10"])
 def test_a_recipe_has_every_value_that_is_its_to_give(recipe, dataset):
     wanted = config.FIELDS.keys() - config.DEFAULTS.keys() - {"num_classes"}

@@ -2,30 +2,28 @@
 
 python tools/benchmark_finetune.py --data_dir=FOLDER --minutes=1,2,4,8 --json
 
-Each fit is a process of its own. Its time counts from its start to the end of its
-training, with imports and the reading of weights; scoring comes after. The rivals are
-`model.fit` of a frozen backbone with Adam at 1e-3, and of all layers with Adam at 3e-4,
-in batches of 64 at --rival_size pixels. Ours is the recipe `finetune`: as many epochs
-as a first short run shows to fit, or only the classifier where less than a tenth does.
+A fit's time counts from its start to the end of its training, with imports and the
+reading of weights; scoring comes after. The rivals are `model.fit` of a frozen backbone
+with Adam at 1e-3, and of all layers with Adam at 3e-4, in batches of 64 at --rival_size
+pixels. Ours is the recipe `finetune`: as many epochs as short runs show to fit. Where
+fewer than 1.5 fit, which do not make up for what the first steps lose, only the
+classifier is trained, at the largest size that fits.
 """
 
-import functools
-import json
-import pathlib
-import statistics
-import subprocess
-import sys
+import dataclasses
 import tempfile
 import time
 
+import timed_fits
 import tool
 from absl import flags as absl_flags
 
 FLAGS = absl_flags.FLAGS
-MAIN = pathlib.Path(__file__).parents[1] / "main.py"
 RIVALS = {"frozen backbone, Adam 1e-3": (False, 1e-3), "all, Adam 3e-4": (True, 3e-4)}
 _RIVAL_BATCH = 64
-_SAFETY = 0.95  # share of the time left that is planned
+_SAFETY = 0.95  # share of the time that is planned
+_FEW_EPOCHS = 1.5
+_SIZES = (224, 192, 160, 128, 96)
 
 absl_flags.DEFINE_string("data_dir", None, "Folder of images by class.", required=True)
 absl_flags.DEFINE_string("weights", "imagenet", "Weights to start from.")
@@ -38,75 +36,84 @@ absl_flags.DEFINE_float("until", None, "When the rival's training ends, Unix tim
 absl_flags.DEFINE_boolean("json", False, "Print the result as one last line of JSON.")
 
 
+@dataclasses.dataclass(frozen=True)
+class Costs:
+    """The seconds of a run of ours.
+
+    Args:
+        start: float, seconds of the whole recipe outside its epochs.
+        epoch: float, seconds of an epoch.
+        classifier: float, seconds of the classifier alone outside the features.
+        pixel: float, seconds of the features for each pixel of an image's area.
+    """
+
+    start: float
+    epoch: float
+    classifier: float
+    pixel: float
+
+    def flags(self, seconds: float) -> list[str]:
+        """Returns the flags of a run that takes so many seconds."""
+        epochs = (seconds - self.start) / self.epoch
+        if epochs >= _FEW_EPOCHS:
+            return [f"--train_epochs={epochs:.2f}"]
+        area = (seconds - self.classifier) / self.pixel
+        fitting = [size for size in _SIZES if size**2 <= area]
+        return _classifier(max(fitting, default=_SIZES[-1]))
+
+
 def main(_: list[str]) -> dict:
     """Fits all three at each budget, and compares their accuracies."""
     if FLAGS.rival:
         return _fit_rival(*RIVALS[FLAGS.rival])
     with tempfile.TemporaryDirectory() as folder:
-        fixed, speed = _measure(folder)
+        costs = _measure(folder)
         budgets = [float(minutes) for minutes in FLAGS.minutes]
-        rows = [_compare(folder, minutes, fixed, speed) for minutes in budgets]
-    return {"rows": rows}
+        rows = [_compare(folder, minutes, costs) for minutes in budgets]
+    return {"costs": dataclasses.asdict(costs), "rows": rows}
 
 
-def _compare(folder: str, minutes: float, fixed: float, speed: float) -> dict:
+def _compare(folder: str, minutes: float, costs: Costs) -> dict:
     """Returns the accuracies at one budget, and the seconds that ours took."""
-    epochs = (60 * minutes * _SAFETY - fixed) * speed
-    chosen = [f"--train_epochs={epochs:.2f}"]
-    if epochs < 0.1:
-        chosen = ["--freeze=backbone", "--train_epochs=5"]
-    run = f"{folder}/{minutes}"
-    seconds = _timed(_train(run, *chosen))
-    row = {"minutes": minutes, "epochs": epochs, "seconds_ours": seconds}
-    row["ours"] = _json([str(MAIN), "--mode=eval", f"--model_dir={run}"])["top_1"]
+    run, chosen = f"{folder}/{minutes}", costs.flags(60 * minutes * _SAFETY)
+    row = {"minutes": minutes, "flags": chosen}
+    row["seconds_ours"] = timed_fits.timed(_train(run, *chosen))
+    row["ours"] = timed_fits.top_1(run)
     for rival in RIVALS:
-        given = [f"--{name}={FLAGS[name].value}" for name in _SHARED]
+        given = [*_given("data_dir", "weights", "model", "seed", "rival_size")]
         given += [f"--rival={rival}", f"--until={time.time() + 60 * minutes}"]
-        row[rival] = _json([__file__, *given])["top_1"]
+        row[rival] = timed_fits.result([__file__, *given])["top_1"]
     scores = ", ".join(f"{who} {row[who]:.2%}" for who in ("ours", *RIVALS))
-    print(f"{minutes} min: {scores}; ours took {seconds:.0f} s", flush=True)
+    seconds = f"{row['seconds_ours']:.0f} s with {' '.join(chosen)}"
+    print(f"{minutes:g} min: {scores}; ours took {seconds}", flush=True)
     row["ratio_top_1_vs_keras"] = row["ours"] / max(row[rival] for rival in RIVALS)
     return row
 
 
-_SHARED = ("data_dir", "weights", "model", "seed", "rival_size")
+def _given(*names: str) -> list[str]:
+    return [f"--{name}={FLAGS[name].value}" for name in names]
 
 
 def _train(run: str, *chosen: str) -> list[str]:
-    given = [f"--{name}={FLAGS[name].value}" for name in _SHARED[:4]]
-    arguments = ["--mode=train", "--recipe=finetune", f"--model_dir={run}"]
-    return [str(MAIN), *arguments, *given, *chosen]
+    given = _given("data_dir", "weights", "model", "seed")
+    return timed_fits.train(run, "--recipe=finetune", *given, *chosen)
 
 
-def _measure(folder: str) -> tuple[float, float]:
-    """Returns a short run's seconds outside its steps, and its epochs a second."""
-    run = f"{folder}/measured"
-    seconds = _timed(_train(run, "--train_epochs=0.5"))
-    lines = pathlib.Path(f"{run}/metrics.jsonl").read_text().splitlines()
-    found = [json.loads(line) for line in lines]
-    batch = json.loads(pathlib.Path(f"{run}/config.json").read_text())[
-        "train_batch_size"
-    ]
-    images = batch * found[-1]["step"] / found[-1]["epoch"]
-    speeds = [one["images_per_second"] for one in found if "images_per_second" in one]
-    epochs_a_second = statistics.median(speeds) / images
-    return seconds - 0.5 / epochs_a_second, epochs_a_second
+def _classifier(size: int) -> list[str]:
+    return ["--freeze=backbone", f"--image_size={size}", "--train_epochs=5"]
 
 
-def _timed(arguments: list[str]) -> float:
-    began = time.perf_counter()
-    subprocess.run([sys.executable, *arguments], check=True, capture_output=True)
-    return time.perf_counter() - began
-
-
-def _json(arguments: list[str]) -> dict:
-    done = subprocess.run(
-        [sys.executable, *arguments, "--json"],
-        check=True,
-        capture_output=True,
-        text=True,
+def _measure(folder: str) -> Costs:
+    """Measures three short runs."""
+    flags = ("--recipe=finetune", *_given("data_dir", "weights", "model", "seed"))
+    start, epoch = timed_fits.costs(f"{folder}/all", *flags)
+    sizes = (_SIZES[0], _SIZES[-1])
+    large, small = (
+        timed_fits.timed(_train(f"{folder}/{size}", *_classifier(size)))
+        for size in sizes
     )
-    return json.loads(done.stdout.splitlines()[-1])
+    pixel = (large - small) / (sizes[0] ** 2 - sizes[1] ** 2)
+    return Costs(start, epoch, small - pixel * sizes[1] ** 2, pixel)
 
 
 def _fit_rival(trainable: bool, learning_rate: float) -> dict:
@@ -114,19 +121,10 @@ def _fit_rival(trainable: bool, learning_rate: float) -> dict:
     import keras
 
     import efficientnet_tf as en
+    from efficientnet_tf.data import folder
 
     keras.utils.set_random_seed(FLAGS.seed)
     size = FLAGS.rival_size
-    splits = {
-        name: keras.utils.image_dataset_from_directory(
-            f"{FLAGS.data_dir}/{name}",
-            image_size=(size, size),
-            batch_size=_RIVAL_BATCH,
-            seed=FLAGS.seed,
-            verbose=False,
-        )
-        for name in ("train", "val")
-    }
     backbone = en.EfficientNet(
         FLAGS.model,
         weights=FLAGS.weights,
@@ -135,22 +133,14 @@ def _fit_rival(trainable: bool, learning_rate: float) -> dict:
         input_shape=(size, size, 3),
     )
     backbone.trainable = trainable
-    classes = len(splits["train"].class_names)
+    classes = len(folder.find_layout(FLAGS.data_dir).classes)
     head = keras.layers.Dense(classes, activation="softmax")
     model = keras.Sequential([backbone, head])
     adam = keras.optimizers.Adam(learning_rate)
     model.compile(adam, "sparse_categorical_crossentropy", metrics=["accuracy"])
-    stop = keras.callbacks.LambdaCallback(
-        on_train_batch_end=functools.partial(_stop_in_time, model)
+    return timed_fits.fit(
+        model, FLAGS.data_dir, size=size, batch=_RIVAL_BATCH, until=FLAGS.until
     )
-    train = splits["train"].prefetch(2)
-    model.fit(train, epochs=10_000, callbacks=[stop], verbose=0)
-    return {"top_1": model.evaluate(splits["val"], verbose=0)[1]}
-
-
-def _stop_in_time(model, batch: int, logs: dict) -> None:
-    if time.time() >= FLAGS.until:
-        model.stop_training = True
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from efficientnet_tf.inference.classifier import Classifier
 from efficientnet_tf.reports import repeat, report
 from efficientnet_tf.runs import run_model
 from efficientnet_tf.runs.run_dir import RunDir
-from efficientnet_tf.training import evaluation
+from efficientnet_tf.training import evaluation, label_kinds
 from efficientnet_tf.training.predictions import Predictions
 from efficientnet_tf.weights import weights_file
 
@@ -66,7 +66,7 @@ def run(
         raise ValueError("neither model_dir nor weights is given")
     if not hosts.is_chief:
         return {}
-    print_scores(result)
+    print_scores(result, label_kinds.of(config.multi_label))
     if report_dir is None or kept is None:
         return result
     commands = repeat.commands(
@@ -78,11 +78,11 @@ def run(
     return result | {"report": report.write(report_dir, evaluated)}
 
 
-def print_scores(result: dict) -> None:
-    """Prints what `evaluation.evaluate` returned."""
+def print_scores(result: dict, kind: label_kinds.LabelKind) -> None:
+    """Prints what `evaluation.evaluate` returned of labels of a kind."""
     print(
-        f"validation    top-1 {result['top_1']:.2%}, top-5 {result['top_5']:.2%} on "
-        f"{result['examples']} images, {result['weights']} weights"
+        f"validation    {kind.in_words(result)} on {result['examples']} images, "
+        f"{result['weights']} weights"
     )
     first, more = result["class_names"][:_SHOWN], len(result["class_names"]) - _SHOWN
     print(f"classes       {', '.join(first)}" + f" and {more} more" * (more > 0))

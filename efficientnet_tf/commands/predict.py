@@ -31,7 +31,8 @@ def run(*, images: Sequence[str], output: str | None = None, **origin: Any) -> d
     opened = classifier.open_classifier(**origin)
     results = _predict(opened, paths)
     if output:
-        top_k = min(_TOP, opened.classes)
+        ranked = (len(result.get("predictions", ())) for result in results)
+        top_k = max(min(_TOP, opened.classes), *ranked)
         _write(output, prediction_rows.csv_rows(results, top_k=top_k))
     failed = [result for result in results if "error" in result]
     read = [result for result in results if "error" not in result]
@@ -45,7 +46,9 @@ def run(*, images: Sequence[str], output: str | None = None, **origin: Any) -> d
 
 def _predict(opened: classifier.Classifier, paths: Sequence[str]) -> list[dict]:
     """Predicts, prints each image's line, and returns all results."""
-    table = prediction_rows.Table(paths, opened.class_names)
+    table = prediction_rows.Table(
+        paths, opened.class_names, multi_label=opened.multi_label
+    )
     results = []
     with progress.Images(len(paths)) as counted:
         for result in counted.count(predict.predict_each(opened, paths, top_k=_TOP)):

@@ -12,7 +12,7 @@ from efficientnet_tf.export import saved_model
 from efficientnet_tf.hardware import agreement
 from efficientnet_tf.inference.classifier import Classifier
 from efficientnet_tf.reports import repeat, report
-from efficientnet_tf.training import loop
+from efficientnet_tf.training import label_kinds, loop
 from efficientnet_tf.training.predictions import Predictions
 
 
@@ -59,7 +59,7 @@ def run(
     if result["finished"] and export_dir is not None:
         opened = Classifier.of_run(model_dir)
         result |= export.save(opened, export_dir)
-        evaluate.print_scores(result)
+        evaluate.print_scores(result, label_kinds.of(config.multi_label))
         if report_dir is not None and kept is not None:
             commands = repeat.commands(report_dir, trained=config, model_dir=model_dir)
             evaluated = report.Evaluated(

@@ -9,7 +9,6 @@ AutoAugment.
 """
 
 import dataclasses
-import os
 from typing import Any
 
 import tensorflow as tf
@@ -88,7 +87,7 @@ def train_batches(
     plan = transform.plan()
     records = shuffled_records(
         split,
-        _paths(split, shard),
+        _entries(split, shard),
         images=split.images // shard.count,
         seed=seed,
         start=start,
@@ -102,7 +101,7 @@ def train_batches(
         image_seed = tf.stack([tf.cast(seed, tf.int64), unique])
         encoded, label = split.example(record)
         image = _train_image(encoded, transform, plan, image_seed)
-        return image | {"label": _one_hot(label, transform.labels)}, image_seed
+        return image | {"label": _probabilities(label, transform.labels)}, image_seed
 
     @tf.autograph.experimental.do_not_convert
     def mix(batch: dict[str, tf.Tensor], seeds: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -143,9 +142,10 @@ def eval_batches(
 
     Returns:
         A dataset of {"image": uint8 [batch, size, size, 3], "label": int32 [batch]
-        from 0, "mask": float32 [batch], "number": int32 [batch]}. The number of an
-        image is unique over hosts: its place in this host's order, times the hosts,
-        plus this host's index; `places.places` finds the image again.
+        from 0, "mask": float32 [batch], "number": int32 [batch]}. Where an image may
+        have several labels, "label" is float32 [batch, classes] of 0 and 1. The number
+        of an image is unique over hosts: its place in this host's order, times the
+        hosts, plus this host's index; `places.places` finds the image again.
     """
 
     @tf.autograph.experimental.do_not_convert
@@ -153,7 +153,7 @@ def eval_batches(
         encoded, label = split.example(record)
         return {
             "image": preparation.decode(encoded),
-            "label": tf.cast(_class_of(label, labels), tf.int32),
+            "label": _true(label, labels),
             "mask": tf.constant(1.0),
             "number": tf.cast(place * shard.count + shard.index, tf.int32),
         }
@@ -161,12 +161,12 @@ def eval_batches(
     size = preparation.image_size
     padding = {
         "image": tf.zeros([size, size, 3], tf.uint8),
-        "label": tf.zeros([], tf.int32),
+        "label": _padding(labels),
         "mask": tf.zeros([]),
         "number": tf.constant(-1),
     }
     batches = (
-        split.records(tf.data.Dataset.from_tensor_slices(_paths(split, shard)))
+        split.records(tf.data.Dataset.from_tensor_slices(_entries(split, shard)))
         .enumerate()
         .map(example, num_parallel_calls=tf.data.AUTOTUNE)
         .concatenate(tf.data.Dataset.from_tensors(padding).repeat())
@@ -195,10 +195,10 @@ def numbered(images: int, batch_size: int) -> tf.data.Dataset:
     return tf.data.Dataset.range(0, tf.int64.max, batch_size).map(batch)
 
 
-def _paths(split: tfrecord.Split, shard: Shard) -> tf.Tensor:
-    """Returns the paths of a host's files, string [files]; a path may be any bytes."""
+def _entries(split: tfrecord.Split, shard: Shard) -> tf.Tensor:
+    """Returns the entries of a host's files, string [files]."""
     files = split.files[shard.index :: shard.count]
-    return tf.constant([os.fsencode(file) for file in files], tf.string)
+    return tf.constant([split.entry(file) for file in files], tf.string)
 
 
 def shuffled_records(
@@ -217,7 +217,7 @@ def shuffled_records(
 
     Args:
         split: the files' split, which reads records.
-        paths: string [files], paths of this host's files.
+        paths: string [files], this host's files as `tfrecord.Split.entry` tells them.
         images: int, records of an epoch.
         seed: int, decides the order together with the epoch.
         start: int, running number of the first record.
@@ -262,12 +262,32 @@ def _train_image(
     return augmented.example(image, augment_seed, plan)
 
 
-def _one_hot(label: tf.Tensor, labels: Labels) -> tf.Tensor:
-    return tf.one_hot(_class_of(label, labels), labels.num_classes)
+def _probabilities(label: tf.Tensor, labels: Labels) -> tf.Tensor:
+    """Returns 1 for each output that is right, else 0, float32 [classes].
+
+    Args:
+        label: int64, one label from 0, or int64 [labels], all different.
+        labels: numbering of the labels and of the network's outputs.
+    """
+    outputs = tf.reshape(_class_of(label, labels), [-1])
+    return tf.reduce_sum(tf.one_hot(outputs, labels.num_classes), 0)
+
+
+def _true(label: tf.Tensor, labels: Labels) -> tf.Tensor:
+    """Returns a label as evaluation takes it, see `eval_batches`."""
+    if labels.multi_label:
+        return _probabilities(label, labels)
+    return tf.cast(_class_of(label, labels), tf.int32)
+
+
+def _padding(labels: Labels) -> tf.Tensor:
+    if labels.multi_label:
+        return tf.zeros([labels.num_classes])
+    return tf.zeros([], tf.int32)
 
 
 def _class_of(label: tf.Tensor, labels: Labels) -> tf.Tensor:
-    """Returns the network's output for a label from 0, after checking its range."""
+    """Returns the network's outputs for labels from 0, after checking their range."""
     message = f"a record's label is none of num_classes={labels.num_classes}"
     if labels.label_offset:
         message += f" - label_offset={labels.label_offset}"

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from efficientnet_tf.data import folder, tfds_table
+from efficientnet_tf.data import folder, label_csv, tfds_table
 
 _FACTS = {
     "digits": {"num_classes": 10},
@@ -18,22 +18,32 @@ def facts(
     *,
     num_classes: int | None = None,
     label_offset: int = 0,
+    multi_label: bool | None = None,
 ) -> dict[str, Any]:
     """Returns the settings that a data set decides; a folder's classes are counted.
+
+    Of CSV files the columns say whether an image may have several labels.
 
     Args:
         dataset: the setting of that name, see `data.settings.Data`.
         data_dir: the data set's folder; None where none is named.
         num_classes: int, outputs of the network; None if the user chose no number.
         label_offset: int, outputs before the first label.
+        multi_label: bool, whether the user or the weights say that an image may have
+            several labels; None if nobody says.
 
     Raises:
-        ValueError: if the number of classes chosen is not the data's, or unknown.
+        ValueError: if the number of classes chosen is not the data's, or unknown; if
+            CSV files cannot be read.
     """
     labels = None if num_classes is None else num_classes - label_offset
     if dataset == "folder" and data_dir is not None:
         layout = folder.find_layout(data_dir, num_classes=labels)
         return {"num_classes": len(layout.classes) + label_offset}
+    if dataset == "csv" and data_dir is not None:
+        listing = label_csv.read(data_dir, num_classes=labels, multi_label=multi_label)
+        classes = len(listing.classes) + label_offset
+        return {"num_classes": classes, "multi_label": listing.multi_label}
     name = tfds_table.name_of(dataset)
     if name is None:
         return dict(_FACTS.get(dataset, {}))
@@ -62,7 +72,10 @@ def train_images(dataset: str, data_dir: str | None) -> int | None:
     """
     if dataset == "folder" and data_dir is not None:
         layout = folder.find_layout(data_dir)
-        files = layout.train and folder.list_images(layout.train, layout.classes)
-        return len(files) if files else None
+        images = layout.train and folder.list_images(layout.train, layout.classes)
+        return len(images) if images else None
+    if dataset == "csv" and data_dir is not None:
+        train = label_csv.read(data_dir).train
+        return len(train.rows) if train else None
     row = tfds_table.find(tfds_table.name_of(dataset) or "")
     return row.train_images if row else None

@@ -3,7 +3,7 @@
 import os
 import re
 
-from efficientnet_tf.data import folder
+from efficientnet_tf.data import folder, label_csv
 
 _SHARD = re.compile(r"(train|validation)-.*")
 _DIGITS = "DIGITS"  # the file that marks the digits' records, see data/digits.py
@@ -17,11 +17,13 @@ def detect_dataset(data_dir: str) -> str:
             only hold TFRecords.
 
     Returns:
-        "imagenet" for files named train-* or validation-*, "folder" for class folders
-        of images.
+        "imagenet" for files named train-* or validation-*, "csv" for a train.csv,
+        "folder" for class folders of images. A train.csv may have any folders of images
+        beside it.
 
     Raises:
-        ValueError: if the folder holds neither, or both, or the digits' records.
+        ValueError: if the folder holds none of these, records and one of the others, or
+            the digits' records.
     """
     if "://" in data_dir:
         return "imagenet"
@@ -35,19 +37,27 @@ def detect_dataset(data_dir: str) -> str:
             "--dataset=digits"
         )
     shards = next((e.name for e in entries if _is_shard(e)), None)
-    classes = next((e.name for e in entries if _holds_images(e, depth=2)), None)
-    if shards and classes:
+    found, dataset = _images(entries)
+    if shards and found:
         raise ValueError(
             f"data_dir={data_dir}: holds TFRecord files ({shards}) and images "
-            f"({classes}/); say which with --dataset=imagenet or --dataset=folder"
+            f"({found}); say which with --dataset=imagenet or --dataset={dataset}"
         )
-    if not shards and not classes:
+    if not shards and not found:
         raise ValueError(
             f"data_dir={data_dir}: holds neither TFRecord files named train-* and "
             "validation-* nor class folders of images (DIR/train/CLASS/*, "
-            "DIR/val/CLASS/*); name what it holds with --dataset"
+            f"DIR/val/CLASS/*) nor {label_csv.TRAIN}; name what it holds with --dataset"
         )
-    return "imagenet" if shards else "folder"
+    return "imagenet" if shards else dataset
+
+
+def _images(entries: list[os.DirEntry]) -> tuple[str | None, str]:
+    """Returns what tells of single image files, and the data set that they are."""
+    if any(entry.name == label_csv.TRAIN and entry.is_file() for entry in entries):
+        return label_csv.TRAIN, "csv"
+    classes = next((e.name for e in entries if _holds_images(e, depth=2)), None)
+    return classes and f"{classes}/", "folder"
 
 
 def _is_shard(entry: os.DirEntry) -> bool:

@@ -7,12 +7,16 @@ folders; hidden files and folders are ignored.
 
 import dataclasses
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from typing import TypeVar
 
 from efficientnet_tf import suffixes
 
 TRAINING_LAYOUT = "training needs DIR/train/CLASS/* and DIR/val/CLASS/*"
 _VALIDATION = ("val", "validation", "test")  # the first that exists is used
+
+Image = tuple[str, tuple[int, ...]]  # an image's path, and its labels from 0
+T = TypeVar("T")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -85,8 +89,8 @@ def _check_classes(data_dir: str, layout: Layout, num_classes: int | None) -> No
         )
 
 
-def list_images(split_dir: str, classes: Iterable[str]) -> tuple[str, ...]:
-    """Lists the paths of a split's images, sorted within each class.
+def list_images(split_dir: str, classes: Iterable[str]) -> tuple[Image, ...]:
+    """Lists a split's images, sorted by path within each class.
 
     Args:
         split_dir: folder with one folder a class.
@@ -95,7 +99,11 @@ def list_images(split_dir: str, classes: Iterable[str]) -> tuple[str, ...]:
     Raises:
         ValueError: naming a class without images or an image that cannot be decoded.
     """
-    return tuple(path for name in classes for path in _images(f"{split_dir}/{name}"))
+    return tuple(
+        (path, (label,))
+        for label, name in enumerate(classes)
+        for path in _images(f"{split_dir}/{name}")
+    )
 
 
 def _images(class_dir: str) -> list[str]:
@@ -117,23 +125,21 @@ def _images(class_dir: str) -> list[str]:
     return [f"{class_dir}/{name}" for name in names]
 
 
-def hold_out(
-    files: tuple[str, ...], count: int
-) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Takes `count` files at even distances, so that each class gives its share.
+def hold_out(images: Sequence[T], count: int) -> tuple[tuple[T, ...], tuple[T, ...]]:
+    """Takes `count` images at even distances, so that each class gives its share.
 
     Args:
-        files: paths, sorted by class.
-        count: int, files to take.
+        images: sorted by class.
+        count: int, images to take.
 
     Returns:
-        The files taken and the others, both in order.
+        The images taken and the others, both in order.
     """
-    total = len(files)
+    total = len(images)
     taken = {(2 * i + 1) * total // (2 * count) for i in range(count)}
     return (
-        tuple(file for i, file in enumerate(files) if i in taken),
-        tuple(file for i, file in enumerate(files) if i not in taken),
+        tuple(image for i, image in enumerate(images) if i in taken),
+        tuple(image for i, image in enumerate(images) if i not in taken),
     )
 
 

@@ -1,13 +1,16 @@
-"""Splits of single image files in class folders, read like record files."""
+"""Splits of single image files, of class folders or CSV files, read like records."""
 
 import collections
 import dataclasses
+import functools
+import itertools
 import os
+from collections.abc import Sequence
 
 import tensorflow as tf
 
 from efficientnet_tf import label_sets
-from efficientnet_tf.data import folder, tfrecord
+from efficientnet_tf.data import folder, label_csv, tfrecord
 
 # The first two bytes of JPEG, PNG, GIF and BMP.
 _MAGIC = (b"\xff\xd8", b"\x89P", b"GI", b"BM")
@@ -15,76 +18,115 @@ _MAGIC = (b"\xff\xd8", b"\x89P", b"GI", b"BM")
 
 @dataclasses.dataclass(frozen=True)
 class ImageFiles(tfrecord.Split):
-    """One image per file; its label is its folder's place in `classes`, from 0."""
+    """One image per file.
+
+    Args:
+        classes: names of the labels.
+        labels: the labels of each file, places in `classes`.
+        multi_label: whether a file may have any number of labels.
+    """
 
     classes: tuple[str, ...]
+    labels: tuple[tuple[int, ...], ...]
+    multi_label: bool = False
+
+    def entry(self, file: str) -> bytes:
+        """Returns a file's labels and path, so that skipping an image reads nothing."""
+        labels = " ".join(map(str, self._labels_of[file]))
+        return labels.encode() + b"\n" + os.fsencode(file)
+
+    @functools.cached_property
+    def _labels_of(self) -> dict[str, tuple[int, ...]]:
+        return dict(zip(self.files, self.labels, strict=True))
 
     def records(self, files: tf.data.Dataset) -> tf.data.Dataset:
-        """Returns the paths themselves, so that skipping an image reads nothing."""
+        """Returns the entries themselves."""
         return files
 
     def class_counts(self) -> list[int]:
         """Counts the images of each class; see `tfrecord.Split.class_counts`."""
-        parents = (os.path.basename(os.path.dirname(path)) for path in self.files)
-        counts = collections.Counter(parents)
-        return [counts[name] for name in self.classes]
+        counts = collections.Counter(itertools.chain.from_iterable(self.labels))
+        return [counts[label] for label in range(len(self.classes))]
 
-    @tf.autograph.experimental.do_not_convert  # AutoGraph would warn of os.fsencode
     def example(self, record: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """Reads the file of a path; see `tfrecord.Split.example`."""
-        encoded = tf.io.read_file(record)
+        """Reads the file of an entry; see `tfrecord.Split.example`."""
+        told, path = tf.unstack(tf.strings.split(record, "\n", maxsplit=1), num=2)
+        encoded = tf.io.read_file(path)
         known = tf.reduce_any(tf.equal(tf.strings.substr(encoded, 0, 2), _MAGIC))
         message = "no JPEG, PNG, GIF or BMP file:"
-        with tf.control_dependencies([tf.debugging.Assert(known, [message, record])]):
+        with tf.control_dependencies([tf.debugging.Assert(known, [message, path])]):
             encoded = tf.identity(encoded)
-        classes = tf.constant([os.fsencode(name) for name in self.classes])
-        is_class = tf.equal(classes, tf.strings.split(record, "/")[-2])
-        return encoded, tf.where(is_class)[0, 0]
+        labels = tf.strings.to_number(tf.strings.split(told), tf.int64)
+        return encoded, labels if self.multi_label else labels[0]
 
 
-def open_splits(
-    data_dir: str, *, num_classes: int, minival_images: float = 0
-) -> tfrecord.Splits:
-    """Finds a folder's images and holds some train images out as minival.
+@dataclasses.dataclass(frozen=True)
+class Found:
+    """The images of a data set; `train` is None where there are none to train on."""
+
+    train: tuple[folder.Image, ...] | None
+    validation: tuple[folder.Image, ...]
+    classes: tuple[str, ...]
+    multi_label: bool = False
+
+
+def of_folder(data_dir: str, *, num_classes: int) -> Found:
+    """Finds the images of class folders, see `folder.find_layout`."""
+    layout = folder.find_layout(data_dir, num_classes=num_classes)
+    validation = folder.list_images(layout.validation, layout.classes)
+    train = layout.train and folder.list_images(layout.train, layout.classes)
+    return Found(train or None, validation, layout.classes)
+
+
+def of_csv(data_dir: str, *, num_classes: int, multi_label: bool) -> Found:
+    """Finds the images of CSV files, see `label_csv.read`."""
+    listing = label_csv.read(data_dir, num_classes=num_classes, multi_label=multi_label)
+    label_csv.check_files(listing)
+    train = listing.images(listing.train) if listing.train else None
+    validation = listing.images(listing.validation)
+    return Found(train, validation, listing.classes, listing.multi_label)
+
+
+def splits(found: Found, *, minival_images: float = 0) -> tfrecord.Splits:
+    """Divides images, and holds some train images out as minival.
 
     Args:
-        data_dir: local folder, see `folder.find_layout`.
-        num_classes: int, the number of classes to require.
+        found: the images, sorted by class.
         minival_images: a number of images, or below 1 a fraction of them (rounded, at
             least one image); 0 holds nothing out.
 
     Returns:
-        The splits; `train` and `minival` are None where the folder has no train folder.
+        The splits; `train` and `minival` are None where there are no train images.
 
     Raises:
-        ValueError: if something is missing or an image cannot be read.
+        ValueError: if that leaves nothing to train on.
     """
-    layout = folder.find_layout(data_dir, num_classes=num_classes)
-    names = tuple(map(label_sets.printable, layout.classes))
+    names = tuple(map(label_sets.printable, found.classes))
 
-    def split(name: str, files: tuple[str, ...]) -> ImageFiles:
-        return ImageFiles(name, files, len(files), layout.classes)
+    def split(name: str, images: tuple[folder.Image, ...]) -> ImageFiles:
+        files, labels = zip(*images, strict=True)
+        return ImageFiles(
+            name, files, len(files), found.classes, labels, found.multi_label
+        )
 
-    validation = split(
-        "validation", folder.list_images(layout.validation, layout.classes)
-    )
-    if layout.train is None:
+    validation = split("validation", found.validation)
+    if found.train is None:
         return tfrecord.Splits(None, None, validation, names)
-    files = folder.list_images(layout.train, layout.classes)
-    held_out = tfrecord.number_held_out(minival_images, len(files), unit="images")
-    minival_files, train_files = folder.hold_out(files, held_out)
+    total = len(found.train)
+    held_out = tfrecord.number_held_out(minival_images, total, unit="images")
+    minival, train = folder.hold_out(found.train, held_out)
     return tfrecord.Splits(
-        train=split("train", train_files),
-        minival=split("minival", minival_files) if held_out else None,
+        train=split("train", train),
+        minival=split("minival", minival) if held_out else None,
         validation=validation,
         class_names=names,
     )
 
 
-def check_first_images(split: tfrecord.Split) -> None:
+def check_first_images(images: Sequence[folder.Image]) -> None:
     """Decodes an image of each class; raises ValueError for one that cannot be read."""
-    first = {os.path.dirname(path): path for path in reversed(split.files)}
-    for path in first.values():
+    first = {label: path for path, labels in reversed(images) for label in labels}
+    for path in dict.fromkeys(first.values()):
         try:
             encoded = tf.io.read_file(os.fsencode(path))
             tf.io.decode_image(encoded, channels=3, expand_animations=False)

@@ -1,7 +1,6 @@
 """Finds again the images that evaluation numbers, to name them and to show some."""
 
 import dataclasses
-import os
 from collections.abc import Sequence
 
 import numpy as np
@@ -69,16 +68,17 @@ def read(
         there = [place for place in wanted if place.file == path]
         # A bucket's client asks for a block again where it is to go back.
         there.sort(key=lambda place: place.offset)
-        for place, record in zip(there, _records(path, there), strict=True):
+        for place, record in zip(there, _records(split, there), strict=True):
             encoded, _ = split.example(tf.constant(record))
             found[place] = preparation.decode(encoded).numpy()
     return np.stack([found[place] for place in wanted])
 
 
-def _records(path: str, wanted: Sequence[Place]) -> list[bytes]:
-    """Returns what `tfrecord.Split.records` reads of some images of a file."""
+def _records(split: tfrecord.Split, wanted: Sequence[Place]) -> list[bytes]:
+    """Returns what `tfrecord.Split.records` reads of some images of one file."""
+    path = wanted[0].file
     if wanted[0].record is None:
-        return [os.fsencode(path)] * len(wanted)
+        return [split.entry(path)] * len(wanted)
     records = []
     with tf.io.gfile.GFile(path, "rb") as file:
         for place in wanted:

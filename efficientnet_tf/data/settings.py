@@ -6,10 +6,11 @@ from typing import Literal
 from efficientnet_tf.data import tfds_table
 from efficientnet_tf.settings import PROBABILITY, Allowed, Section, at_least, setting
 
-DATASETS = ("digits", "imagenet", "folder", "fake")
+DATASETS = ("digits", "imagenet", "folder", "csv", "fake")
 _NEEDS_DIR = {
     "imagenet": "its train-* and validation-* files",
     "folder": "its train and val folders",
+    "csv": "its train.csv and val.csv",
 }
 
 
@@ -27,8 +28,8 @@ class Data(Section):
         default="digits",
     )
     data_dir: str | None = setting(
-        "folder of TFRecord files, of images by class or of tfds; None: the cache of "
-        "the dataset or of tfds",
+        "folder of TFRecord files, of images by class, of train.csv and val.csv, or of "
+        "tfds; None: the cache of the dataset or of tfds",
         may_change=True,
         default=None,
     )
@@ -38,8 +39,8 @@ class Data(Section):
         default=None,
     )
     minival_shards: float = setting(
-        "train shards (images, for a folder or tfds) held out to pick the best "
-        "weights: a count, a fraction if below 1, or 0",
+        "train shards (images, for a folder, CSV files or tfds) held out to pick the "
+        "best weights: a count, a fraction if below 1, or 0",
         Allowed(
             "0, a fraction below 1 or a whole number",
             lambda value: 0 <= value < 1 or (value >= 1 and value == int(value)),
@@ -50,11 +51,12 @@ class Data(Section):
     def check_together(self) -> None:
         """Raises ValueError where a folder is missing, or a known count is given."""
         check_folder(self.dataset, self.data_dir)
-        is_counted = self.dataset == "folder" or tfds_table.name_of(self.dataset)
+        in_files = self.dataset in ("folder", "csv")
+        is_counted = in_files or tfds_table.name_of(self.dataset)
         if is_counted and self.num_train_images is not None:
             raise ValueError(
-                f"num_train_images={self.num_train_images}: the images of a folder are "
-                "counted, those of tfds known; leave it out"
+                f"num_train_images={self.num_train_images}: the images of a folder or "
+                "of CSV files are counted, those of tfds known; leave it out"
             )
 
 
@@ -77,8 +79,8 @@ class Labels(Section):
     """The numbering of the network's outputs and of the data's labels."""
 
     num_classes: int = setting(
-        "number of classes; need not be given for a folder or the paper's tfds data "
-        "sets",
+        "number of classes; need not be given for a folder, for CSV files or for the "
+        "paper's tfds data sets",
         at_least(1),
     )
     label_offset: int = setting(
@@ -86,13 +88,23 @@ class Labels(Section):
         at_least(0),
         default=0,
     )
+    multi_label: bool = setting(
+        "whether an image may have any number of labels, each with a probability of "
+        "its own (a sigmoid); a column labels of CSV files says so",
+        default=False,
+    )
 
     def check_together(self) -> None:
-        """Raises ValueError where the offset leaves no label."""
+        """Raises ValueError where the offset leaves no label, or means nothing."""
         if self.label_offset >= self.num_classes:
             raise ValueError(
                 f"label_offset={self.label_offset}: allowed is less than "
                 f"num_classes={self.num_classes}"
+            )
+        if self.multi_label and self.label_offset:
+            raise ValueError(
+                f"label_offset={self.label_offset}: allowed is 0 with multi_label, "
+                "where an image without labels needs no background class"
             )
 
 
@@ -112,6 +124,13 @@ class Images(Section):
 class Augmentation(Section):
     """The random changes that training makes to an image."""
 
+    train_image_size: int | None = setting(
+        "height and width of training images in pixels; smaller than --image_size it "
+        "saves time, and objects in random crops are then as large as in evaluation "
+        "(arXiv 1906.06423); None: --image_size",
+        at_least(8),
+        default=None,
+    )
     augment: Literal[
         "autoaugment",
         "autoaugment-reduced_cifar10",

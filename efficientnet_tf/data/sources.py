@@ -95,6 +95,8 @@ class Fake:
         """Yields `split.images` images of classes 0 and on; see `Files.evaluate`."""
         images = _random_images(batch_size, preparation.image_size)
         classes = tf.range(batch_size) % labels.num_classes
+        if labels.multi_label:
+            classes = tf.one_hot(classes, labels.num_classes)
         mine = split.images // shard.count + (shard.index < split.images % shard.count)
 
         def batch(numbers: tf.Tensor, mask: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -116,33 +118,36 @@ def open_source(
     num_classes: int,
     minival_shards: float,
     num_train_images: int | None,
+    multi_label: bool = False,
 ) -> Source:
     """Finds a data set and tries some images; writes the digits first if need be.
 
     Args:
         dataset: "digits", "imagenet" (any TFRecords in its schema), "folder" (of
-            images by class), "tfds:NAME" or "fake".
+            images by class), "csv" (files that list images), "tfds:NAME" or "fake".
         data_dir: folder of the records or images; None takes the digits' cache, or
             that of tfds.
         num_classes: int, number of labels.
         minival_shards: the setting of that name, see `data.settings.Data`.
         num_train_images: int, number of training images; None counts them.
+        multi_label: whether an image may have several labels.
 
     Raises:
         ValueError: if something is missing or damaged.
     """
     if dataset == "fake":
-        images = num_train_images or tfrecord.IMAGENET_TRAIN_IMAGES
-        train = tfrecord.Split("train", (), images)
+        count = num_train_images or tfrecord.IMAGENET_TRAIN_IMAGES
+        train = tfrecord.Split("train", (), count)
         validation = tfrecord.Split("validation", (), 1024)
         return Fake(tfrecord.Splits(train, None, validation))
     if dataset == "folder":
-        splits = image_files.open_splits(
-            data_dir or "", num_classes=num_classes, minival_images=minival_shards
+        images = image_files.of_folder(data_dir or "", num_classes=num_classes)
+        return Files(_image_splits(images, minival_shards))
+    if dataset == "csv":
+        images = image_files.of_csv(
+            data_dir or "", num_classes=num_classes, multi_label=multi_label
         )
-        for split in splits.read():
-            image_files.check_first_images(split)
-        return Files(splits)
+        return Files(_image_splits(images, minival_shards))
     tfds_name = tfds_table.name_of(dataset)
     if tfds_name:
         splits = tfds_records.open_splits(
@@ -166,6 +171,13 @@ def open_source(
     for split in splits.read():
         tfrecord.check_first_record(split, num_classes=num_classes)
     return Files(splits)
+
+
+def _image_splits(found: image_files.Found, minival_images: float) -> tfrecord.Splits:
+    splits = image_files.splits(found, minival_images=minival_images)
+    for images in (found.train or (), found.validation):
+        image_files.check_first_images(images)
+    return splits
 
 
 def _random_images(batch_size: int, image_size: int) -> tf.Tensor:

@@ -7,6 +7,7 @@ A record is a tf.train.Example with `image/encoded` (JPEG or PNG bytes) and
 import concurrent.futures
 import contextlib
 import dataclasses
+import os
 import struct
 from collections.abc import Iterable, Iterator
 from typing import ClassVar
@@ -36,6 +37,10 @@ class Split:
     label_key: ClassVar[str] = "image/class/label"
     first_label: ClassVar[int] = 1  # the smallest label in the files
 
+    def entry(self, file: str) -> bytes:
+        """Returns what `records` takes for a file; a path may be any bytes."""
+        return os.fsencode(file)
+
     def read(self, path: tf.Tensor) -> tf.data.Dataset:
         """Reads the records of one file, as string scalars."""
         return tf.data.TFRecordDataset(path)
@@ -50,12 +55,18 @@ class Split:
         )
 
     def example(self, record: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """Returns image bytes (string scalar) and label (int64, from 0) of a record."""
+        """Returns image bytes (string scalar) and label (int64, from 0) of a record.
+
+        Data of several labels an image returns these, int64 [labels].
+        """
         encoded, label = parse(record, self.image_key, self.label_key)
         return encoded, label - self.first_label
 
     def class_counts(self) -> list[int] | None:
-        """Counts the images of each class; None where this would read the files."""
+        """Counts the images of each class; None where this would read the files.
+
+        An image of several labels counts for each of them.
+        """
         return None
 
 

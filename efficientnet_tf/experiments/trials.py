@@ -102,7 +102,13 @@ def train_one(
 
     Raises:
         InterruptedError: after SIGTERM, with the run saved.
+        ValueError: if images may have several labels, which have no top-1.
     """
+    if config.multi_label:
+        raise ValueError(
+            "multi_label=True: searches and studies compare top-1; allowed is one "
+            "label an image"
+        )
     result = _result(model_dir, config)
     if result is not None:
         return result

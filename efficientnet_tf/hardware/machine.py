@@ -46,6 +46,11 @@ def tpu_chips() -> list[str]:
     return chips or ["unknown"] * len(_matching("dev/accel[0-9]*"))
 
 
+def has_avx2() -> bool:
+    """Whether the processor has the AVX2 instructions of x86-64."""
+    return "avx2" in _read("proc/cpuinfo").split()
+
+
 def tpu_users() -> list[Process]:
     """Lists other processes that hold a TPU chip open, as far as this user sees."""
     found = {}

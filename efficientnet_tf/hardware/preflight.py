@@ -18,6 +18,11 @@ def before_import() -> None:
     if packages.is_tpu_build() and not (machine.tpu_chips() or machine.is_google_vm()):
         # Else libtpu looks for a metadata server, for 4 minutes where there is none.
         os.environ.setdefault("TPU_SKIP_MDS_QUERY", "1")
+    if machine.has_avx2():
+        # TensorFlow's default is off on processors without AVX512-VNNI. Lite0 at 224
+        # pixels evaluates 3.0 times and trains 1.3 times as fast with oneDNN on two
+        # cores of such a processor (AMD Zen 3).
+        os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
 
 def check_paths(tpu: str | None, **paths: str | None) -> None:

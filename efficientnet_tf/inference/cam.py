@@ -13,6 +13,7 @@ import keras
 import numpy as np
 
 from efficientnet_tf.models import efficientnet
+from efficientnet_tf.weights import passport as passports
 
 BATCH = 16  # images at a time
 _ACTIVATIONS = (keras.layers.Activation, keras.layers.Softmax)
@@ -45,7 +46,8 @@ def cam(
 
     Returns:
         The maps, in logits, and the classes' probabilities: the model's own, or, if it
-        ends in logits, their softmax, or the sigmoid of a single logit.
+        ends in logits, their softmax, or sigmoids of a single logit and where the
+        model's passport says that an image may have several classes.
 
     Raises:
         ValueError: naming the end of a model that ends otherwise, or images or classes
@@ -59,7 +61,8 @@ def cam(
     chosen = outputs.argmax(1) if classes is None else np.asarray(classes, "int64")
     chosen = np.broadcast_to(chosen, len(images)).copy()
     if head.gives_logits:
-        to_scores = keras.ops.softmax if outputs.shape[1] > 1 else keras.ops.sigmoid
+        apart = outputs.shape[1] == 1 or passports.of(model).multi_label
+        to_scores = keras.ops.sigmoid if apart else keras.ops.softmax
         outputs = _float32(to_scores(outputs))
     raw = np.einsum("bhwc,cb->bhw", features, _float32(head.dense.kernel)[:, chosen])
     maps = keras.ops.image.resize(

@@ -92,6 +92,11 @@ class Classifier:
         """Number of the model's outputs, with those before the first label."""
         return self.model.output_shape[-1]
 
+    @property
+    def multi_label(self) -> bool:
+        """Whether an image may have several classes, each with its own probability."""
+        return passports.of(self.model).multi_label
+
     @functools.cached_property
     def class_names(self) -> tuple[str, ...]:
         """Names of the model's outputs, from its passport.
@@ -142,7 +147,8 @@ class Classifier:
             images: uint8 [images, image_size, image_size, 3], RGB.
 
         Returns:
-            float32 [images, classes], probabilities.
+            float32 [images, classes], probabilities; they add up to 1 unless an image
+            may have several classes.
         """
         starts = range(0, len(images), BATCH)
         batches = (tf.stack(images[start : start + BATCH]) for start in starts)
@@ -200,6 +206,9 @@ def open_classifier(
 def classify(model: keras.Model, images: tf.Tensor) -> dict[str, tf.Tensor]:
     """Computes what is served: a model's logits and their probabilities.
 
+    These are sigmoids where the model's passport says that an image may have several
+    classes, else a softmax.
+
     Args:
         model: the model of a `Classifier`.
         images: uint8 or float32 [batch, image_size, image_size, 3].
@@ -208,4 +217,6 @@ def classify(model: keras.Model, images: tf.Tensor) -> dict[str, tf.Tensor]:
         "probabilities" and "logits", float32 [batch, classes].
     """
     logits = tf.cast(model(images, training=False), tf.float32)
-    return {"probabilities": tf.nn.softmax(logits), "logits": logits}
+    is_multi = passports.of(model).multi_label
+    probabilities = tf.sigmoid(logits) if is_multi else tf.nn.softmax(logits)
+    return {"probabilities": probabilities, "logits": logits}

@@ -4,9 +4,11 @@ import concurrent.futures
 import os
 from collections.abc import Iterator, Sequence
 
+import numpy as np
 import tensorflow as tf
 
 from efficientnet_tf.inference.classifier import BATCH, Classifier
+from efficientnet_tf.inference.prediction_rows import LIKELY
 
 
 def predict_files(
@@ -33,7 +35,8 @@ def predict_each(
     Args:
         classifier: the model, its preparation and its classes.
         paths: JPEG, PNG, GIF or BMP files.
-        top_k: int, how many classes to rank; at most all.
+        top_k: int, how many classes to rank; at most all. Where an image may have
+            several, all that are likelier than not are ranked.
 
     Yields:
         For each file {"file", "predictions": [{"class", "name", "probability"}, ...]},
@@ -64,8 +67,12 @@ def _read(classifier: Classifier, path: str) -> tf.Tensor | str:
 def _rank(
     classifier: Classifier, images: Sequence[tf.Tensor], top_k: int
 ) -> list[dict]:
-    k = min(top_k, classifier.classes)
-    ranked = tf.math.top_k(classifier.predict(images), k=k)
+    probabilities = classifier.predict(images)
+    likely = np.zeros(len(images), int)
+    if classifier.multi_label:
+        likely = (probabilities >= LIKELY).sum(1)
+    k = min(max(top_k, likely.max()), classifier.classes)
+    ranked = tf.math.top_k(probabilities, k=k)
     names, offset = classifier.class_names, classifier.label_offset
     return [
         {
@@ -75,10 +82,12 @@ def _rank(
                     "name": names[output],
                     "probability": float(probability),
                 }
-                for output, probability in zip(outputs, values, strict=True)
+                for output, probability in zip(
+                    outputs[: max(top_k, count)], values, strict=False
+                )
             ]
         }
-        for outputs, values in zip(
-            ranked.indices.numpy(), ranked.values.numpy(), strict=True
+        for outputs, values, count in zip(
+            ranked.indices.numpy(), ranked.values.numpy(), likely, strict=True
         )
     ]

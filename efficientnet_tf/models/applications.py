@@ -73,6 +73,17 @@ def _v1(letter_and_number: str) -> Builder:
     return _named(build, f"EfficientNet{letter_and_number.upper()}")
 
 
+def preprocess_input(x: Any, data_format: str | None = None) -> Any:
+    """Returns its input, as in keras.applications: the models themselves normalise.
+
+    Args:
+        x: images with pixels from 0 to 255, an array or tensor of any shape.
+        data_format: "channels_last" or "channels_first"; has no effect.
+    """
+    del data_format
+    return x
+
+
 def _named(build: Builder, name: str) -> Builder:
     build.__name__ = build.__qualname__ = name
     build.__doc__ = f"""Takes what `keras.applications.{name}` takes.

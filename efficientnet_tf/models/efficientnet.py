@@ -65,7 +65,8 @@ def EfficientNet(
         pooling: without the classifier, None (a feature map), "avg" or "max".
         classes: int, number of classes.
         classifier_activation: "softmax", "sigmoid" for several labels an image, None
-            for logits.
+            for logits. Weights that were trained with several labels an image have
+            "sigmoid" in place of "softmax".
         endpoints: feature maps to return by name in place of all else: "stem",
             "reduction_1" ... "reduction_5" (the last map before each stride, and the
             last block's), "features" (what is pooled), "pooled_features".
@@ -98,6 +99,8 @@ def EfficientNet(
     found = None if weights is None else reading.read_weights(weights, variant)
     if found:
         variant = found.adapt(variant)
+        if found.multi_label and classifier_activation == "softmax":
+            classifier_activation = "sigmoid"
     network = expansion.expand(variant, survival_prob=survival_prob)
     has_classifier = include_top and endpoints is None
     inputs = _inputs(input_tensor, input_shape, variant.resolution, has_classifier)

@@ -78,6 +78,8 @@ def from_weights(
     kwargs.setdefault("include_top", found.classes is not None)
     if kwargs["include_top"]:
         kwargs.setdefault("classes", found.classes or 1000)
+    if found.multi_label:
+        kwargs.setdefault("classifier_activation", "sigmoid")
     variant = found.adapt(variants.get_variant(network))
     model = efficientnet.EfficientNet(variant, **kwargs)
     is_part = kwargs.get("endpoints") is not None

@@ -45,6 +45,20 @@ def classifier(model: keras.Model) -> keras.Model:
     return keras.Model(inputs, x, name=f"{model.name}_classifier")
 
 
+def at_size(model: keras.Model, size: int) -> keras.Model:
+    """Returns the same layers as a model of images of another size.
+
+    Args:
+        model: a model that `EfficientNet` built.
+        size: int, height and width of the images in pixels.
+    """
+    channels_first = keras.config.image_data_format() == "channels_first"
+    shape = (3, size, size) if channels_first else (size, size, 3)
+    images = keras.Input(shape, dtype=model.input.dtype, name=model.input.name)
+    with efficientnet.deep_graphs():
+        return keras.Model(images, model.call(images), name=model.name)
+
+
 def freeze(model: keras.Model, last: str) -> None:
     """Excludes stages from training; their batch norms use the moving statistics.
 

@@ -13,7 +13,14 @@ from efficientnet_tf.hardware import devices
 from efficientnet_tf.inference import classifier
 from efficientnet_tf.planning import planned_strategy
 from efficientnet_tf.runs import run_model
-from efficientnet_tf.training import augmentation, build, state, steps
+from efficientnet_tf.training import (
+    augmentation,
+    build,
+    checks,
+    label_kinds,
+    state,
+    steps,
+)
 
 MakeModel = Callable[[], keras.Model]  # from pixels to float32 logits
 STEPS = ("train", "eval", "serve")
@@ -54,7 +61,7 @@ def prepare(
     strategy = tf.distribute.OneDeviceStrategy("/cpu:0")
     if replicas > 1:
         strategy = planned_strategy.PlannedStrategy(replicas)
-    build.check_batch_sizes(config, strategy)
+    checks.check_batch_sizes(config, strategy)
     # A SavedModel computes in float32, whatever the run was trained in.
     precision = "float32" if step == "serve" else config.precision
     policy = devices.dtype_policy(precision, device)
@@ -96,22 +103,27 @@ def _train(
         inputs = {"image": images, "label": labels} | draws
         strategy.run(trainer.replica_step, args=(inputs,))
 
-    return Step(step, (_images(config, batch), labels, *carried.values()), batch)
+    images = _images(config.train_size, batch)
+    return Step(step, (images, labels, *carried.values()), batch)
 
 
 def _evaluate(
     config: Config, model: keras.Model, strategy: tf.distribute.Strategy
 ) -> Step:
     weights = {v.path: v.value for v in model.weights}
-    evaluator = steps.Evaluator(model, weights, None, strategy=strategy)
+    kind = label_kinds.of(config.multi_label)
+    evaluator = steps.Evaluator(model, weights, None, strategy=strategy, kind=kind)
     batch = config.eval_batch_size // strategy.num_replicas_in_sync
-    numbers = [tf.TensorSpec([batch], dtype) for dtype in (tf.int32, tf.float32)]
+    labels = tf.TensorSpec([batch], tf.int32)
+    if config.multi_label:
+        labels = tf.TensorSpec([batch, config.num_classes], tf.float32)
+    mask = tf.TensorSpec([batch], tf.float32)
 
     def step(images: tf.Tensor, labels: tf.Tensor, mask: tf.Tensor) -> Any:
         inputs = {"image": images, "label": labels, "mask": mask}
         return strategy.run(evaluator.replica_step, args=(inputs,))
 
-    return Step(step, (_images(config, batch), *numbers), batch)
+    return Step(step, (_images(config.image_size, batch), labels, mask), batch)
 
 
 def _serve(
@@ -122,8 +134,8 @@ def _serve(
     def step(images: tf.Tensor) -> Any:
         return classifier.classify(model, images)
 
-    return Step(step, (_images(config, batch),), batch)
+    return Step(step, (_images(config.image_size, batch),), batch)
 
 
-def _images(config: Config, batch: int) -> tf.TensorSpec:
-    return tf.TensorSpec([batch, config.image_size, config.image_size, 3], tf.uint8)
+def _images(size: int, batch: int) -> tf.TensorSpec:
+    return tf.TensorSpec([batch, size, size, 3], tf.uint8)

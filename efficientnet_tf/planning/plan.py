@@ -105,7 +105,7 @@ def plan(
         topology=topology,
         replicas=replicas,
         batch=batch,
-        image_size=config.image_size,
+        image_size=_image_size(config, step),
         fits="error" not in report,
         hbm_limit_bytes=of.hbm_bytes,
         lower_s=lower_s,
@@ -147,6 +147,10 @@ def _lower(
     return prepared.batch, lowering.lower(prepared)
 
 
+def _image_size(config: Config, step: str) -> int:
+    return config.train_size if step == "train" else config.image_size
+
+
 def _plan_here(
     config: Config,
     device: str,
@@ -169,7 +173,7 @@ def _plan_here(
         topology=f"{device}:0",
         replicas=1,
         batch=prepared.batch,
-        image_size=config.image_size,
+        image_size=_image_size(config, step),
         fits=found["hbm_bytes"] <= limit,
         hbm_limit_bytes=limit,
         lower_s=0.0,  # `compile_s` includes it

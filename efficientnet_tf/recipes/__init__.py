@@ -7,11 +7,25 @@ fact of the data.
 
 from typing import Any
 
-from efficientnet_tf.recipes import digits, fake, finetune, paper
+from efficientnet_tf.recipes import digits, fake, finetune, paper, scratch
 
-RECIPES = {"paper": paper, "finetune": finetune}
+RECIPES = {"paper": paper, "finetune": finetune, "scratch": scratch}
 # The paper's recipe, adapted to data that the paper does not train on.
 _PAPER_ON = {"digits": digits, "fake": fake}
+
+
+_FEW_IMAGES = 200_000
+
+
+def suited(dataset: str, images: int | None) -> str:
+    """Returns the name of the recipe for training from random weights on a data set.
+
+    Args:
+        dataset: name of the data set.
+        images: int, the data set's training images; None if nobody knows their number.
+    """
+    few = images is not None and images < _FEW_IMAGES
+    return "scratch" if few and dataset not in _PAPER_ON else "paper"
 
 
 def find(

@@ -14,13 +14,27 @@ from efficientnet_tf.reports.markup import (
     scrolling,
     table,
 )
-from efficientnet_tf.training.predictions import Table
+from efficientnet_tf.training.tables import Table
 
 MATRIX_CLASSES = 50  # more have no room in a matrix
 PAIRS = 50  # rows of the table that takes its place
 CLASS_ROWS = 100  # rows of the table of classes
 _DENSE = 15  # classes from which a matrix has smaller cells
 _BESIDE, _IN_TITLE = 24, 60  # letters of a name beside a matrix, and in a title
+
+
+def sections(found: Table, names: Sequence[str]) -> dict[str, Markup]:
+    """Makes the sections, by their names.
+
+    Args:
+        found: the predictions.
+        names: names of the model's outputs.
+    """
+    return {
+        "Confusions": confusions(found, names),
+        "Classes": scores(found, names),
+        "Calibration": calibration(found),
+    }
 
 
 def confusions(found: Table, names: Sequence[str]) -> Markup:
@@ -47,7 +61,7 @@ def _worst_pair(found: Table, pair: tuple[int, int, int], names: Sequence[str]) 
     total = int((found.labels == true).sum())
     return (
         f"The most frequent mistake: {images:,} of {count(total, 'image')} of "
-        f"{_quoted(names[true])} taken for {_quoted(names[predicted])}"
+        f"{quoted(names[true])} taken for {quoted(names[predicted])}"
     )
 
 
@@ -107,7 +121,8 @@ def _short(name: str, longest: int = _BESIDE) -> str:
     return name if len(name) <= longest else name[: longest - 1] + "…"
 
 
-def _quoted(name: str) -> str:
+def quoted(name: str) -> str:
+    """Returns a class's name as titles have it."""
     return f"“{_short(name, _IN_TITLE)}”"
 
 
@@ -165,8 +180,8 @@ def _range(f1: np.ndarray, ranked: np.ndarray, names: Sequence[str]) -> str:
     if f1[low] == f1[high]:
         return f"Every class has an F1 of {percent(float(f1[low]))}"
     return (
-        f"F1 goes from {percent(float(f1[low]))} ({_quoted(names[low])}) to "
-        f"{percent(float(f1[high]))} ({_quoted(names[high])})"
+        f"F1 goes from {percent(float(f1[low]))} ({quoted(names[low])}) to "
+        f"{percent(float(f1[high]))} ({quoted(names[high])})"
     )
 
 
@@ -187,18 +202,20 @@ def _shown(known: int, classes: int) -> str:
 def _class_row(
     each: metrics.ClassScores, i: int, names: Sequence[str]
 ) -> Sequence[str]:
-    f1 = float(each.f1[i])
-    meter = element(
-        "span", element("i", style=f"width:{f1 * 100:.0f}%"), class_="meter"
-    )
     return (
         names[i],
-        element("span", meter, percent(f1)),
+        meter(float(each.f1[i])),
         percent(float(each.precision[i])),
         percent(float(each.recall[i])),
         f"{each.images[i]:,}",
         f"{each.correct[i]:,}",
     )
+
+
+def meter(share: float) -> Markup:
+    """Shows a share as a bar, with its percentage."""
+    bar = element("i", style=f"width:{share * 100:.0f}%")
+    return element("span", element("span", bar, class_="meter"), percent(share))
 
 
 def calibration(found: Table) -> Markup:
@@ -213,6 +230,16 @@ def calibration(found: Table) -> Markup:
         f"{_verdict(sure - right)}: {percent(sure)} sure on average, {percent(right)} "
         "right"
     )
+    return reliability(bins, title)
+
+
+def reliability(bins: metrics.Calibration, title: str) -> Markup:
+    """Shows how often predictions of each probability are right.
+
+    Args:
+        bins: the predictions by their probability.
+        title: what was found.
+    """
     label = f"Reliability diagram; expected calibration error {bins.error:.4f}"
     measured = element(
         "p",

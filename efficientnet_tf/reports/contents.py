@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Mapping, Sequence
 
-from efficientnet_tf.training.predictions import Table
+from efficientnet_tf.training.tables import LabelTable, Table
 
 
 @dataclasses.dataclass(frozen=True)
@@ -12,12 +12,13 @@ class Photo:
 
     Args:
         file: where it is, for people.
-        true: name of its class.
-        predicted: name of the predicted class.
-        probability: float, that of the predicted class.
+        true: name of its class, or of its labels.
+        predicted: name of the predicted class, or of the label that is shown.
+        probability: float, that of this class.
         picture: the image as the model sees it, as a data: URI.
-        map: the same under the map of the predicted class; None if there is no map.
+        map: the same under the map of this class; None if there is no map.
         is_right: whether the prediction is true; two classes may share a name.
+        note: what else the prediction is, such as "missed".
     """
 
     file: str
@@ -27,6 +28,7 @@ class Photo:
     picture: str
     map: str | None
     is_right: bool
+    note: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,7 +73,7 @@ class Contents:
     date: str
     facts: Mapping[str, str]
     scores: Mapping
-    table: Table
+    table: Table | LabelTable
     names: Sequence[str]
     history: Sequence[Mapping]
     mistakes: Sequence[Photo]

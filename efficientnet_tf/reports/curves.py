@@ -4,8 +4,18 @@ from collections.abc import Callable, Mapping, Sequence
 
 from efficientnet_tf.reports import charts
 from efficientnet_tf.reports.markup import Markup, element, join, percent
+from efficientnet_tf.training import label_kinds
 
 _TRAINING = ("training", "s1")
+_SCORES = {
+    "top_1": "Accuracy (top-1)",
+    "mean_average_precision": "Mean average precision",
+    "f1": "F1",
+}
+_LEADING = {
+    label_kinds.ONE_LABEL.leading: "accuracy",
+    label_kinds.MANY_LABELS.leading: "mean average precision",
+}
 _HELD_OUT = {"minival": ("held out", "s2"), "validation": ("validation", "s3")}
 
 
@@ -16,7 +26,7 @@ def section(history: Sequence[Mapping]) -> Markup:
         history: lines of metrics.jsonl, oldest first.
     """
     kinds = {
-        "Accuracy (top-1)": _figure(history, "top_1", _share),
+        **{title: _figure(history, key, _share) for key, title in _SCORES.items()},
         "Loss": _figure(history, "loss", "{:.3g}".format, from_zero=True),
         "Learning rate": _figure(
             history, "learning_rate", "{:.2g}".format, from_zero=True
@@ -44,14 +54,14 @@ def section(history: Sequence[Mapping]) -> Markup:
 
 
 def _finding(history: Sequence[Mapping]) -> str:
-    scored = _points(history, "eval", "top_1", split="minival")
-    if not scored:
-        losses = [loss for _, loss in _points(history, "train", "loss")]
-        if len(losses) < 2:
-            return "Training"
-        return f"The training loss went from {losses[0]:.3g} to {losses[-1]:.3g}"
-    epoch, best = max(scored, key=lambda point: point[1])
-    return f"Held-out accuracy reached {percent(best)} at epoch {epoch:.3g}"
+    for key, name in _LEADING.items():
+        if scored := _points(history, "eval", key, split="minival"):
+            epoch, best = max(scored, key=lambda point: point[1])
+            return f"Held-out {name} reached {percent(best)} at epoch {epoch:.3g}"
+    losses = [loss for _, loss in _points(history, "train", "loss")]
+    if len(losses) < 2:
+        return "Training"
+    return f"The training loss went from {losses[0]:.3g} to {losses[-1]:.3g}"
 
 
 def _figure(

@@ -1,9 +1,11 @@
-"""Numbers of a report, from the true and the predicted class of each image."""
+"""Numbers of a report, from the true and the predicted classes of each image."""
 
 import dataclasses
 import math
 
 import numpy as np
+
+from efficientnet_tf.training.tables import LabelTable, Table
 
 Z_95 = 1.959963984540054  # 97.5% of a normal distribution lie below
 BINS = 15  # of the calibration, as in Guo et al., arXiv 1706.04599
@@ -105,6 +107,23 @@ def class_scores(
     return ClassScores(*(np.bincount(each, minlength=classes) for each in counted))
 
 
+def scores_of(found: Table | LabelTable, classes: int) -> ClassScores:
+    """Counts the images of each class in a table of predictions."""
+    if isinstance(found, LabelTable):
+        return label_scores(found.labels, found.predicted)
+    return class_scores(found.labels, found.predicted, classes)
+
+
+def label_scores(labels: np.ndarray, predicted: np.ndarray) -> ClassScores:
+    """Counts the images of each label, where an image may have several.
+
+    Args:
+        labels: bool [images, classes], true labels.
+        predicted: bool [images, classes], predicted ones.
+    """
+    return ClassScores(*(a.sum(0) for a in (labels, predicted, labels & predicted)))
+
+
 def _ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
     nothing = np.full(len(whole), np.nan)
     return np.divide(part, whole, out=nothing, where=whole > 0)
@@ -136,8 +155,9 @@ def calibration(probabilities: np.ndarray, correct: np.ndarray) -> Calibration:
     """Sorts predictions into `BINS` bins by their probability.
 
     Args:
-        probabilities: float [images], those of the predicted classes, from 0 to 1.
-        correct: bool [images].
+        probabilities: float [predictions], such as that of each image's predicted
+            class, from 0 to 1.
+        correct: bool [predictions].
     """
     values = probabilities.astype("float64")
     bins = np.searchsorted(np.linspace(0, 1, BINS + 1), values, side="left") - 1

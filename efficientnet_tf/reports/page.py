@@ -2,10 +2,11 @@
 
 from collections.abc import Sequence
 
-from efficientnet_tf.reports import charts, class_sections, curves, metrics
+from efficientnet_tf.reports import class_sections, curves, headline, label_sections
 from efficientnet_tf.reports.contents import Contents, Photo
 from efficientnet_tf.reports.markup import Markup, count, element, join, percent, table
 from efficientnet_tf.reports.style import CSS
+from efficientnet_tf.training.tables import LabelTable
 
 
 def render(contents: Contents) -> str:
@@ -15,13 +16,15 @@ def render(contents: Contents) -> str:
         contents: all that the page tells.
     """
     found, names = contents.table, contents.names
+    if isinstance(found, LabelTable):
+        uncertain, of_kind = "labels", label_sections.sections(found, names)
+    else:
+        uncertain, of_kind = "images", class_sections.sections(found, names)
     sections = {
         "Training": curves.section(contents.history),
-        "Confusions": class_sections.confusions(found, names),
-        "Classes": class_sections.scores(found, names),
-        "Calibration": class_sections.calibration(found),
+        **of_kind,
         "Mistakes": _mistakes(contents),
-        "Uncertain images": _uncertain(contents),
+        f"Uncertain {uncertain}": _uncertain(contents),
         "Speed and settings": _repeat(contents),
     }
     there = {
@@ -41,7 +44,7 @@ def render(contents: Contents) -> str:
 
 
 def _head(contents: Contents) -> Markup:
-    title = f"{_accuracy(contents)} – {contents.model} on {contents.dataset}"
+    title = f"{headline.of(contents).value} – {contents.model} on {contents.dataset}"
     screen = "width=device-width, initial-scale=1"
     return element(
         "head",
@@ -52,14 +55,11 @@ def _head(contents: Contents) -> Markup:
     )
 
 
-def _accuracy(contents: Contents) -> str:
-    return percent(contents.scores["top_1"], of=len(contents.table.labels))
-
-
 def _headline(contents: Contents) -> Markup:
     title = f"{contents.model} on {contents.dataset}, {contents.date}"
-    score = element("div", _score(contents))
-    facts = element("dl", _facts(contents))
+    told = headline.of(contents)
+    score = element("div", _score(told))
+    facts = element("dl", _facts(contents, told))
     return element(
         "header",
         element("p", "Evaluation report", class_="over"),
@@ -68,32 +68,18 @@ def _headline(contents: Contents) -> Markup:
     )
 
 
-def _score(contents: Contents) -> list[Markup]:
-    """Tells the accuracy, in figures, in words and as a chart."""
-    total, correct = len(contents.table.labels), int(contents.table.correct.sum())
-    low, high = metrics.wilson(correct, total)
-    interval = f"{percent(low, of=total)} to {percent(high, of=total)}"
-    told = (
-        f"{correct:,} of {count(total, contents.split + ' image')} "
-        f"{'is' if total == 1 else 'are'} classified correctly. The 95% interval is "
-        f"{interval} (Wilson, n = {total:,})."
-    )
-    label = f"95% interval from {interval}"
-    name = element("small", "top-1 accuracy")
-    return [
-        element("p", _accuracy(contents), name, class_="value"),
-        element("p", told),
-        charts.interval(low, correct / total, high, label=label),
-    ]
+def _score(told: headline.Headline) -> list[Markup]:
+    """Tells the leading score, in figures, in words and as a chart."""
+    name = element("small", told.name)
+    value = element("p", told.value, name, class_="value")
+    return [value, element("p", told.told), told.chart]
 
 
-def _facts(contents: Contents) -> list[Markup]:
+def _facts(contents: Contents, told: headline.Headline) -> list[Markup]:
     scores, speeds = contents.scores, contents.speeds
-    facts = {"loss (cross-entropy)": f"{scores['loss']:.4f}", **contents.facts}
-    if contents.table.classes.shape[1] < len(contents.names):  # else it is always 100%
-        top_5 = percent(scores["top_5"], of=len(contents.table.labels))
-        facts = {"top-5 accuracy": top_5, **facts}
-    without = int((contents.table.predicted < 0).sum())
+    facts = told.facts | {"loss (cross-entropy)": f"{scores['loss']:.4f}"}
+    facts |= contents.facts
+    without = int((~contents.table.known).sum())
     if without:
         facts["images without a finite prediction"] = f"{without:,}"
     if speeds.training:
@@ -104,16 +90,20 @@ def _facts(contents: Contents) -> list[Markup]:
 
 
 def _mistakes(contents: Contents) -> Markup:
-    wrong = int((~contents.table.correct).sum())
+    found, what = contents.table, "mistake"
+    wrong = int((~found.correct).sum())
+    if isinstance(found, LabelTable):
+        wrong = int((found.predicted != found.labels).sum())
+        what = "mistaken label"
     shown = len(contents.mistakes)
     if not wrong:
         title = "There are no mistakes"
     elif shown == wrong:
-        title = f"The {count(shown, 'mistake')}, the most confident first"
+        title = f"The {count(shown, what)}, the most confident first"
     else:
-        title = f"The {shown} most confident of {count(wrong, 'mistake')}"
+        title = f"The {shown} most confident of {count(wrong, what)}"
     if wrong and not shown:
-        title = count(wrong, "mistake") + ", without pictures: the data has no files"
+        title = count(wrong, what) + ", without pictures: the data has no files"
     return _gallery(title, contents.mistakes)
 
 
@@ -122,8 +112,9 @@ def _uncertain(contents: Contents) -> Markup:
     if not photos:
         return Markup()
     right = sum(photo.is_right for photo in photos)
+    one = "label" if isinstance(contents.table, LabelTable) else "image"
     title = (
-        f"The {count(len(photos), 'most uncertain image')}: {right} of them "
+        f"The {count(len(photos), f'most uncertain {one}')}: {right} of them "
         f"{'is' if right == 1 else 'are'} right"
     )
     return _gallery(title, photos)
@@ -135,7 +126,7 @@ def _gallery(title: str, photos: Sequence[Photo]) -> Markup:
         told = element(
             "p",
             "On the left what the model sees; on the right its evidence for the class "
-            "that it predicts, from blue (least) over green to red (most within that "
+            "in bold letters, from blue (least) over green to red (most within that "
             "image).",
             class_="quiet small",
         )
@@ -164,7 +155,7 @@ def _photo(photo: Photo) -> Markup:
         element(
             "figcaption",
             element("b", photo.predicted, class_=verdict),
-            f" {percent(photo.probability)}",
+            f" {percent(photo.probability)}" + (photo.note and f", {photo.note}"),
             element("br"),
             f"true: {photo.true}",
             element("br"),

@@ -4,6 +4,7 @@ import base64
 import io
 import os
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -12,61 +13,105 @@ from efficientnet_tf.data import places, tfrecord
 from efficientnet_tf.inference import cam, cam_pictures
 from efficientnet_tf.inference.classifier import Classifier
 from efficientnet_tf.reports.contents import Photo
-from efficientnet_tf.training.predictions import Table
+from efficientnet_tf.training.tables import LabelTable, Table
 
 SHOWN = 24  # images of a gallery
 _SIDE = 128  # pixels, the sides of a thumbnail at most
 _QUALITY = 82  # of JPEG
 
 
-def most_confident_mistakes(found: Table) -> np.ndarray:
-    """Returns the rows of the most confident mistakes, int [at most `SHOWN`]."""
-    wrong = np.flatnonzero(~found.correct & (found.predicted >= 0))
-    return wrong[np.argsort(-found.confidence[wrong], kind="stable")][:SHOWN]
+def most_confident_mistakes(found: Table | LabelTable) -> np.ndarray:
+    """Returns the most confident mistakes.
+
+    Returns:
+        int [at most `SHOWN`, 2]: rows of the table and outputs of the model.
+    """
+    if isinstance(found, LabelTable):
+        wrong = (found.predicted != found.labels) & found.known[:, np.newaxis]
+        return _first(wrong, -np.abs(found.logits))
+    return _first_rows(found, ~found.correct & found.known, -found.confidence)
 
 
-def most_uncertain(found: Table) -> np.ndarray:
-    """Returns the rows of the least confident predictions, int [at most `SHOWN`]."""
-    known = np.flatnonzero(found.predicted >= 0)
-    return known[np.argsort(found.confidence[known], kind="stable")][:SHOWN]
+def most_uncertain(found: Table | LabelTable) -> np.ndarray:
+    """Returns the least confident predictions; see `most_confident_mistakes`."""
+    if isinstance(found, LabelTable):
+        known = np.broadcast_to(found.known[:, np.newaxis], found.labels.shape)
+        return _first(known, np.abs(found.logits))
+    return _first_rows(found, found.known, found.confidence)
+
+
+def _first(wanted: np.ndarray, keys: np.ndarray) -> np.ndarray:
+    """Returns the places, of those wanted, with the smallest keys."""
+    places = np.argwhere(wanted)
+    return places[np.argsort(keys[wanted], kind="stable")[:SHOWN]]
+
+
+def _first_rows(found: Table, wanted: np.ndarray, keys: np.ndarray) -> np.ndarray:
+    rows = _first(wanted, keys)[:, 0]
+    return np.stack([rows, found.predicted[rows]], axis=1)
 
 
 def photos(
-    rows: np.ndarray,
-    found: Table,
+    shown: np.ndarray,
+    found: Table | LabelTable,
     *,
     split: tfrecord.Split,
     there: Mapping[int, places.Place],
     classifier: Classifier,
     names: Sequence[str],
 ) -> list[Photo]:
-    """Reads the images of some rows and maps their predicted classes.
+    """Reads the images of some predictions and maps their classes.
 
     Args:
-        rows: int [images], rows of the table.
+        shown: int [photos, 2], rows of the table and outputs.
         found: the predictions.
         split: the split that was evaluated.
         there: places of the split's images; without any there are no photos.
         classifier: the model that predicted, with its preparation of images.
         names: names of the model's outputs.
     """
-    if not (there and len(rows)):
+    if not (there and len(shown)):
         return []
+    rows, outputs = shown.T
     taken = [there[int(number)] for number in found.numbers[rows]]
     images = places.read(split, taken, classifier.preparation)
-    maps = _maps(classifier, images, found.predicted[rows])
+    maps = _maps(classifier, images, outputs)
     return [
         Photo(
             file=short_name(place),
-            true=names[found.labels[row]],
-            predicted=names[found.predicted[row]],
-            probability=float(found.confidence[row]),
             picture=data_uri(image),
             map=None if overlay is None else data_uri(overlay),
-            is_right=bool(found.correct[row]),
+            predicted=names[output],
+            **_of_label(found, row, output, names)
+            if isinstance(found, LabelTable)
+            else _of_class(found, row, names),
         )
-        for row, place, image, overlay in zip(rows, taken, images, maps, strict=True)
+        for (row, output), place, image, overlay in zip(
+            shown, taken, images, maps, strict=True
+        )
     ]
+
+
+def _of_class(found: Table, row: int, names: Sequence[str]) -> dict[str, Any]:
+    return {
+        "true": names[found.labels[row]],
+        "probability": float(found.confidence[row]),
+        "is_right": bool(found.correct[row]),
+    }
+
+
+def _of_label(
+    found: LabelTable, row: int, output: int, names: Sequence[str]
+) -> dict[str, Any]:
+    is_there, is_said = found.labels[row, output], found.predicted[row, output]
+    true = [names[label] for label in np.flatnonzero(found.labels[row])]
+    notes = {(True, False): "missed", (False, True): "not there"}
+    return {
+        "true": ", ".join(true) or "none",
+        "probability": float(found.probabilities[row, output]),
+        "is_right": bool(is_there == is_said),
+        "note": notes.get((bool(is_there), bool(is_said)), ""),
+    }
 
 
 def short_name(place: places.Place) -> str:

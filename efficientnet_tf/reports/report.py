@@ -5,7 +5,7 @@ import datetime
 import json
 import os
 import statistics
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,10 +14,11 @@ from efficientnet_tf import config as config_lib
 from efficientnet_tf import counting, files
 from efficientnet_tf.data import places
 from efficientnet_tf.inference.classifier import Classifier
-from efficientnet_tf.reports import metrics, page, pictures
+from efficientnet_tf.reports import page, pictures, rows
 from efficientnet_tf.reports.contents import Contents, Photo, Speeds
 from efficientnet_tf.runs import metrics as run_metrics
-from efficientnet_tf.training.predictions import Predictions, Table
+from efficientnet_tf.training.predictions import Predictions
+from efficientnet_tf.training.tables import LabelTable, Table
 
 PAGE, PREDICTIONS, CLASSES = "report.html", "predictions.csv", "classes.csv"
 
@@ -57,10 +58,10 @@ def write(folder: str, evaluated: Evaluated) -> str:
     found = predictions.table()
     names = evaluated.scores["class_names"]
     there = places.places(predictions.split, shards=predictions.shards)
-    rows = list(prediction_rows(found, names, there))
-    files.write_csv(f"{folder}/{PREDICTIONS}", rows)
-    rows = list(class_rows(found, names, config.label_offset))
-    files.write_csv(f"{folder}/{CLASSES}", rows)
+    told = rows.of_predictions(found, names, there)
+    files.write_csv(f"{folder}/{PREDICTIONS}", told)
+    told = rows.of_classes(found, names, config.label_offset)
+    files.write_csv(f"{folder}/{CLASSES}", told)
     text = page.render(_contents(evaluated, found, names, there))
     files.write_whole(f"{folder}/{PAGE}", text)
     print(f"report        {folder}/{PAGE}, {PREDICTIONS}, {CLASSES}")
@@ -69,16 +70,16 @@ def write(folder: str, evaluated: Evaluated) -> str:
 
 def _contents(
     evaluated: Evaluated,
-    found: Table,
+    found: Table | LabelTable,
     names: Sequence[str],
     there: Mapping[int, places.Place],
 ) -> Contents:
     config, split = evaluated.config, evaluated.predictions.split
     history = read_history(evaluated.model_dir) if evaluated.model_dir else []
 
-    def photos(rows: np.ndarray) -> list[Photo]:
+    def photos(shown: np.ndarray) -> list[Photo]:
         return pictures.photos(
-            rows,
+            shown,
             found,
             split=split,
             there=there,
@@ -104,65 +105,6 @@ def _contents(
     )
 
 
-def prediction_rows(
-    found: Table, names: Sequence[str], there: Mapping[int, places.Place]
-) -> Iterator[dict]:
-    """Makes a row of each image.
-
-    Args:
-        found: the predictions.
-        names: names of the model's outputs.
-        there: places of the images; an image without one is told by its number.
-
-    Yields:
-        "file" (of a record: the file, "#" and the record's number in it, from 0);
-        "true", "predicted" and "probability"; "name_2" and "probability_2" of the next
-        likeliest class and so on up to 5; "correct", 1 or 0. Where the model answered
-        no finite number, predictions are "".
-    """
-    columns = [("predicted", "probability")]
-    columns += [(f"name_{i}", f"probability_{i}") for i in range(2, 6)]
-    # Lists, because NumPy's scalars take five times as long.
-    rows = zip(
-        found.numbers.tolist(),
-        found.labels.tolist(),
-        found.classes.tolist(),
-        found.probabilities.tolist(),
-        strict=True,
-    )
-    for number, label, classes, probabilities in rows:
-        told = {"file": str(there.get(number, number)), "true": names[label]}
-        ranked = zip(classes, probabilities, strict=True)
-        for (name, share), (output, value) in zip(columns, ranked, strict=False):
-            told[name] = names[output] if output >= 0 else ""
-            told[share] = f"{value:.6f}" if output >= 0 else ""
-        yield told | {"correct": int(classes[0] == label)}
-
-
-def class_rows(found: Table, names: Sequence[str], label_offset: int) -> Iterator[dict]:
-    """Makes a row of each class.
-
-    Args:
-        found: the predictions.
-        names: names of the model's outputs.
-        label_offset: int, outputs before the first label.
-
-    Yields:
-        "class", as predict numbers it, and "name"; "images" of it, "predicted" as it
-        and both ("correct"); "precision", "recall" and "f1", "" where not defined.
-    """
-    each = metrics.class_scores(found.labels, found.predicted, len(names))
-    shares = {"precision": each.precision, "recall": each.recall, "f1": each.f1}
-    counted = {n: getattr(each, n) for n in ("images", "predicted", "correct")}
-    for i, name in enumerate(names):
-        counts = {n: int(count[i]) for n, count in counted.items()}
-        told = {
-            n: "" if np.isnan(share[i]) else f"{share[i]:.6f}"
-            for n, share in shares.items()
-        }
-        yield {"class": i - label_offset, "name": name} | counts | told
-
-
 def read_history(model_dir: str) -> list[dict]:
     """Reads the lines of a run's metrics; a line that a kill cut short is left out."""
     lines = []
@@ -182,7 +124,7 @@ def _facts(config: config_lib.Config, scores: Mapping[str, Any]) -> dict[str, st
         "data set": config.dataset,
         "data folder": config.data_dir or "the default",
         "classes": f"{config.num_classes - config.label_offset:,}",
-        "image size": f"{config.image_size} pixels",
+        "image size": _sizes(config),
         "parameters": f"{counted.params:,}",
         "MACs": f"{counted.macs:,}",
         "weights": str(scores["weights"]),
@@ -192,9 +134,16 @@ def _facts(config: config_lib.Config, scores: Mapping[str, Any]) -> dict[str, st
     return facts
 
 
+def _sizes(config: config_lib.Config) -> str:
+    size = f"{config.image_size} pixels"
+    if config.train_size != config.image_size:
+        size += f", {config.train_size} in training"
+    return size
+
+
 def _dataset(config: config_lib.Config) -> str:
-    """Returns a name for people: a folder of images has no other than its own."""
-    if config.dataset != "folder":
+    """Returns a name for people: files of images have that of their folder."""
+    if config.dataset not in ("folder", "csv"):
         return config.dataset.removeprefix("tfds:")
     return os.path.basename(os.path.abspath(config.data_dir or ""))
 

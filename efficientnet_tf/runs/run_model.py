@@ -201,6 +201,7 @@ def _state_preparation(model: keras.Model, config: config_lib.Config) -> None:
         image_size=config.image_size,
         crop=config.eval_crop,
         label_offset=config.label_offset,
+        multi_label=config.multi_label,
         label_set=label_set,
         class_names=label_sets.names(label_set),
     )
@@ -218,6 +219,8 @@ def _stated(weights: WeightsFile) -> dict[str, Any]:
     name = variant if isinstance(variant, str) else getattr(variant, "name", None)
     if name in variants.list_variants():
         fields["model"] = name
+    if weights.passport:
+        fields["multi_label"] = weights.multi_label
     if weights.passport and isinstance(variant, variants.Variant):
         # A network without a recipe of its own gets the default model's.
         fields.setdefault("model", config_lib.Config.model)

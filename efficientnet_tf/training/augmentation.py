@@ -1,5 +1,6 @@
 """Where a run's augmentation happens: in the input pipeline or in the step."""
 
+import dataclasses
 import functools
 from collections.abc import Callable
 
@@ -21,8 +22,9 @@ def train_transform(config: Config) -> batches.TrainTransform:
     Args:
         config: configuration of the run.
     """
+    preparation = run_model.preparation(config)
     return batches.TrainTransform(
-        run_model.preparation(config),
+        dataclasses.replace(preparation, image_size=config.train_size),
         config.section(Augmentation),
         config.section(Labels),
     )

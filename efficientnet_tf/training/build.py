@@ -18,6 +18,7 @@ from efficientnet_tf.training import (
     classifier_fit,
     features,
     fused,
+    label_kinds,
     optimizer,
     recalibration,
     schedules,
@@ -38,6 +39,7 @@ def open_source(config: Config) -> sources.Source:
         num_classes=config.num_classes - config.label_offset,
         minival_shards=config.minival_shards,
         num_train_images=config.num_train_images,
+        multi_label=config.multi_label,
     )
 
 
@@ -100,6 +102,18 @@ def trained_part(config: Config, model: keras.Model) -> keras.Model:
     return stages.classifier(model) if config.trains_classifier_only else model
 
 
+def training_model(config: Config, model: keras.Model) -> keras.Model:
+    """Returns the model of a training batch: of features, or of images of its size.
+
+    Args:
+        config: configuration of the run.
+        model: the run's model.
+    """
+    if config.trains_classifier_only or config.train_size == config.image_size:
+        return trained_part(config, model)
+    return stages.at_size(model, config.train_size)
+
+
 def begin_classifier(
     config: Config, model: keras.Model, cached: features.CachedFeatures
 ) -> None:
@@ -112,11 +126,9 @@ def begin_classifier(
     """
     if "predictions" not in config.skipped_weights:
         return
-    train = cached.splits.train
-    if train:
-        classifier_fit.begin(
-            model, config.classifier_init, lambda: cached.arrays(train)
-        )
+    if train := cached.splits.train:
+        arrays = functools.partial(cached.arrays, train)
+        classifier_fit.begin(model, config.classifier_init, arrays)
 
 
 def trainer(
@@ -183,7 +195,7 @@ def recalibrator(
     """
     count = config.recalibration_batches
     return recalibration.Recalibration(
-        trained_part(config, state.model),
+        training_model(config, state.model),
         state.inference_weights(),
         _train_batches(config, source, strategy, consumed=0) if count else None,
         batches=count,
@@ -193,14 +205,11 @@ def recalibrator(
 
 
 def class_weights(config: Config, split: tfrecord.Split | None) -> list[float] | None:
-    """Returns the factors that give each class the same weight in an epoch's loss.
+    """Returns the factors of the loss, see `LabelKind`; None weighs all alike.
 
     Args:
         config: configuration of the run.
         split: the training images; None where there are none.
-
-    Returns:
-        Floats [classes], whose mean over the images is 1; None weighs all alike.
 
     Raises:
         ValueError: if the data does not say how many images each class has.
@@ -214,8 +223,7 @@ def class_weights(config: Config, split: tfrecord.Split | None) -> list[float] |
             "say how many images each class has; allowed is none"
         )
     outputs = [0] * config.label_offset + counts
-    mean = sum(counts) / len(counts)
-    return [mean / count if count else 0.0 for count in outputs]
+    return label_kinds.of(config.multi_label).class_weights(outputs, split.images)
 
 
 def trainer_of(
@@ -235,9 +243,10 @@ def trainer_of(
         dataset: distributed batches as `Objective` takes them; None only traces.
         strategy: the strategy that the state was made under.
         train_images: int, images in an epoch.
-        class_weights: floats [classes], factors of the loss; None weighs all alike.
+        class_weights: floats [classes], see `class_weights`; None weighs all alike.
     """
     replicas = strategy.num_replicas_in_sync
+    kind = label_kinds.of(config.multi_label)
     return steps.Trainer(
         state,
         PaperObjective(
@@ -246,6 +255,7 @@ def trainer_of(
             batch_size=config.train_batch_size,
             replicas=replicas,
             forward=_forward(config, state.model),
+            kind=kind,
             class_weights=class_weights,
         ),
         dataset,
@@ -256,18 +266,16 @@ def trainer_of(
         ),
         seeds=LayerSeeds(state.model, config.seed, replicas=replicas),
         augment=augmentation.in_step(config, strategy),
+        kind=kind,
     )
 
 
-def _forward(
-    config: Config, model: keras.Model
-) -> Callable[[tf.Tensor], tf.Tensor] | None:
-    """Makes the forward pass in training; returns None to use Keras's of the model."""
-    if config.trains_classifier_only:
-        return functools.partial(trained_part(config, model), training=True)
+def _forward(config: Config, model: keras.Model) -> Callable[[tf.Tensor], tf.Tensor]:
+    """Makes the forward pass in training."""
     # No TPU has run the fused pass yet, so it is off by default.
-    if not (config.fused == "on" or config.recompute):
-        return None
+    is_fused = config.fused == "on" or config.recompute
+    if config.trains_classifier_only or not is_fused:
+        return functools.partial(training_model(config, model), training=True)
     network = expansion.expand(
         model.passport.variant, survival_prob=config.survival_prob
     )
@@ -294,6 +302,9 @@ def evaluator(
         strategy: the strategy that the model was made under.
         predictions: gets what is predicted for each image; None keeps only scores.
     """
+    kind = label_kinds.of(config.multi_label)
+    if predictions is None and kind.needs_table:
+        predictions = Predictions()
 
     def dataset(context: tf.distribute.InputContext) -> tf.data.Dataset:
         if predictions is not None:
@@ -308,37 +319,11 @@ def evaluator(
 
     data = strategy.distribute_datasets_from_function(dataset)
     if predictions is None:
-        return steps.Evaluator(model, weights, data, strategy=strategy)
+        return steps.Evaluator(model, weights, data, strategy=strategy, kind=kind)
     predictions.split = split
-    return Predictor(model, weights, data, strategy=strategy, predictions=predictions)
-
-
-def check_batch_sizes(config: Config, strategy: tf.distribute.Strategy) -> None:
-    """Raises ValueError unless both batch sizes are multiples of the replicas.
-
-    Args:
-        config: configuration of the run.
-        strategy: the strategy with the replicas.
-    """
-    replicas = strategy.num_replicas_in_sync
-    for name in ("train_batch_size", "eval_batch_size"):
-        size = getattr(config, name)
-        if size % replicas:
-            raise ValueError(
-                f"{name}={size}: allowed is a multiple of the {replicas} devices"
-            )
-
-
-def check_one_host(config: Config, hosts: int) -> None:
-    """Raises ValueError if several hosts would need the features of all images.
-
-    Args:
-        config: configuration of the run.
-        hosts: int, number of hosts.
-    """
-    for name, value in (("freeze", "backbone"), ("classifier_init", "fitted")):
-        if hosts > 1 and getattr(config, name) == value:
-            raise ValueError(f"{name}={value}: allowed on one host, not on {hosts}")
+    return Predictor(
+        model, weights, data, strategy=strategy, predictions=predictions, kind=kind
+    )
 
 
 def _shard(context: tf.distribute.InputContext) -> batches.Shard:

@@ -14,7 +14,7 @@ from efficientnet_tf.data import sources, tfrecord
 from efficientnet_tf.hardware import agreement, devices
 from efficientnet_tf.runs import checkpoints, metrics, run_model
 from efficientnet_tf.runs.run_dir import RunDir
-from efficientnet_tf.training import build, host_facts, uploads
+from efficientnet_tf.training import build, checks, host_facts, uploads
 from efficientnet_tf.training.predictions import Predictions
 from efficientnet_tf.weights.weights_file import WeightsFile
 
@@ -37,11 +37,14 @@ def evaluate(
         predictions: gets what is predicted for each image; None keeps only scores.
 
     Returns:
-        "top_1" and "top_5" (from 0 to 1), "loss" (cross-entropy), "examples" (a number;
-        each counts once), "weights" ("ema" or "raw"), "split", "checkpoint" (path) and
-        "class_names" (of the model's outputs).
+        "top_1" and "top_5" (from 0 to 1), or, of several labels an image,
+        "mean_average_precision" (over the labels that an image has), "f1" (over all
+        images and labels, at a probability of 0.5) and "exact_match" (the share of
+        images with exactly the right labels); "loss" (cross-entropy), "examples" (a
+        number; each counts once), "weights" ("ema" or "raw"), "split", "checkpoint"
+        (path) and "class_names" (of the model's outputs).
     """
-    build.check_batch_sizes(config, strategy)
+    checks.check_batch_sizes(config, strategy)
     hosts = agreement.Hosts(strategy)
     hosts.wait()  # the chief may still be writing the checkpoint
     run = RunDir(model_dir)
@@ -84,7 +87,7 @@ def evaluate_weights(
     Returns:
         What `evaluate` returns, without "checkpoint"; "weights" is their origin.
     """
-    build.check_batch_sizes(config, strategy)
+    checks.check_batch_sizes(config, strategy)
     source = build.open_source(config)
     policy = devices.configure_numerics(strategy, config.precision)
     with strategy.scope():

@@ -66,7 +66,8 @@ class CachedFeatures:
             split: one of `splits`.
 
         Returns:
-            float32 [images, channels] features and int32 [images] classes.
+            float32 [images, channels] features, and what `batches.eval_batches` has for
+            labels: int32 [images] or float32 [images, classes].
 
         Raises:
             ValueError: if the split has more images than memory should hold.
@@ -94,8 +95,9 @@ class CachedFeatures:
         if self.splits.train is None:
             raise ValueError("the dataset holds no images to train on")
         arrays = self.arrays(self.splits.train)
-        features, classes = (tf.constant(array) for array in arrays)
-        labels = tf.one_hot(classes, transform.labels.num_classes)
+        features, labels = (tf.constant(array) for array in arrays)
+        if not transform.labels.multi_label:
+            labels = tf.one_hot(labels, transform.labels.num_classes)
         images = len(arrays[0])
         first, offset = divmod(start, images)
 
@@ -126,22 +128,23 @@ class CachedFeatures:
         """Yields the features of each image once; see `batches.eval_batches`."""
         del preparation, labels, shard  # those of the constructor
         arrays = self.arrays(split)
-        features, classes = (tf.constant(array) for array in arrays)
+        features, true = (tf.constant(array) for array in arrays)
         images = len(arrays[0])
 
         def batch(numbers: tf.Tensor, mask: tf.Tensor) -> dict[str, tf.Tensor]:
             chosen = tf.minimum(numbers, images - 1)
             return {
                 "image": tf.gather(features, chosen),
-                "label": tf.gather(classes, chosen),
+                "label": tf.gather(true, chosen),
                 "mask": mask,
+                "number": tf.where(mask > 0, tf.cast(numbers, tf.int32), -1),
             }
 
         return batches.numbered(images, batch_size).map(batch)
 
     def _compute(self, split: tfrecord.Split) -> tuple[np.ndarray, np.ndarray]:
         iterator = iter(self._distributed(split))
-        features, classes = [], []
+        features, labels = [], []
         with progress.Images(split.images) as counted:
             counted.say(f"features of {split.images} {split.name} images")
             while True:
@@ -150,9 +153,9 @@ class CachedFeatures:
                 if not kept.any():
                     break
                 features.append(batch["image"][kept])
-                classes.append(batch["label"][kept])
+                labels.append(batch["label"][kept])
                 counted.add(int(kept.sum()))
-        return np.concatenate(features), np.concatenate(classes)
+        return np.concatenate(features), np.concatenate(labels)
 
     def _distributed(self, split: tfrecord.Split) -> Any:
         def dataset(context: tf.distribute.InputContext) -> tf.data.Dataset:

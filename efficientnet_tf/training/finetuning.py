@@ -36,12 +36,19 @@ def finetune(
     classifier is fitted to the features of the images as they are, then all layers are
     trained, with averaged weights and the batch-norm statistics of the pretraining.
 
+    A model that ends in sigmoids is trained with binary cross-entropy, the mean over
+    the classes, and its metric is "f1", over all images and labels, in place of
+    "accuracy".
+
     Args:
-        model: made by `EfficientNet` with pretrained weights and a new classifier.
+        model: made by `EfficientNet` with pretrained weights and a new classifier;
+            `classifier_activation="sigmoid"` for several labels an image.
         dataset: finite batches of (images, labels): uint8 or float pixels [batch,
-            height, width, 3] in [0, 255]; int [batch] or one-hot [batch, classes].
+            height, width, 3] in [0, 255]; int [batch] or one-hot [batch, classes], or,
+            of several labels an image, 0 and 1 [batch, classes].
         validation_data: batches of the same kind; None validates nothing.
-        class_weight: factors of the loss by class; None weighs all classes alike.
+        class_weight: factors of the loss by class; None weighs all classes alike, and
+            is the one allowed for a model that ends in sigmoids.
         callbacks: further callbacks of `model.fit`.
         verbose: as in `model.fit`.
         **settings: values in place of the recipe's: `train_epochs`, `learning_rate`
@@ -56,6 +63,12 @@ def finetune(
     Raises:
         ValueError: naming a setting that is unknown or not allowed.
     """
+    several = passport.of(model).multi_label
+    if several and class_weight is not None:
+        raise ValueError(
+            "class_weight: Keras weighs images by one class; allowed is None for a "
+            "model that ends in sigmoids"
+        )
     train, validation = (
         data and data.map(functools.partial(_one_hot, classes=model.output_shape[-1]))
         for data in (dataset, validation_data)
@@ -68,7 +81,7 @@ def finetune(
     classifier_fit.begin(
         model,
         config.classifier_init,
-        lambda: (of_train()[0], of_train()[1].argmax(-1)),
+        lambda: (of_train()[0], of_train()[1] if several else of_train()[1].argmax(-1)),
     )
     trained = model
     if config.trains_classifier_only:
@@ -89,8 +102,9 @@ def finetune(
 
 def _one_hot(images: tf.Tensor, labels: tf.Tensor, classes: int) -> Any:
     if labels.shape.rank == 1:
-        labels = tf.one_hot(labels, classes)
-    return images, tf.cast(labels, tf.float32)
+        # The one label of a single sigmoid is there, 1, or not, 0.
+        labels = tf.one_hot(labels, classes) if classes > 1 else labels[:, tf.newaxis]
+    return images, tf.ensure_shape(tf.cast(labels, tf.float32), [None, classes])
 
 
 def _size(dataset: tf.data.Dataset) -> tuple[int, int]:
@@ -128,6 +142,7 @@ def _config(
         blocks=None if named else ",".join(variant.blocks),
         dataset="fake",  # which has no facts that would take precedence
         num_classes=model.output_shape[-1],
+        multi_label=passport.of(model).multi_label,
         num_train_images=images,
         **{**defaults, **chosen},
     )
@@ -158,14 +173,18 @@ def _batches(arrays: tuple[np.ndarray, np.ndarray], size: int) -> tf.data.Datase
 
 def _compile(model: keras.Model, config: config_lib.Config, images: int) -> None:
     is_linear = model.layers[-1].activation is keras.activations.linear
+    loss, metric = keras.losses.CategoricalCrossentropy, "accuracy"
+    if config.multi_label:
+        loss = keras.losses.BinaryCrossentropy
+        # The logit of 0.5 is 0, which Keras does not take for a threshold.
+        threshold = 1e-12 if is_linear else 0.5
+        metric = keras.metrics.F1Score("micro", threshold=threshold, name="f1")
     model.compile(
         optimizer.create(
             config.section(Optimisation),
             schedules.create(config.section(Schedule), train_images=images),
             rates=stages.rates(model, decay=config.layer_decay),
         ),
-        keras.losses.CategoricalCrossentropy(
-            from_logits=is_linear, label_smoothing=config.label_smoothing
-        ),
-        metrics=["accuracy"],
+        loss(from_logits=is_linear, label_smoothing=config.label_smoothing),
+        metrics=[metric],
     )

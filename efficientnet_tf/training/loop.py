@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from efficientnet_tf import files
 from efficientnet_tf.config import Config
-from efficientnet_tf.data import folder, sources
+from efficientnet_tf.data import folder, label_csv, sources
 from efficientnet_tf.hardware import agreement, devices
 from efficientnet_tf.runs import metrics as metrics_lib
 from efficientnet_tf.runs import run_model
@@ -16,14 +16,21 @@ from efficientnet_tf.runs.run_dir import RunDir
 from efficientnet_tf.training import (
     build,
     checkpoint_folders,
+    checks,
     evaluation,
     host_facts,
+    label_kinds,
     progress,
     state,
     uploads,
 )
 from efficientnet_tf.training.predictions import Predictions
 from efficientnet_tf.weights import reading, weights_file
+
+_NO_TRAINING = {
+    "folder": f"no train folder; {folder.TRAINING_LAYOUT}",
+    "csv": f"no {label_csv.TRAIN}; {label_csv.TRAINING_LAYOUT}",
+}
 
 
 def train(
@@ -55,13 +62,11 @@ def train(
         ValueError: naming a setting, file or record that is wrong.
         FloatingPointError: if the loss stops being finite; nothing is saved then.
     """
-    build.check_batch_sizes(config, strategy)
+    checks.check_batch_sizes(config, strategy)
     files.check_writable(model_dir, label="model_dir=")
     source = build.open_source(config)
     if not source.splits.train_images:
-        raise ValueError(
-            f"data_dir={config.data_dir}: no train folder; {folder.TRAINING_LAYOUT}"
-        )
+        raise ValueError(f"data_dir={config.data_dir}: {_NO_TRAINING[config.dataset]}")
     build.class_weights(config, source.splits.train)  # refused before any compute
     run_dir = RunDir(model_dir)
     run_dir.check_config(config)
@@ -69,7 +74,7 @@ def train(
     hosts = agreement.Hosts(strategy)
     latest = run_dir.latest_checkpoint()
     hosts.require_same(host_facts.facts(config, source, latest))
-    build.check_one_host(config, hosts.count)
+    checks.check_one_host(config, hosts.count)
     policy = devices.configure_numerics(strategy, config.precision)
     evaluations = state.Evaluations()
     is_fresh = latest is None
@@ -144,6 +149,7 @@ class _Run:
         validate: bool,
     ):
         self._config = config
+        self._kind = label_kinds.of(config.multi_label)
         self._uploads = uploads.Uploads(model_dir)
         self._strategy = strategy
         self._hosts = hosts
@@ -238,22 +244,25 @@ class _Run:
 
     def _evaluation_is_due(self) -> bool:
         """Whether to evaluate this step; never twice, not even after a restart."""
-        evaluated = int(self._state.evaluations.last_step.numpy()) == self.step
-        return self._evaluates and self._due(self._eval_every) and not evaluated
+        done = (int(self._state.evaluations.last_step.numpy()), self._saved_step)
+        return self._evaluates and self._due(self._eval_every) and self.step not in done
 
     def _evaluate(self) -> None:
+        """Scores this step; the last is left to `train` unless images are held out."""
         self._recalibrate()
+        if self.step >= self._total and not self._picks_best:
+            return
         scores = evaluation.score(self._controller, self._config, self._split)
         self._append_metrics("eval", scores)
         improved = self._state.evaluations.note(
-            step=self.step, top_1=scores["top_1"], loss=scores["loss"]
+            step=self.step, score=scores[self._kind.leading], loss=scores["loss"]
         )
         best = improved and self._picks_best
         if best:
             self._checkpoints.save_best()
         self._progress.say(
-            f"step {self.step}: {self._split.name} top-1 {scores['top_1']:.2%}, "
-            f"top-5 {scores['top_5']:.2%}, loss {scores['loss']:.4f} "
+            f"step {self.step}: {self._split.name} {self._kind.in_words(scores)}, "
+            f"loss {scores['loss']:.4f} "
             f"on {scores['examples']} images" + (" (best so far)" if best else "")
         )
         self._uploads.send()

@@ -7,9 +7,9 @@ from typing import Protocol
 import keras
 import tensorflow as tf
 
+from efficientnet_tf.training import label_kinds
+from efficientnet_tf.training.label_kinds import Batch, LabelKind
 from efficientnet_tf.training.settings import Optimisation
-
-Batch = dict[str, tf.Tensor]
 
 
 class Objective(Protocol):
@@ -41,7 +41,9 @@ class PaperObjective:
         batch_size: int, images of all replicas together.
         replicas: int, number of replicas that share the batch.
         forward: function from images to logits in training mode; None calls the model.
-        class_weights: floats [classes], factors of the loss; None weighs all alike.
+        kind: what labels the images have.
+        class_weights: floats [classes] of `LabelKind.class_weights`; None weighs all
+            classes alike.
     """
 
     def __init__(
@@ -52,12 +54,14 @@ class PaperObjective:
         batch_size: int,
         replicas: int,
         forward: Callable[[tf.Tensor], tf.Tensor] | None = None,
+        kind: LabelKind = label_kinds.ONE_LABEL,
         class_weights: Sequence[float] | None = None,
     ):
         self._forward = forward or functools.partial(model, training=True)
         self._optimisation = optimisation
         self._batch_size = batch_size
         self._replicas = replicas
+        self._kind = kind
         self._class_weights = class_weights
         batch_norm = ("/gamma", "/beta")
         self._decayed = [
@@ -76,11 +80,12 @@ class PaperObjective:
             logits: float [batch / replicas, classes].
             labels: float32 [batch / replicas, classes].
         """
-        smoothing = self._optimisation.label_smoothing
-        smoothed = labels * (1 - smoothing) + smoothing / labels.shape[-1]
-        cross_entropy = tf.nn.softmax_cross_entropy_with_logits(smoothed, logits)
-        if self._class_weights is not None:
-            cross_entropy *= tf.linalg.matvec(labels, self._class_weights)
+        cross_entropy = self._kind.cross_entropy(
+            logits,
+            labels,
+            smoothing=self._optimisation.label_smoothing,
+            weights=self._class_weights,
+        )
         losses = {"cross_entropy": tf.reduce_sum(cross_entropy) / self._batch_size}
         if self._optimisation.l2 > 0:
             l2 = tf.add_n([tf.nn.l2_loss(v.value) for v in self._decayed])

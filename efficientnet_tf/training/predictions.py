@@ -9,47 +9,15 @@ import numpy as np
 import tensorflow as tf
 
 from efficientnet_tf.data import tfrecord
-from efficientnet_tf.training import steps
-from efficientnet_tf.training.objective import Batch
-
-
-@dataclasses.dataclass(frozen=True)
-class Table:
-    """A row for each image, in the order of their numbers; 48 bytes at most.
-
-    Args:
-        numbers: int32 [images], see `data.batches.eval_batches`.
-        labels: int32 [images], the true outputs, from 0 as the model counts.
-        classes: int32 [images, 5], the likeliest outputs, or all if fewer; -1 where the
-            model answered no finite number.
-        probabilities: float32 [images, 5], their probabilities; 0 where they are -1.
-    """
-
-    numbers: np.ndarray
-    labels: np.ndarray
-    classes: np.ndarray
-    probabilities: np.ndarray
-
-    @property
-    def predicted(self) -> np.ndarray:
-        """The likeliest output of each image, int32 [images]."""
-        return self.classes[:, 0]
-
-    @property
-    def confidence(self) -> np.ndarray:
-        """Its probability, float32 [images]."""
-        return self.probabilities[:, 0]
-
-    @property
-    def correct(self) -> np.ndarray:
-        """Whether it is the true one, bool [images]; their mean is "top_1"."""
-        return self.predicted == self.labels
+from efficientnet_tf.training import label_kinds, steps
+from efficientnet_tf.training.label_kinds import Batch, LabelKind
 
 
 class Predictions:
     """Collects the rows of one evaluation, which a `Predictor` fills in.
 
     Attributes:
+        kind: what labels the images have.
         split: the images that were evaluated.
         shards: int, hosts that read them.
         seconds: float, time from the first batch's request to the last one's scores.
@@ -57,6 +25,7 @@ class Predictions:
             compiling; None if there was one batch alone.
     """
 
+    kind: LabelKind = label_kinds.ONE_LABEL
     split: tfrecord.Split
     shards: int
 
@@ -65,22 +34,27 @@ class Predictions:
 
     def begin(self) -> None:
         """Forgets an earlier evaluation, and starts the clock."""
-        self._parts: list[dict[str, np.ndarray]] = []
+        self._parts: list[Any] = []
         self._times = [time.monotonic()]
 
     def add(self, rows: Mapping[str, tf.Tensor]) -> None:
         """Adds the rows of a batch, without its padding."""
         arrays = {name: tensor.numpy() for name, tensor in rows.items()}
         real = arrays["numbers"] >= 0
-        self._parts.append({name: array[real] for name, array in arrays.items()})
+        rows = {name: array[real] for name, array in arrays.items()}
+        self._parts.append(self.kind.table(rows))
         self._times.append(time.monotonic())
 
-    def table(self) -> Table:
-        """Joins all rows."""
-        names = [field.name for field in dataclasses.fields(Table)]
-        joined = {n: np.concatenate([part[n] for part in self._parts]) for n in names}
+    def table(self) -> Any:
+        """Joins all rows to one table of the kind."""
+        kind = type(self._parts[0])
+        names = [field.name for field in dataclasses.fields(kind)]
+        joined = {
+            name: np.concatenate([getattr(part, name) for part in self._parts])
+            for name in names
+        }
         order = joined["numbers"].argsort()
-        return Table(**{name: array[order] for name, array in joined.items()})
+        return kind(**{name: array[order] for name, array in joined.items()})
 
     @property
     def seconds(self) -> float:
@@ -90,7 +64,7 @@ class Predictions:
     @property
     def images_per_second(self) -> float | None:
         """See the class."""
-        later = sum(len(part["numbers"]) for part in self._parts[1:])
+        later = sum(len(part.numbers) for part in self._parts[1:])
         return later / (self._times[-1] - self._times[1]) if later else None
 
 
@@ -101,6 +75,7 @@ class Predictor(steps.Evaluator):
         *arguments: those of `steps.Evaluator`.
         strategy: the strategy that the model was built under.
         predictions: gets the rows, on every host.
+        kind: what labels the images have.
     """
 
     def __init__(
@@ -108,8 +83,10 @@ class Predictor(steps.Evaluator):
         *arguments: Any,
         strategy: tf.distribute.Strategy,
         predictions: Predictions,
+        kind: LabelKind = label_kinds.ONE_LABEL,
     ):
-        super().__init__(*arguments, strategy=strategy)
+        super().__init__(*arguments, strategy=strategy, kind=kind)
+        predictions.kind = kind
         self._gather = strategy.gather
         self._run = strategy.run
         self._predictions = predictions
@@ -127,22 +104,21 @@ class Predictor(steps.Evaluator):
 
     def eval_reduce(self, state: Any, step_outputs: Any) -> dict[str, float]:
         """See `steps.Evaluator.eval_reduce`."""
-        total = super().eval_reduce(state, step_outputs)
+        sums = {name: v for name, v in step_outputs.items() if name != "rows"}
+        total = super().eval_reduce(state, sums)
         self._predictions.add(step_outputs["rows"])
         return total
+
+    def eval_end(self, sums: Any) -> dict[str, float]:
+        """See `steps.Evaluator.eval_end`; adds the scores that need all rows."""
+        scores = super().eval_end(sums)
+        if self._kind.needs_table:
+            scores |= self._kind.scores_of(self._predictions.table())
+        return scores
 
     def replica_predictions(
         self, batch: Batch
     ) -> tuple[dict[str, tf.Tensor], dict[str, tf.Tensor]]:
         """Returns sums and rows of one replica's share of a batch."""
         logits = self.logits(batch["image"])
-        classes = steps.ranked(logits)
-        probabilities = tf.gather(
-            tf.nn.softmax(logits), tf.maximum(classes, 0), axis=1, batch_dims=1
-        )
-        return steps.scores(logits, batch), {
-            "numbers": batch["number"],
-            "labels": batch["label"],
-            "classes": classes,
-            "probabilities": tf.where(classes < 0, 0.0, probabilities),
-        }
+        return self._kind.sums(logits, batch), self._kind.rows(logits, batch)

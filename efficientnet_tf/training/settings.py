@@ -130,7 +130,7 @@ class Optimisation(Section):
     )
     class_weights: Literal["none", "balanced"] = setting(
         "weights of the classes in the loss: none, or balanced, which gives rare "
-        "classes of a folder as much weight as frequent ones",
+        "classes of a folder or of CSV files as much weight as frequent ones",
         default="none",
     )
     recalibration_batches: int = setting(

@@ -23,27 +23,28 @@ class Evaluations(tf.Module):
 
     def __init__(self) -> None:
         super().__init__(name="evaluations")
+        # Checkpoints have this name for the best score of any kind.
         self.best_top_1 = tf.Variable(-1.0, trainable=False, dtype=tf.float64)
         self.best_loss = tf.Variable(math.inf, trainable=False, dtype=tf.float64)
         self.best_step = tf.Variable(-1, trainable=False, dtype=tf.int64)
         self.last_step = tf.Variable(-1, trainable=False, dtype=tf.int64)
         self.since_best = tf.Variable(0, trainable=False, dtype=tf.int64)
 
-    def note(self, *, step: int, top_1: float, loss: float) -> bool:
+    def note(self, *, step: int, score: float, loss: float) -> bool:
         """Records an evaluation; returns whether it is the best so far.
 
-        The loss decides between equal accuracies, which are common with few held-out
+        The loss decides between equal scores, which are common with few held-out
         images.
 
         Args:
             step: int, the evaluated step.
-            top_1: float from 0 to 1, the accuracy.
+            score: float from 0 to 1, the leading one, see `LabelKind`.
             loss: float, the mean cross-entropy.
         """
         self.last_step.assign(step)
         best = (self.best_top_1.numpy(), -self.best_loss.numpy())
-        if (top_1, -loss) > best:
-            self.best_top_1.assign(top_1)
+        if (score, -loss) > best:
+            self.best_top_1.assign(score)
             self.best_loss.assign(loss)
             self.best_step.assign(step)
             self.since_best.assign(0)

@@ -14,9 +14,11 @@ import keras
 import orbit
 import tensorflow as tf
 
+from efficientnet_tf.training import label_kinds
 from efficientnet_tf.training import state as state_lib
+from efficientnet_tf.training.label_kinds import Batch, LabelKind
 from efficientnet_tf.training.layer_seeds import LayerSeeds
-from efficientnet_tf.training.objective import Batch, Objective
+from efficientnet_tf.training.objective import Objective
 
 
 class Trainer(orbit.StandardTrainer):
@@ -32,6 +34,7 @@ class Trainer(orbit.StandardTrainer):
         seeds: seeds of the model's random layers.
         augment: function from a replica's batch to the batch to train on; None trains
             on the batch as it is.
+        kind: what labels the images have.
     """
 
     def __init__(
@@ -45,6 +48,7 @@ class Trainer(orbit.StandardTrainer):
         learning_rate: Callable[[int], tf.Tensor],
         seeds: LayerSeeds,
         augment: Callable[[Batch], Batch] | None = None,
+        kind: LabelKind = label_kinds.ONE_LABEL,
     ):
         super().__init__(dataset)
         self._state = state
@@ -54,12 +58,13 @@ class Trainer(orbit.StandardTrainer):
         self._batch_size = batch_size
         self._learning_rate = learning_rate
         self._seeds = seeds
+        self._kind = kind
         self._local_statistics = []
         if strategy.num_replicas_in_sync > 1:
             self._local_statistics = _local_statistics(state.model)
         self._loops = 0
         with strategy.scope():
-            self._sums = {name: _replica_sum(name) for name in ("loss", "top_1")}
+            self._sums = {name: _replica_sum(name) for name in ("loss", "hits", "of")}
 
     def train_loop_begin(self) -> None:
         """Resets the sums and the clock; orbit calls it before each loop."""
@@ -72,7 +77,7 @@ class Trainer(orbit.StandardTrainer):
         self._strategy.run(self.replica_step, args=(next(iterator),))
 
     def train_loop_end(self) -> dict[str, float]:
-        """Returns means over the loop's steps, its speed, and its last learning rate.
+        """Returns scores of the loop's steps, its speed, and its last learning rate.
 
         The first loop reports its seconds in place of a speed, because tracing and
         compiling take most of them: two minutes for B0 on a GPU under XLA.
@@ -80,13 +85,14 @@ class Trainer(orbit.StandardTrainer):
         step = int(self._state.step.numpy())
         first_step, first_time = self._began
         steps = step - first_step
-        means = {n: float(v.read_value()) / steps for n, v in self._sums.items()}
+        sums = {name: float(v.read_value()) for name, v in self._sums.items()}
+        scores = {"loss": sums["loss"] / steps} | self._kind.step_scores(sums)
         seconds = time.monotonic() - first_time  # the reads above wait for the steps
         speed = {"images_per_second": steps * self._batch_size / seconds}
         if self._loops == 0:
             speed = {"first_loop_seconds": seconds}
         self._loops += 1
-        return means | speed | {"learning_rate": float(self._learning_rate(step - 1))}
+        return scores | speed | {"learning_rate": float(self._learning_rate(step - 1))}
 
     def replica_step(self, batch: Batch) -> None:
         """Takes one replica's part of a step, on its share of the batch."""
@@ -103,10 +109,9 @@ class Trainer(orbit.StandardTrainer):
         self._share_statistics()
         if state.ema is not None:
             state.ema.update(state.optimizer.iterations)
-        correct = tf.equal(tf.argmax(logits, -1), tf.argmax(batch["label"], -1))
-        top_1 = tf.reduce_sum(tf.cast(correct, tf.float32)) / self._batch_size
-        self._sums["loss"].assign_add(loss)
-        self._sums["top_1"].assign_add(top_1)
+        sums = {"loss": loss} | self._kind.step_sums(logits, batch["label"])
+        for name, value in sums.items():
+            self._sums[name].assign_add(value)
 
     def _share_statistics(self) -> None:
         """Averages the moving statistics of unsynchronised batch norms over replicas.
@@ -135,6 +140,8 @@ class Evaluator(orbit.StandardEvaluator):
         weights: variables to evaluate, by the path of the model's variable.
         dataset: distributed batches of `data.batches.eval_batches`; None only traces.
         strategy: the strategy that the model was built under.
+        kind: what labels the images have. Scores of several labels an image are not
+            means over the images: `predictions.Predictor` completes them.
     """
 
     def __init__(
@@ -144,8 +151,10 @@ class Evaluator(orbit.StandardEvaluator):
         dataset: Any,
         *,
         strategy: tf.distribute.Strategy,
+        kind: LabelKind = label_kinds.ONE_LABEL,
     ):
         super().__init__(dataset)
+        self._kind = kind
         self._model = model
         self._strategy = strategy
         self._trainable = [weights[v.path] for v in model.trainable_variables]
@@ -154,8 +163,8 @@ class Evaluator(orbit.StandardEvaluator):
         ]
 
     def eval_begin(self) -> dict[str, float]:
-        """Returns the initial sums, all zero."""
-        return {"examples": 0.0, "top_1": 0.0, "top_5": 0.0, "loss": 0.0}
+        """Returns the initial sums: none, because the kind of labels names them."""
+        return {}
 
     def eval_step(self, iterator: Any) -> dict[str, tf.Tensor]:
         """Sums the scores of the next batch over all replicas."""
@@ -172,19 +181,19 @@ class Evaluator(orbit.StandardEvaluator):
         """Adds a batch's sums; ends the loop at the first batch of only padding."""
         if float(step_outputs["examples"]) == 0:
             raise StopIteration  # every host has only padding left
-        return {name: state[name] + float(step_outputs[name]) for name in state}
+        return {n: state.get(n, 0.0) + float(v) for n, v in step_outputs.items()}
 
     def eval_end(self, sums: Any) -> dict[str, float]:
         """Returns the means over all examples, and their number."""
-        examples = int(sums["examples"])
-        if examples == 0:
+        if not sums:
             raise ValueError("the evaluation data holds no examples")
-        means = {n: sums[n] / examples for n in ("top_1", "top_5", "loss")}
+        examples = int(sums["examples"])
+        means = {n: total / examples for n, total in sums.items() if n != "examples"}
         return means | {"examples": examples}
 
     def replica_step(self, batch: Batch) -> dict[str, tf.Tensor]:
         """Sums scores over one replica's share of a batch."""
-        return scores(self.logits(batch["image"]), batch)
+        return self._kind.sums(self.logits(batch["image"]), batch)
 
     def logits(self, images: tf.Tensor) -> tf.Tensor:
         """Computes the weights' logits of images, float32 [batch, classes]."""
@@ -192,38 +201,6 @@ class Evaluator(orbit.StandardEvaluator):
             self._trainable, self._non_trainable, images, training=False
         )
         return tf.cast(logits, tf.float32)
-
-
-def ranked(logits: tf.Tensor) -> tf.Tensor:
-    """Returns the five likeliest classes, or all if fewer, int32 [batch, 5].
-
-    Classes are -1 where logits are not finite: their ranks mean nothing.
-
-    Args:
-        logits: float32 [batch, classes].
-    """
-    classes = tf.math.top_k(logits, k=min(5, logits.shape[-1])).indices
-    finite = tf.reduce_all(tf.math.is_finite(logits), axis=-1, keepdims=True)
-    return tf.where(finite, classes, -1)
-
-
-def scores(logits: tf.Tensor, batch: Batch) -> dict[str, tf.Tensor]:
-    """Sums the scores of a batch, whose padding counts nothing.
-
-    Args:
-        logits: float32 [batch, classes].
-        batch: a batch of `data.batches.eval_batches`.
-    """
-    labels, mask = batch["label"], batch["mask"]
-    cross_entropy = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
-    hits = tf.cast(tf.equal(ranked(logits), labels[:, tf.newaxis]), tf.float32)
-    hits *= mask[:, tf.newaxis]
-    return {
-        "examples": tf.reduce_sum(mask),
-        "top_1": tf.reduce_sum(hits[:, 0]),
-        "top_5": tf.reduce_sum(hits),
-        "loss": tf.reduce_sum(cross_entropy * mask),
-    }
 
 
 def _local_statistics(model: keras.Model) -> list:

@@ -22,6 +22,7 @@ class Passport:
     label_set: str | None = None  # "imagenet-1k"; None: not known
     label_offset: int = 0  # classes before the first label; 1: a background class
     class_names: tuple[str, ...] | None = None  # of the labels; None: not known
+    multi_label: bool = False  # outputs are independent sigmoids, not one softmax
     image_size: int | None = None  # height and width in evaluation, in pixels
     crop: str | None = None  # "padded", "fixed", "exact", see `Config.eval_crop`
     averaged: bool | None = None  # True: moving averages (EMA); False: raw weights
@@ -47,9 +48,11 @@ def describe(model: keras.Model, variant: variants.Variant) -> None:
     if keras.config.image_data_format() == "channels_first":
         sides = set(model.inputs[0].shape[2:])
     size = sides.pop() if len(sides) == 1 else None
+    activation = getattr(model.layers[-1], "activation", None)
     model.passport = Passport(
         variant,
         classes=model.output_shape[-1] if has_classifier else None,
+        multi_label=has_classifier and activation is keras.activations.sigmoid,
         image_size=size or variant.resolution,
     )
 
@@ -67,6 +70,8 @@ def loads(text: str) -> Passport:
         if fields.get("variant"):
             fields["variant"] = _variant(fields["variant"])
         fields["skipped"] = tuple(fields["skipped"])
+        if not isinstance(fields.get("multi_label", False), bool):
+            raise TypeError("multi_label is no bool")
         if fields.get("class_names") is not None:
             fields["class_names"] = _words(fields["class_names"])
         return Passport(**fields)

@@ -87,6 +87,11 @@ class WeightsFile:
         return 1 if self.classes == 1001 else 0
 
     @property
+    def multi_label(self) -> bool:
+        """Whether the outputs are independent sigmoids; False if it is not known."""
+        return self.passport.multi_label if self.passport else False
+
+    @property
     def label_set(self) -> str | None:
         """Name of the set of labels; None if it is not known."""
         if self.passport:
@@ -219,6 +224,8 @@ class WeightsFile:
         if "predictions/kernel" not in report.skipped:
             for name in ("label_set", "label_offset", "class_names"):
                 told[name] = getattr(self, name)
+            # A model that ends in sigmoids has them whatever the file says.
+            told["multi_label"] = stated.multi_label or self.multi_label
         model.passport = dataclasses.replace(
             stated, **told, source=self.origin, skipped=report.skipped
         )

@@ -6,14 +6,13 @@ from folder_support import (
     CLASSES,
     TRAIN,
     VALIDATION,
+    check_first_images,
     class_counts,
     encode,
     evaluate,
     fill,
     open_splits,
 )
-
-from efficientnet_tf.data import image_files
 
 
 def test_classes_are_the_sorted_names_and_files_are_sorted_within(both):
@@ -70,7 +69,7 @@ def test_suffixes_have_any_case_and_other_files_are_ignored(flat):
         "002.jpg",
         *names,
     ]
-    image_files.check_first_images(split)
+    check_first_images(split)
     assert evaluate(split, batch_size=split.images)["mask"].sum() == 3 + 5 + 5 + 4
 
 
@@ -106,6 +105,6 @@ def test_names_may_be_any_bytes(flat):
     with open(class_dir + b"/\xff.jpg", "wb") as file:
         file.write(encode(0))
     split = open_splits(flat).validation
-    image_files.check_first_images(split)
+    check_first_images(split)
     labels = evaluate(split, batch_size=13, extra=0)["label"]
     assert collections.Counter(labels) == {0: 3, 1: 6, 2: 4}

@@ -17,13 +17,14 @@ from folder_support import (
     VALIDATION,
     WANTED,
     WHOLE,
+    check_first_images,
     class_counts,
     evaluate,
     open_splits,
 )
 
 from efficientnet_tf import config
-from efficientnet_tf.data import batches, folder, image_files, tfrecord
+from efficientnet_tf.data import batches, folder, tfrecord
 from efficientnet_tf.hardware import devices
 from efficientnet_tf.training import evaluation, loop
 
@@ -144,9 +145,9 @@ def test_evaluation_is_that_of_the_same_images_in_records(both, tmp_path):
 
 
 def test_the_classes_of_a_folder_are_counted(both, flat):
-    for data_dir in (both, flat):
+    for data_dir, recipe in ((both, "scratch"), (flat, "paper")):
         made = config.create(dataset="folder", data_dir=str(data_dir))
-        assert (made.num_classes, made.minival_shards) == (3, 0.05)
+        assert (made.num_classes, made.recipe) == (3, recipe)
     same = config.create(dataset="folder", data_dir=str(both), num_classes=3)
     assert config.loads(config.dumps(same)) == same
 
@@ -158,7 +159,7 @@ def test_the_classes_of_a_folder_are_counted(both, flat):
         ({"data_dir": "/none"}, "data_dir=/none: No such file or directory"),
         ({"data_dir": "gs://a/b"}, "data_dir=gs://a/b: folder data sets are read from"),
         ({"num_classes": 2}, "num_classes=2: data_dir="),
-        ({"num_train_images": 43}, "num_train_images=43: the images of a folder are"),
+        ({"num_train_images": 43}, "num_train_images=43: the images of a folder or"),
         ({"image_size": 2}, "image_size=2: allowed is 8 and more"),
     ],
 )
@@ -228,8 +229,8 @@ def test_training_on_a_flat_folder_is_refused(flat, tmp_path, strategy):
 @pytest.mark.skipif(not FLOWERS.is_dir(), reason=f"{FLOWERS} is not there")
 def test_flowers_are_2934_and_736_images_in_5_classes():
     made = config.create(dataset="folder", data_dir=str(FLOWERS))
-    assert made.num_classes == 5
-    splits = open_splits(FLOWERS, num_classes=5, minival_images=made.minival_shards)
+    assert (made.num_classes, made.train_batch_size) == (5, 32)
+    splits = open_splits(FLOWERS, num_classes=5, minival_images=0.05)
     assert splits.train.images + splits.minival.images == 2934
     assert (splits.minival.images, splits.validation.images) == (147, 736)
-    image_files.check_first_images(splits.train)
+    check_first_images(splits.train)

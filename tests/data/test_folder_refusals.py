@@ -2,9 +2,9 @@
 
 import pytest
 import tensorflow as tf
-from folder_support import WANTED, encode, evaluate, open_splits
+from folder_support import WANTED, check_first_images, encode, evaluate, open_splits
 
-from efficientnet_tf.data import image_files, sources
+from efficientnet_tf.data import sources
 
 
 def _error(data_dir, **kwargs) -> str:
@@ -102,7 +102,7 @@ def test_a_damaged_first_image_of_a_class_is_named(both, split, content):
 def test_a_first_image_that_is_gone_is_named(flat):
     (flat / "bee" / "000.jpg").symlink_to("nowhere")
     with pytest.raises(ValueError, match=r"/bee/000\.jpg cannot be read"):
-        image_files.check_first_images(open_splits(flat).validation)
+        check_first_images(open_splits(flat).validation)
 
 
 @pytest.mark.parametrize("content", [b"", b"RIFF0000WEBP"])

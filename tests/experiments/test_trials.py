@@ -153,6 +153,13 @@ def test_the_coefficient_search_ranks_by_held_out_accuracy(monkeypatch):
     assert rows[0]["formula"] == 2.0
 
 
+def test_several_labels_an_image_have_no_top_1_to_compare(tmp_path):
+    config = config_lib.create(dataset="fake", multi_label=True)
+    with pytest.raises(ValueError, match="multi_label=True: searches and studies comp"):
+        trials.train_one(config, str(tmp_path / "trial"))
+    assert not (tmp_path / "trial").exists()
+
+
 def test_a_search_needs_held_out_images():
     with pytest.raises(ValueError, match="minival_shards=0"):
         coefficient_search.search(

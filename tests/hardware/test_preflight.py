@@ -1,6 +1,7 @@
 """Settings of the hardware that contradict each other, and folders out of reach."""
 
 import dataclasses
+import os
 
 import pytest
 
@@ -55,3 +56,23 @@ def test_a_remote_tpu_wants_folders_in_a_bucket(tpu, name):
 @pytest.mark.parametrize("tpu", [None, "local"])
 def test_a_tpu_of_this_machine_takes_any_folder(tpu):
     preflight.check_paths(tpu, data_dir="/disk", model_dir="runs", export_dir=None)
+
+
+@pytest.mark.parametrize(
+    ("flags", "given", "expected"),
+    [
+        ("fma avx avx2 bmi2", None, "1"),
+        ("fma avx avx2 bmi2", "0", "0"),  # the user's own
+        ("fma avx avx512_vnni", None, None),  # no word of its own
+        ("", None, None),
+    ],
+)
+def test_onednn_is_on_where_the_processor_has_avx2(
+    lay_out, monkeypatch, flags, given, expected
+):
+    lay_out(files={"proc/cpuinfo": f"model name\t: X\nflags\t\t: {flags}\n"})
+    monkeypatch.delenv("TF_ENABLE_ONEDNN_OPTS")
+    if given:
+        monkeypatch.setenv("TF_ENABLE_ONEDNN_OPTS", given)
+    preflight.before_import()
+    assert os.environ.get("TF_ENABLE_ONEDNN_OPTS") == expected

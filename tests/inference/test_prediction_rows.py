@@ -79,3 +79,25 @@ def test_there_are_as_many_columns_as_ranked_classes(top_k):
     (row,) = prediction_rows.csv_rows([result()], top_k=top_k)
     assert len(row) == 2 + 3 * top_k
     assert row["probability"] == 0.9012
+
+
+def test_of_several_classes_all_that_are_likely_are_told():
+    table = prediction_rows.Table(["a.jpg"], NAMES, multi_label=True)
+    for shares, told in (
+        ((0.9, 0.5, 0.4), "daisy              90.0%   golden retriever 50.0%"),
+        ((0.3, 0.2, 0.1), "daisy              30.0%"),
+    ):
+        assert table.line(result(shares=shares)) == f"a.jpg  {told}"
+    path = "p" * 95
+    line = prediction_rows.Table([path], NAMES, multi_label=True).line(
+        result(path, (0.9, 0.8, 0.7))
+    )
+    assert line.endswith("golden retriever 80.0%, roses 70.0%")
+
+
+def test_rows_may_rank_different_numbers_of_classes():
+    short = {"file": "b.jpg", "predictions": result()["predictions"][:1]}
+    first, second = prediction_rows.csv_rows([short, result()], top_k=3)
+    assert first.keys() == second.keys()
+    assert (first["name"], first["name_2"], first["probability_3"]) == ("daisy", "", "")
+    assert second["name_3"] == "roses"

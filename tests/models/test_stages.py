@@ -59,3 +59,17 @@ def test_the_expansion_names_the_stages_of_the_model(name):
     model = en.EfficientNet(name, classes=5, input_shape=(32, 32, 3))
     found = dict.fromkeys(stages.stage_of(v.path) for v in model.trainable_variables)
     assert tuple(found)[: len(en.expand(name).stages)] == en.expand(name).stages
+
+
+def test_another_size_has_the_same_layers(model):
+    images = np.random.default_rng(0).integers(0, 256, (4, 48, 48, 3)).astype("uint8")
+    other = stages.at_size(model, 48)
+    assert all(v is w for v, w in zip(other.weights, model.weights, strict=True))
+    built = en.EfficientNet(
+        NETWORK, classes=5, classifier_activation=None, input_shape=(48, 48, 3)
+    )
+    built.set_weights(model.get_weights())
+    np.testing.assert_array_equal(
+        other(images, training=False), built(images, training=False)
+    )
+    assert model(images[:, :32, :32], training=False).shape == (4, 5)

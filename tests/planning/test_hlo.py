@@ -32,6 +32,8 @@ STEPS = {
     "replicas": {"train_batch_size": 32, "replicas": 2},
     "eval": {"step": "eval"},
     "serve": {"step": "serve"},
+    "several labels": {"multi_label": True, "mixup_alpha": 0.2},
+    "several labels, eval": {"step": "eval", "multi_label": True},
 }
 
 

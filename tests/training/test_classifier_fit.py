@@ -68,3 +68,21 @@ def test_a_classifier_begins_as_asked():
     wanted = classifier_fit.logistic_regression(features, classes, 3)
     np.testing.assert_array_equal(classifier.kernel, wanted[0])
     np.testing.assert_array_equal(classifier.bias, wanted[1])
+
+
+def test_each_label_has_a_regression_of_its_own():
+    classes = RNG.integers(0, 4, 200)
+    features = draw(classes)
+    labels = np.stack([classes == 0, classes < 2, classes < 0, classes >= 0], axis=1)
+    fitted = classifier_fit.logistic_regressions(features, labels)
+    kernel, bias = (array.astype(np.float64) for array in fitted)
+    assert fitted[0].dtype == fitted[1].dtype == np.float32
+    scale = features.std(0) + 1e-3
+    standard = (features - features.mean(0)) / scale
+    errors = 1 / (1 + np.exp(-(features @ kernel + bias))) - labels
+    gradient = standard.T @ errors + kernel * scale[:, np.newaxis] / 0.01
+    assert np.abs(gradient[:, :2]).max() < 0.02 * np.abs(standard.T @ errors).max()
+    assert np.abs(errors[:, :2].sum(0)).max() < 0.1
+    # No image has the third label and each has the fourth: half an image differs.
+    assert not kernel[:, 2:].any()
+    assert bias[2:] == pytest.approx([-np.log(399), np.log(399)], rel=1e-6)

@@ -150,3 +150,37 @@ def test_wrong_settings_are_refused_before_anything_changes(
 def test_an_empty_data_set_is_refused(model, data):
     with pytest.raises(ValueError, match="dataset: holds no images"):
         en.finetune(model, data.take(0))
+
+
+def test_sigmoids_are_trained_on_labels_of_their_own(data):
+    """The first label is a bright image, the second a dark one, the third each."""
+    model = en.EfficientNet(
+        networks.own(networks.ONE), classes=3, classifier_activation="sigmoid"
+    )
+    rows = np.stack([CLASSES, 1 - CLASSES, np.ones(40)], axis=1)
+    labelled = tf.data.Dataset.from_tensor_slices((IMAGES, rows)).batch(8)
+    history = en.finetune(
+        model,
+        labelled,
+        validation_data=labelled,
+        train_epochs=2.0,
+        label_smoothing=0.0,
+        moving_average_decay=0.0,
+        verbose=0,
+    ).history
+    assert history["val_f1"][-1] == pytest.approx(1.0)
+    shares = model.predict(IMAGES, verbose=0).astype("float64")
+    np.testing.assert_array_equal(shares > 0.5, rows > 0.5)
+    loss = -np.where(rows > 0.5, np.log(shares), np.log1p(-shares)).mean()
+    assert history["val_loss"][-1] == pytest.approx(loss, rel=1e-3)
+
+
+def test_one_sigmoid_is_a_class_that_is_there_or_not(data):
+    model = en.EfficientNet(
+        networks.own(networks.ONE), classes=1, classifier_activation="sigmoid"
+    )
+    with pytest.raises(ValueError, match="class_weight: Keras weighs images by one cl"):
+        en.finetune(model, data, class_weight={0: 2.0})
+    en.finetune(model, data, freeze="backbone", train_epochs=1.0, verbose=0)
+    found = model.predict(IMAGES, verbose=0)[:, 0] > 0.5
+    np.testing.assert_array_equal(found, CLASSES == 1)

@@ -87,6 +87,15 @@ def test_replicas_train_fused_as_with_keras_layers(run):
     np.testing.assert_array_equal(*fused.replica_weights())
 
 
+def test_images_of_another_size_are_trained_as_a_run_of_that_size_does(run):
+    smaller = run(1, **ONE | STILL, image_size=24, train_image_size=16)
+    expected = run(1, **ONE | STILL, image_size=16)
+    np.testing.assert_array_equal(smaller.weights, expected.weights)
+    np.testing.assert_array_equal(smaller.averages, expected.averages)
+    assert smaller.examples == 360
+    assert smaller.model.input_shape == (None, 24, 24, 3)
+
+
 def test_each_replica_draws_its_own_masks_reproducibly(run):
     # Statistics differ between replicas, and are shared all the same.
     chance = run(2, **CHANCE, batch_norm="local")
@@ -283,14 +292,14 @@ def test_scores_of_a_model_that_answers_nan_are_zero():
 
 def test_best_evaluation_is_remembered():
     record = state.Evaluations()
-    assert record.note(step=1, top_1=0.5, loss=1.0)
-    assert not record.note(step=2, top_1=0.5, loss=1.0)
-    assert not record.note(step=3, top_1=0.4, loss=0.1)
-    assert not record.note(step=4, top_1=0.0, loss=float("nan"))
+    assert record.note(step=1, score=0.5, loss=1.0)
+    assert not record.note(step=2, score=0.5, loss=1.0)
+    assert not record.note(step=3, score=0.4, loss=0.1)
+    assert not record.note(step=4, score=0.0, loss=float("nan"))
     assert int(record.since_best.numpy()) == 3
-    assert record.note(step=5, top_1=0.5, loss=0.9)
+    assert record.note(step=5, score=0.5, loss=0.9)
     assert (int(record.since_best.numpy()), int(record.best_step.numpy())) == (0, 5)
-    assert record.note(step=6, top_1=0.6, loss=2.0)
+    assert record.note(step=6, score=0.6, loss=2.0)
 
 
 @needs_xla

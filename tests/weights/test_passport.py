@@ -3,6 +3,7 @@
 import dataclasses
 import json
 
+import keras
 import numpy as np
 import pytest
 import weight_helpers as helpers
@@ -44,6 +45,24 @@ def test_names_of_classes_survive_and_older_passports_have_none():
     assert passports.loads(json.dumps(fields)) == full()
 
 
+def test_sigmoids_survive_and_older_passports_have_none(tmp_path):
+    stated = dataclasses.replace(full(), multi_label=True)
+    assert passports.loads(stated.dumps()) == stated
+    fields = json.loads(full().dumps())
+    del fields["multi_label"]
+    assert passports.loads(json.dumps(fields)).multi_label is False
+    source = helpers.build(TEST, classifier_activation="sigmoid")
+    assert source.passport.multi_label and not helpers.build(TEST).passport.multi_label
+    path = str(tmp_path / "w.weights.h5")
+    en.save_weights(source, path)
+    for made in (en.EfficientNet(TEST, weights=path, classes=10), path):
+        model = made if made is not path else en.load_weights(TEST, path)
+        assert model.layers[-1].activation is keras.activations.sigmoid
+        assert model.passport.multi_label
+    logits = helpers.build(TEST, classifier_activation=None)
+    assert en.load_weights(logits, path).passport.multi_label
+
+
 def test_json_says_what_to_feed():
     fields = json.loads(full().dumps())
     assert fields["input_range"] == [0, 255]
@@ -58,6 +77,7 @@ def test_json_says_what_to_feed():
         {"variant": {"name": "a", "pixels": {}, "blocks": []}},
         {"skipped": None},
         {"class_names": 3},
+        {"multi_label": 3},
         {"class_names": ["a", 3]},
     ],
 )

@@ -7,7 +7,7 @@ import numpy as np
 from efficientnet_tf.reports.contents import Contents, Photo, Speeds
 from efficientnet_tf.reports.markup import VOID
 from efficientnet_tf.reports.pictures import data_uri
-from efficientnet_tf.training.predictions import Table
+from efficientnet_tf.training.tables import Table
 
 HOSTILE = (
     '"><script>alert(1)</script>',
@@ -41,9 +41,19 @@ def predictions(images: int, classes: int, *, seed: int = 0, skill: float = 4) -
     )
 
 
-def contents(found: Table, names, **chosen) -> Contents:
-    """All that a page tells, of made-up predictions."""
+def scores(found: Table) -> dict:
+    """The scores of predictions of one label an image."""
     hits = found.classes == found.labels[:, None]
+    return {
+        "top_1": float(hits[:, 0].sum()) / len(hits),
+        "top_5": float(hits.sum()) / len(hits),
+        "loss": 0.5,
+        "weights": "ema",
+    }
+
+
+def contents(found, names, **chosen) -> Contents:
+    """All that a page tells, of made-up predictions."""
     picture = data_uri(np.full((8, 8, 3), 128, "uint8"))
     photo = Photo("a/b.jpg", names[0], names[-1], 0.75, picture, picture, False)
     known = {
@@ -52,12 +62,7 @@ def contents(found: Table, names, **chosen) -> Contents:
         "split": "validation",
         "date": "1 January 2026, 00:00 UTC",
         "facts": {"classes": f"{len(names):,}"},
-        "scores": {
-            "top_1": float(hits[:, 0].sum()) / len(hits),
-            "top_5": float(hits.sum()) / len(hits),
-            "loss": 0.5,
-            "weights": "ema",
-        },
+        "scores": chosen.get("scores") or scores(found),
         "table": found,
         "names": names,
         "history": history(),

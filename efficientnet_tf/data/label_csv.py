@@ -1,0 +1,316 @@
+"""CSV files of images and labels: reading and checking, without TensorFlow.
+
+DIR/train.csv and DIR/val.csv (or validation.csv, or test.csv) have a line for each
+image. The column `file` is its path, from DIR or absolute. The column `label` has its
+one label; in its place the column `labels` has any number of them, separated by "|".
+Other columns are ignored.
+"""
+
+import csv
+import dataclasses
+import functools
+import io
+import os
+from collections.abc import Iterator, Sequence
+
+from efficientnet_tf import label_sets, suffixes
+from efficientnet_tf.data.folder import Image
+from efficientnet_tf.spelling import did_you_mean
+
+TRAIN = "train.csv"
+TRAINING_LAYOUT = "training needs DIR/train.csv and DIR/val.csv"
+SEPARATOR = "|"
+_VALIDATION = ("val.csv", "validation.csv", "test.csv")  # the first that exists is used
+_FILE, _ONE, _MANY = "file", "label", "labels"
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """One image of a CSV file.
+
+    Args:
+        where: the CSV file and the line, for errors.
+        path: path of the image.
+        names: its labels.
+    """
+
+    where: str
+    path: str
+    names: tuple[str, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class Table:
+    """One CSV file; `column` is that of the labels."""
+
+    path: str
+    column: str
+    rows: tuple[Row, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class Listing:
+    """The images of a data set; `train` is None where there is no train.csv."""
+
+    train: Table | None
+    validation: Table
+    classes: tuple[str, ...]
+
+    @property
+    def multi_label(self) -> bool:
+        """Whether an image may have any number of labels."""
+        return self.validation.column == _MANY
+
+    def images(self, table: Table) -> tuple[Image, ...]:
+        """Lists the images of one of the tables, sorted by their labels.
+
+        Images at even distances then give each combination of labels its share.
+        """
+        number = {name: i for i, name in enumerate(self.classes)}
+        found = (
+            (row.path, tuple(sorted(number[name] for name in row.names)))
+            for row in table.rows
+        )
+        return tuple(sorted(found, key=lambda image: (image[1], image[0])))
+
+
+def read(
+    data_dir: str, *, num_classes: int | None = None, multi_label: bool | None = None
+) -> Listing:
+    """Reads the CSV files of a folder; opens no image.
+
+    Args:
+        data_dir: local folder.
+        num_classes: int, the number of labels to require; None takes any number.
+        multi_label: False refuses a column `labels`; None and True do not.
+
+    Raises:
+        ValueError: naming the file, the line and what helps.
+    """
+    if "://" in data_dir:
+        raise ValueError(
+            f"data_dir={data_dir}: CSV files and their images are read from local "
+            "disks; write TFRecords for gs://"
+        )
+    root = data_dir.rstrip("/") or "/"
+    train, validation = _tables(root)
+    tables = [table for table in (train, validation) if table]
+    _check_agreement(tables)
+    if multi_label is False and validation.column == _MANY:
+        raise ValueError(
+            f"multi_label=False: {validation.path} has the column {_MANY}, any number "
+            f"of them for an image; allowed is a column {_ONE}, one for each image"
+        )
+    classes = _classes(root, tables)
+    if num_classes not in (None, len(classes)):
+        raise ValueError(
+            f"num_classes={num_classes}: data_dir={data_dir} holds {len(classes)} "
+            f"labels; the two must agree ({root}/{label_sets.FILE} may name labels "
+            "that no image has)"
+        )
+    return Listing(train, validation, classes)
+
+
+def check_files(listing: Listing) -> None:
+    """Raises ValueError for the first image that does not exist."""
+    for table in (listing.train, listing.validation):
+        for row in table.rows if table else ():
+            if not os.path.isfile(row.path):
+                raise ValueError(
+                    f"{row.where}: {row.path} is not there; a path begins in the "
+                    "folder of the CSV file, or is absolute"
+                )
+
+
+def _tables(root: str) -> tuple[Table | None, Table]:
+    try:
+        names = {entry.name for entry in os.scandir(root) if entry.is_file()}
+    except OSError as error:
+        raise ValueError(f"data_dir={root}: {error.strerror}") from None
+    there = [name for name in _VALIDATION if name in names]
+    if not there:
+        raise ValueError(
+            f"data_dir={root}: holds none of {', '.join(_VALIDATION)}; "
+            f"{TRAINING_LAYOUT}"
+        )
+    train = _table(root, TRAIN) if TRAIN in names else None
+    return train, _table(root, there[0])
+
+
+def _table(root: str, name: str) -> Table:
+    """Reads one CSV file, which a start needs several times, once."""
+    status = os.stat(f"{root}/{name}")
+    return _read(root, name, status.st_mtime_ns, status.st_size)
+
+
+@functools.lru_cache(maxsize=2)
+def _read(root: str, name: str, *version: int) -> Table:
+    """Reads a version of a CSV file; 100,000 lines take 2 s."""
+    path = f"{root}/{name}"
+    lines = _lines(path)
+    where, head = next(lines, (path, []))
+    if not head:
+        raise ValueError(f"{path}: is empty; its first line must name the columns")
+    names = [cell.strip() for cell in head]
+    column = _label_column(where, names)
+    rows: dict[str, Row] = {}
+    for where, cells in lines:
+        row = _row(root, where, names, cells)
+        if row.path in rows:
+            first = rows[row.path].where.rpartition(", ")[2]
+            raise ValueError(
+                f"{where}: {row.path} is in {first} too; an image has one line"
+            )
+        rows[row.path] = row
+    if not rows:
+        raise ValueError(f"{path}: names no images; each line below the first is one")
+    return Table(path, column, tuple(rows.values()))
+
+
+def _row(root: str, where: str, names: Sequence[str], cells: Sequence[str]) -> Row:
+    """Reads the cells of a line below the names of the columns."""
+    if len(cells) != len(names):
+        raise ValueError(
+            f"{where}: has {len(cells)} cells for {len(names)} columns; a cell with a "
+            'comma needs quotes: "a, b"'
+        )
+    told = {name: cell.strip() for name, cell in zip(names, cells, strict=True)}
+    column = _ONE if _ONE in told else _MANY
+    path = _image(root, where, told[_FILE])
+    return Row(where, path, _names(where, column, told[column]))
+
+
+def _lines(path: str) -> Iterator[tuple[str, list[str]]]:
+    """Yields the lines that are not blank, and where each begins."""
+    text = io.StringIO(_text(path), newline="")
+    reader = csv.reader(text, strict=True, skipinitialspace=True)
+    number = 1
+    try:
+        for cells in reader:
+            if cells:
+                yield f"{path}, line {number}", cells
+            number = reader.line_num + 1
+    except csv.Error as error:
+        raise ValueError(f"{path}, line {number}: is no CSV ({error})") from None
+
+
+def _text(path: str) -> str:
+    try:
+        with open(path, "rb") as file:
+            content = file.read()
+        return content.decode("utf-8-sig")
+    except OSError as error:
+        raise ValueError(f"{path}: {error.strerror}") from None
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise ValueError(
+            f"{path}, line {line}: is not UTF-8; save the file in this encoding"
+        ) from None
+
+
+def _label_column(where: str, names: Sequence[str]) -> str:
+    """Returns which of the two columns of labels there is."""
+    for name in (_FILE, _ONE, _MANY):
+        if names.count(name) > 1:
+            raise ValueError(f"{where}: names the column {name} twice; keep one")
+    there = [name for name in (_ONE, _MANY) if name in names]
+    if len(there) == 2:
+        raise ValueError(
+            f"{where}: names the columns {_ONE} and {_MANY}; keep {_ONE}, one for each "
+            f"image, or {_MANY}, any number of them"
+        )
+    if _FILE not in names or not there:
+        missing = _FILE if _FILE not in names else f"{_ONE} or {_MANY}"
+        told = label_sets.printable(", ".join(names))
+        raise ValueError(
+            f"{where}: names no column {missing}, but {told}; the first line must name "
+            f"{_FILE} and {_ONE} or {_MANY}, separated by commas (--dataset=folder "
+            "takes images by class in place of CSV files)"
+        )
+    return there[0]
+
+
+def _image(root: str, where: str, file: str) -> str:
+    """Returns an image's path, so that equal images have equal ones."""
+    if not file:
+        raise ValueError(f"{where}: {_FILE} is empty; it must be the image's path")
+    if os.path.splitext(file)[1].lower() not in suffixes.IMAGES:
+        raise ValueError(
+            f"{where}: {label_sets.printable(file)} cannot be read; allowed is "
+            f"{', '.join(suffixes.IMAGES)}"
+        )
+    return os.path.normpath(os.path.join(root, file))
+
+
+def _names(where: str, column: str, cell: str) -> tuple[str, ...]:
+    """Returns the labels in a cell, each once."""
+    cell = label_sets.printable(cell)
+    if column == _MANY:
+        names = [name.strip() for name in cell.split(SEPARATOR)] if cell else []
+        if "" in names:
+            raise ValueError(
+                f"{where}: one of {_MANY} {cell!r} is empty; write a|b for two labels, "
+                "nothing for none"
+            )
+        return tuple(dict.fromkeys(names))
+    if not cell:
+        raise ValueError(
+            f"{where}: {_ONE} is empty; each image needs one (a column {_MANY} in its "
+            "place may be empty)"
+        )
+    return (cell,)
+
+
+def _check_agreement(tables: Sequence[Table]) -> None:
+    """Raises ValueError where train and validation contradict each other."""
+    first, last = tables[0], tables[-1]
+    if first.column != last.column:
+        raise ValueError(
+            f"{last.path}: has the column {last.column}, {os.path.basename(first.path)}"
+            f" has {first.column}; both need the same"
+        )
+    seen = {row.path: row.where for row in first.rows}
+    for row in last.rows if len(tables) > 1 else ():
+        if row.path in seen:
+            raise ValueError(
+                f"{row.where}: {row.path} is also in {seen[row.path]}; an image that "
+                "is trained on cannot be used for validation"
+            )
+
+
+def _classes(root: str, tables: Sequence[Table]) -> tuple[str, ...]:
+    """Finds the labels' names, and checks that there are no others."""
+    path = f"{root}/{label_sets.FILE}"
+    if os.path.exists(path):
+        names = _listed(path)
+        known_by = path
+    else:
+        names = tuple(sorted({name for row in tables[0].rows for name in row.names}))
+        known_by = tables[0].path
+    if not names:
+        raise ValueError(f"{known_by}: no image has a label; there is nothing to learn")
+    known = set(names)
+    for row in (row for table in tables for row in table.rows):
+        for name in row.names:
+            if name not in known:
+                hint = did_you_mean(name, names)
+                raise ValueError(
+                    f"{row.where}: label {name!r} is not in {known_by}; correct it, or "
+                    f"name all labels in {path}, one a line{hint}"
+                )
+    return names
+
+
+def _listed(path: str) -> tuple[str, ...]:
+    """Reads labels.txt."""
+    try:
+        names = label_sets.loads(_text(path))
+    except ValueError as error:
+        told = str(error)
+        raise ValueError(told if path in told else f"{path}: {told}") from None
+    seen: set[str] = set()
+    for number, name in enumerate(names, start=1):
+        if name in seen:
+            raise ValueError(f"{path}: line {number} names {name} again; keep one")
+        seen.add(name)
+    return names

@@ -1,0 +1,51 @@
+"""Training from random weights on some thousand images; none of it is the paper's data.
+
+python main.py --model=efficientnet-b0 --data_dir=FOLDER
+
+Data: fewer than 200,000 images, in folders by class or in a data set of tfds.
+Hardware: one GPU; two CPU cores at --image_size=128 --train_image_size=96.
+
+The paper's 350 epochs in batches of 2,048 are 500 steps of 3,000 images. Here an epoch
+has about 90 steps, as many as the size of the batch allows.
+"""
+
+import math
+from typing import Any
+
+from efficientnet_tf.recipes import paper
+
+
+def recipe(model: str, dataset: str, images: int | None) -> dict[str, Any]:
+    """Returns the paper's values, changed where few images need others."""
+    batch = _batch(images)
+    return paper.recipe(model, dataset, images) | {
+        # The rate ends at zero, so the last weights are the ones to keep: no images
+        # have to be held out to choose between them.
+        "minival_shards": 0.0,
+        "augment": "none",
+        "crop_area_min": 0.25,
+        "train_batch_size": batch,
+        "train_epochs": _epochs(images),
+        "optimizer": "adamw",
+        # 1e-3 for a batch of any size: Adam's steps do not grow with the batch's noise.
+        "learning_rate": 1e-3 * 256 / batch,
+        "lr_schedule": "cosine",
+        "weight_decay": 0.05,
+        "moving_average_decay": 0.99,  # the last 100 steps
+        "eval_batch_size": 64,
+        "steps_per_loop": 20,
+        "checkpoint_epochs": 5.0,
+        "eval_epochs": 5.0,
+    }
+
+
+def _batch(images: int | None) -> int:
+    """Returns about 90 steps an epoch: a power of two from 16 to 256."""
+    if images is None:
+        return 256
+    return 2 ** round(math.log2(min(256, max(16, images / 90))))
+
+
+def _epochs(images: int | None) -> float:
+    """Returns 100 epochs, or as many as 300,000 images make."""
+    return max(100.0, 300_000 / images) if images else 100.0
