@@ -212,6 +212,9 @@ def loads(text: str) -> Config:
         ValueError: naming settings that this version does not know, or that it misses.
     """
     values = json.loads(text)
+    if "augment_on" not in values and values.get("eval_crop") == "fixed":
+        # Earlier versions took 0.875 itself; their runs go on with it.
+        values["eval_crop"] = "exact"
     unknown = sorted(values.keys() - FIELDS.keys())
     if unknown:
         raise ValueError(

@@ -23,7 +23,7 @@ FIRST = (
     *("test_bucket", "test_bucket_refusals", "test_resume", "test_steps"),
     *("test_end_to_end", "test_weights_command_line", "test_fused", "test_trials"),
     *("test_plan", "test_hosts", "test_host_runs", "test_tpu_loop", "test_tpu_graph"),
-    *("test_weights", "test_tf1", "test_augment", "test_strict_loading"),
+    *("test_weights", "test_tf1", "test_augment_placements", "test_strict_loading"),
     *("test_hlo", "test_training_runs"),
 )
 HELPERS = ("weight_helpers", "_support")  # modules that keep models for several tests

@@ -38,12 +38,21 @@ def _loaded(**changed) -> config.Config:
         ("minival_shards", -1, "0, a fraction below 1 or a whole number"),
         ("minival_shards", 1.5, "0, a fraction below 1 or a whole number"),
         ("minival_shards", float("inf"), "0, a fraction below 1 or a whole number"),
-        ("augment", "autoaugmnet", "autoaugment, randaugment, none"),
+        (
+            "augment",
+            "autoaugmnet",
+            "autoaugment, autoaugment-reduced_cifar10, "
+            "autoaugment-svhn, randaugment, trivialaugment, none",
+        ),
         ("randaugment_num_layers", 0, "1 and more"),
         ("randaugment_magnitude", 31, "0 to 30"),
         ("mixup_alpha", -0.2, "0 and more"),
+        ("cutmix_alpha", -1.0, "0 and more"),
+        ("random_erasing", 1.5, "0 to 1"),
+        ("cutout", -2, "0 and more"),
+        ("augment_on", "gpu", "host, device"),
         ("crop_area_min", 0, "above 0, at most 1"),
-        ("eval_crop", "centre", "padded, fixed"),
+        ("eval_crop", "centre", "padded, fixed, exact"),
         ("shuffle_buffer", 0, "1 and more"),
         ("train_batch_size", 0, "1 and more"),
         ("eval_batch_size", 0, "1 and more"),
@@ -155,6 +164,15 @@ def test_files_hold_every_value_exactly(chosen):
 def test_a_loaded_config_takes_nothing_from_recipes():
     made = _loaded(model="efficientnet-b7", dataset="digits", image_size=224)
     assert (made.image_size, made.dropout_rate, made.num_classes) == (224, 0.2, 10)
+
+
+def test_a_run_of_an_earlier_version_keeps_its_crop():
+    values = json.loads(config.dumps(config.create(eval_crop="fixed")))
+    assert config.loads(json.dumps(values)).eval_crop == "fixed"
+    new = ("augment_on", "cutmix_alpha", "random_erasing", "cutout")
+    earlier = {name: value for name, value in values.items() if name not in new}
+    found = config.loads(json.dumps(earlier))
+    assert (found.eval_crop, found.augment_on) == ("exact", "host")
 
 
 def test_a_file_of_another_version_names_what_is_unknown():

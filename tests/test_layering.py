@@ -20,6 +20,7 @@ LIGHT = (
     "config",
     "settings",
     "label_sets",
+    "data.augment.policies",
     "data.catalogue",
     "data.detection",
     "data.folder",

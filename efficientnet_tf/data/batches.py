@@ -13,7 +13,9 @@ from typing import Any
 
 import tensorflow as tf
 
-from efficientnet_tf.data import augment, tfrecord
+from efficientnet_tf.data import tfrecord
+from efficientnet_tf.data.augment import batch as augmented
+from efficientnet_tf.data.augment.plan import Plan
 from efficientnet_tf.data.preparation import Preparation, decode_and_distort
 from efficientnet_tf.data.settings import Augmentation, Labels
 
@@ -42,6 +44,10 @@ class TrainTransform:
     augmentation: Augmentation
     labels: Labels
 
+    def plan(self) -> Plan:
+        """Returns the actions that can happen to the images."""
+        return Plan(self.augmentation, self.preparation.image_size)
+
 
 def train_batches(
     split: tfrecord.Split,
@@ -66,7 +72,9 @@ def train_batches(
 
     Returns:
         A dataset of {"image": uint8 [batch, size, size, 3], "label": float32 [batch,
-        classes], the probability of each class}.
+        classes], the probability of each class}. With augment_on=device, batches also
+        carry what `augment.batch.carried` says, and `augment.batch.in_step` has to
+        change the images.
 
     Raises:
         ValueError: if there are fewer files than hosts.
@@ -76,7 +84,7 @@ def train_batches(
             f"split {split.name} has {len(split.files)} files for {shard.count} hosts; "
             "each host needs at least one: write more shards"
         )
-    alpha = transform.augmentation.mixup_alpha
+    plan = transform.plan()
     records = shuffled_records(
         split,
         _entries(split, shard),
@@ -91,17 +99,13 @@ def train_batches(
         # Unique over hosts and epochs, so that no two images share a seed.
         unique = number * shard.count + shard.index
         image_seed = tf.stack([tf.cast(seed, tf.int64), unique])
-        image, label = _train_example(*split.example(record), transform, image_seed)
-        return {"image": image, "label": label}, image_seed
+        encoded, label = split.example(record)
+        image = _train_image(encoded, transform, plan, image_seed)
+        return image | {"label": _probabilities(label, transform.labels)}, image_seed
 
     @tf.autograph.experimental.do_not_convert
     def mix(batch: dict[str, tf.Tensor], seeds: tf.Tensor) -> dict[str, tf.Tensor]:
-        if alpha == 0:
-            return batch
-        images, labels = augment.mixup(
-            batch["image"], batch["label"], alpha=alpha, seed=seeds[0]
-        )
-        return {"image": images, "label": labels}
+        return augmented.mixed(batch, seeds[0], plan)
 
     batches = (
         records.map(example, num_parallel_calls=tf.data.AUTOTUNE)
@@ -242,10 +246,10 @@ def shuffled_records(
     return epochs.flat_map(epoch).skip(offset).enumerate(start)
 
 
-def _train_example(
-    encoded: tf.Tensor, label: tf.Tensor, transform: TrainTransform, seed: tf.Tensor
-) -> tuple[tf.Tensor, tf.Tensor]:
-    """Returns a uint8 [size, size, 3] image and a one-hot float32 [classes] label."""
+def _train_image(
+    encoded: tf.Tensor, transform: TrainTransform, plan: Plan, seed: tf.Tensor
+) -> dict[str, tf.Tensor]:
+    """Returns "image", uint8 [size, size, 3], and what the device does to it."""
     crop_seed, augment_seed = tf.unstack(tf.random.split(seed, 2))
     image = decode_and_distort(
         encoded,
@@ -253,11 +257,9 @@ def _train_example(
         seed=crop_seed,
         crop_area_min=transform.augmentation.crop_area_min,
         flip=transform.augmentation.flip,
+        cut_off=transform.augmentation.augment != "none",
     )
-    image = augment.augmented(image, augment_seed, transform.augmentation)
-    size = transform.preparation.image_size
-    image = tf.ensure_shape(image, [size, size, 3])
-    return image, _probabilities(label, transform.labels)
+    return augmented.example(image, augment_seed, plan)
 
 
 def _probabilities(label: tf.Tensor, labels: Labels) -> tf.Tensor:

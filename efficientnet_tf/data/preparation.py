@@ -10,19 +10,26 @@ from collections.abc import Callable
 import tensorflow as tf
 
 CROP_PADDING = 32
+CROP_FRACTION = 0.875
 
 
 def crop_fraction(image_size: int, eval_crop: str) -> float:
     """Returns the share of an image's short side that evaluation keeps.
 
     The released accuracies were measured with "padded", size / (size + 32). Today's
-    released code uses "fixed", 0.875 at every size.
+    released code uses "fixed", about 0.875 at every size: it pads a seventh of the
+    size, rounded to whole pixels. "exact" is 0.875 itself.
 
     Args:
         image_size: int, height and width in pixels.
-        eval_crop: "padded" or "fixed".
+        eval_crop: "padded", "fixed" or "exact".
     """
-    return 0.875 if eval_crop == "fixed" else image_size / (image_size + CROP_PADDING)
+    if eval_crop == "exact":
+        return CROP_FRACTION
+    padding = CROP_PADDING
+    if eval_crop == "fixed":
+        padding = round(image_size * (1 / CROP_FRACTION - 1))
+    return image_size / (image_size + padding)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,6 +70,7 @@ def decode_and_distort(
     seed: tf.Tensor,
     crop_area_min: float,
     flip: bool,
+    cut_off: bool = False,
 ) -> tf.Tensor:
     """Decodes a random crop, resizes it and mirrors half of all images.
 
@@ -77,6 +85,8 @@ def decode_and_distort(
         seed: integer [2]; equal seeds give equal images.
         crop_area_min: float above 0, at most 1: the smallest share of the image's area.
         flip: whether to mirror at random.
+        cut_off: whether to cut resized levels off to integers rather than round them,
+            as the original does before AutoAugment and RandAugment.
 
     Returns:
         uint8 [image_size, image_size, 3], RGB.
@@ -100,7 +110,7 @@ def decode_and_distort(
             tf.concat([begin[:2], size[:2]], 0),
         )
 
-    image = _resize(_decode_window(encoded, window), preparation)
+    image = _resize(_decode_window(encoded, window), preparation, cut_off=cut_off)
     if flip:
         image = tf.image.stateless_random_flip_left_right(image, flip_seed)
     return image
@@ -136,8 +146,10 @@ def _decode_window(
     return tf.cond(tf.io.is_jpeg(encoded), decode_jpeg, decode_other)
 
 
-def _resize(image: tf.Tensor, preparation: Preparation) -> tf.Tensor:
-    """Resizes as TF1 did (no half-pixel centres), and rounds to uint8."""
+def _resize(
+    image: tf.Tensor, preparation: Preparation, *, cut_off: bool = False
+) -> tf.Tensor:
+    """Resizes as TF1 did (no half-pixel centres), and rounds or cuts off to uint8."""
     operator = {
         "bicubic": tf.raw_ops.ResizeBicubic,
         "bilinear": tf.raw_ops.ResizeBilinear,
@@ -149,5 +161,5 @@ def _resize(image: tf.Tensor, preparation: Preparation) -> tf.Tensor:
         align_corners=False,
         half_pixel_centers=False,
     )[0]
-    resized = tf.saturate_cast(tf.round(resized), tf.uint8)
+    resized = tf.saturate_cast(resized if cut_off else tf.round(resized), tf.uint8)
     return tf.ensure_shape(resized, [*size, 3])

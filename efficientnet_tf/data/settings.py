@@ -113,8 +113,9 @@ class Images(Section):
     """The preparation of an image for evaluation and serving."""
 
     image_size: int = setting("input height and width in pixels", at_least(8))
-    eval_crop: Literal["padded", "fixed"] = setting(
-        "centre crop: padded takes size/(size+32) of the short side, fixed 0.875"
+    eval_crop: Literal["padded", "fixed", "exact"] = setting(
+        "centre crop: padded takes size/(size+32) of the short side, fixed pads a "
+        "seventh of the size in whole pixels, about 0.875; exact takes 0.875"
     )
     resize: Literal["bicubic", "bilinear"] = setting("resampling to the image size")
 
@@ -130,14 +131,38 @@ class Augmentation(Section):
         at_least(8),
         default=None,
     )
-    augment: Literal["autoaugment", "randaugment", "none"] = setting(
-        "image augmentation"
+    augment: Literal[
+        "autoaugment",
+        "autoaugment-reduced_cifar10",
+        "autoaugment-svhn",
+        "randaugment",
+        "trivialaugment",
+        "none",
+    ] = setting("policy that changes training images; autoaugment is v0, of ImageNet")
+    augment_on: Literal["host", "device"] = setting(
+        "where images are changed; device: at the beginning of the training step",
+        default="host",
     )
     randaugment_num_layers: int = setting("operations per image (N)", at_least(1))
     randaugment_magnitude: float = setting(
         "strength (M)", Allowed("0 to 30", lambda value: 0 <= value <= 30)
     )
     mixup_alpha: float = setting("MixUp strength; 0: off", at_least(0))
+    cutmix_alpha: float = setting(
+        "CutMix strength; 0: off; with MixUp, each batch gets one of the two",
+        at_least(0),
+        default=0.0,
+    )
+    random_erasing: float = setting(
+        "share of images in which a random box is erased",
+        Allowed("0 to 1", lambda value: 0 <= value <= 1),
+        default=0.0,
+    )
+    cutout: int = setting(
+        "side in pixels of a grey square in every image; 0: off",
+        at_least(0),
+        default=0,
+    )
     flip: bool = setting("mirror half of the training images")
     crop_area_min: float = setting(
         "smallest share of the image a training crop takes", PROBABILITY

@@ -14,6 +14,7 @@ from efficientnet_tf.data import (
     tfds_table,
     tfrecord,
 )
+from efficientnet_tf.data.augment import batch as augmented
 from efficientnet_tf.data.preparation import Preparation
 from efficientnet_tf.data.settings import Labels
 
@@ -76,7 +77,11 @@ class Fake:
         images = _random_images(batch_size, transform.preparation.image_size)
         num_classes = transform.labels.num_classes
         labels = tf.one_hot(tf.range(batch_size) % num_classes, num_classes)
-        return tf.data.Dataset.from_tensors({"image": images, "label": labels}).repeat()
+        batch = {"image": images, "label": labels}
+        plan = transform.plan()
+        if plan.is_on_device:
+            batch = augmented.drawn(batch, plan)
+        return tf.data.Dataset.from_tensors(batch).repeat()
 
     def evaluate(
         self,

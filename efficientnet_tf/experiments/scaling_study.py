@@ -33,7 +33,7 @@ PROXY = {
     "moving_average_decay": 0.99,
     "augment": "none",
     "crop_area_min": 0.5,
-    "eval_crop": "fixed",
+    "eval_crop": "exact",
     "survival_prob": 1.0,
     "eval_epochs": 2.0,
     "checkpoint_epochs": 10.0,

@@ -21,7 +21,7 @@ _COMMON = {
     "moving_average_decay": 0.99,
     "eval_epochs": 5.0,
     "checkpoint_epochs": 20.0,
-    "eval_crop": "fixed",
+    "eval_crop": "exact",
 }
 PRETRAIN = _COMMON | {
     "train_batch_size": 128,

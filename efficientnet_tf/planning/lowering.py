@@ -8,11 +8,19 @@ import keras
 import tensorflow as tf
 
 from efficientnet_tf.config import Config
+from efficientnet_tf.data.augment import batch as augmented
 from efficientnet_tf.hardware import devices
 from efficientnet_tf.inference import classifier
 from efficientnet_tf.planning import planned_strategy
 from efficientnet_tf.runs import run_model
-from efficientnet_tf.training import build, checks, label_kinds, state, steps
+from efficientnet_tf.training import (
+    augmentation,
+    build,
+    checks,
+    label_kinds,
+    state,
+    steps,
+)
 
 MakeModel = Callable[[], keras.Model]  # from pixels to float32 logits
 STEPS = ("train", "eval", "serve")
@@ -88,11 +96,15 @@ def _train(
     )
     batch = config.train_batch_size // strategy.num_replicas_in_sync
     labels = tf.TensorSpec([batch, config.num_classes], tf.float32)
+    carried = augmented.carried(augmentation.train_transform(config).plan(), batch)
 
-    def step(images: tf.Tensor, labels: tf.Tensor) -> Any:
-        strategy.run(trainer.replica_step, args=({"image": images, "label": labels},))
+    def step(images: tf.Tensor, labels: tf.Tensor, *values: tf.Tensor) -> Any:
+        draws = dict(zip(carried, values, strict=True))
+        inputs = {"image": images, "label": labels} | draws
+        strategy.run(trainer.replica_step, args=(inputs,))
 
-    return Step(step, (_images(config.train_size, batch), labels), batch)
+    images = _images(config.train_size, batch)
+    return Step(step, (images, labels, *carried.values()), batch)
 
 
 def _evaluate(

@@ -18,7 +18,7 @@ def recipe(model: str, dataset: str, images: int | None) -> dict[str, Any]:
     return paper.recipe(model, dataset, images) | {
         "survival_prob": 0.9,
         "image_size": 32,
-        "eval_crop": "fixed",
+        "eval_crop": "exact",
         # There is little to crop and nothing to mirror.
         "augment": "none",
         "flip": False,

@@ -1,6 +1,5 @@
 """Makes the objects of a run from its Config; each object gets only what it uses."""
 
-import dataclasses
 import functools
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -11,10 +10,11 @@ import tensorflow as tf
 from efficientnet_tf import expansion
 from efficientnet_tf.config import Config
 from efficientnet_tf.data import batches, sources, tfrecord
-from efficientnet_tf.data.settings import Augmentation, Labels
+from efficientnet_tf.data.settings import Labels
 from efficientnet_tf.models import stages
 from efficientnet_tf.runs import run_model
 from efficientnet_tf.training import (
+    augmentation,
     classifier_fit,
     features,
     fused,
@@ -164,12 +164,7 @@ def _train_batches(
     consumed: int,
 ) -> Any:
     """Returns distributed training batches behind the first `consumed` images."""
-    preparation = run_model.preparation(config)
-    transform = batches.TrainTransform(
-        dataclasses.replace(preparation, image_size=config.train_size),
-        config.section(Augmentation),
-        config.section(Labels),
-    )
+    transform = augmentation.train_transform(config)
 
     def dataset(context: tf.distribute.InputContext) -> tf.data.Dataset:
         return source.train(
@@ -205,6 +200,7 @@ def recalibrator(
         _train_batches(config, source, strategy, consumed=0) if count else None,
         batches=count,
         strategy=strategy,
+        augment=augmentation.in_step(config, strategy),
     )
 
 
@@ -269,6 +265,7 @@ def trainer_of(
             config.section(Schedule), train_images=train_images
         ),
         seeds=LayerSeeds(state.model, config.seed, replicas=replicas),
+        augment=augmentation.in_step(config, strategy),
         kind=kind,
     )
 

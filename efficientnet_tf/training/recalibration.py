@@ -11,6 +11,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+Batch = dict[str, tf.Tensor]
 Means = dict[str, tf.Tensor]  # by the paths of the model's moving statistics
 
 
@@ -22,6 +23,8 @@ class Recalibration:
         weights: variables to use, by the path of the model's variable; the moving means
             and variances among them are assigned.
         dataset: distributed batches, of which "image" is used.
+        augment: function from a replica's batch to the batch that a step trains on;
+            None leaves batches as they are.
         batches: int, number of batches to take each time, from the first one; 0 leaves
             all statistics as they are.
         strategy: the strategy that the model was built under.
@@ -35,12 +38,14 @@ class Recalibration:
         *,
         batches: int,
         strategy: tf.distribute.Strategy,
+        augment: Callable[[Batch], Batch] | None = None,
     ):
         self._model = model
         self._weights = weights
         self._dataset = dataset
         self._batches = batches
         self._strategy = strategy
+        self._augment = augment or (lambda batch: batch)
 
     def __call__(self) -> None:
         """Computes the statistics of the weights as they are now, and assigns them."""
@@ -67,7 +72,8 @@ class Recalibration:
         others = [weights.get(v.path, v.value) for v in model.non_trainable_variables]
         momentum = _momentum(model)
 
-        def replica(images: tf.Tensor) -> Means:
+        def replica(batch: Batch) -> Means:
+            images = self._augment(batch)["image"]
             _, moved = model.stateless_call(trainable, others, images, training=True)
             found = {}
             for path, old, new in zip(paths, others, moved, strict=True):
@@ -77,7 +83,7 @@ class Recalibration:
             return found
 
         def step(iterator: Any) -> Means:
-            found = strategy.run(replica, args=(next(iterator)["image"],))
+            found = strategy.run(replica, args=(next(iterator),))
             mean = tf.distribute.ReduceOp.MEAN
             return {p: strategy.reduce(mean, v, axis=None) for p, v in found.items()}
 

@@ -32,6 +32,8 @@ class Trainer(orbit.StandardTrainer):
         batch_size: int, images of all replicas together.
         learning_rate: the optimizer's schedule, to report its value.
         seeds: seeds of the model's random layers.
+        augment: function from a replica's batch to the batch to train on; None trains
+            on the batch as it is.
         kind: what labels the images have.
     """
 
@@ -45,10 +47,12 @@ class Trainer(orbit.StandardTrainer):
         batch_size: int,
         learning_rate: Callable[[int], tf.Tensor],
         seeds: LayerSeeds,
+        augment: Callable[[Batch], Batch] | None = None,
         kind: LabelKind = label_kinds.ONE_LABEL,
     ):
         super().__init__(dataset)
         self._state = state
+        self._augment = augment
         self._objective = objective
         self._strategy = strategy
         self._batch_size = batch_size
@@ -94,6 +98,8 @@ class Trainer(orbit.StandardTrainer):
         """Takes one replica's part of a step, on its share of the batch."""
         state = self._state
         self._seeds.assign(state.optimizer.iterations.value)
+        if self._augment:
+            batch = self._augment(batch)
         with tf.GradientTape() as tape:
             losses, logits = self._objective(batch)
             loss = functools.reduce(operator.add, losses.values())

@@ -24,7 +24,7 @@ class Passport:
     class_names: tuple[str, ...] | None = None  # of the labels; None: not known
     multi_label: bool = False  # outputs are independent sigmoids, not one softmax
     image_size: int | None = None  # height and width in evaluation, in pixels
-    crop: str | None = None  # "padded" or "fixed", see `Config.eval_crop`
+    crop: str | None = None  # "padded", "fixed", "exact", see `Config.eval_crop`
     averaged: bool | None = None  # True: moving averages (EMA); False: raw weights
     source: str = "random"  # the weights' file, or variant and release
     skipped: tuple[str, ...] = ()  # paths that the source was not loaded into

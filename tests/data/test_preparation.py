@@ -64,9 +64,21 @@ def _distort(
     ("size", "padded"),
     [(32, 1 / 2), (224, 7 / 8), (600, 600 / 632), (800, 800 / 832)],
 )
-def test_crop_fractions_of_both_rules(size, padded):
+def test_padded_crop_fractions(size, padded):
     assert preparation.crop_fraction(size, "padded") == pytest.approx(padded, abs=1e-12)
-    assert preparation.crop_fraction(size, "fixed") == 0.875
+
+
+@pytest.mark.parametrize(
+    ("size", "fixed"),
+    [
+        *((224, 0.875), (240, 0.87591), (260, 0.87542), (300, 0.87464)),
+        *((380, 0.87558), (456, 0.87524), (528, 0.87562), (600, 0.87464)),
+        *((32, 32 / 37), (672, 0.875)),
+    ],
+)
+def test_fixed_crop_fractions_pad_whole_pixels(size, fixed):
+    assert preparation.crop_fraction(size, "fixed") == pytest.approx(fixed, abs=5e-6)
+    assert preparation.crop_fraction(size, "exact") == 0.875
 
 
 @pytest.mark.parametrize(
@@ -79,7 +91,7 @@ def test_crop_fractions_of_both_rules(size, padded):
         (375, 500, 64, "fixed", 328),
         (500, 375, 300, "padded", 338),
         (333, 251, 128, "padded", 200),
-        (333, 251, 128, "fixed", 219),
+        (333, 251, 128, "fixed", 220),
         (100, 640, 48, "padded", 60),
         (31, 17, 32, "padded", 8),
         (31, 17, 32, "fixed", 14),
@@ -319,6 +331,18 @@ def test_without_flip_none_is_mirrored_and_crops_stay_the_same():
     assert not plain[:, 4].any()
     unchanged = mirrored[:, 4] == 0
     np.testing.assert_array_equal(plain[unchanged], mirrored[unchanged])
+
+
+def test_levels_can_be_cut_off_as_before_autoaugment():
+    pixels = _photo(40, 40)
+    kwargs = {"crop_area_min": 1.0, "flip": False, "fraction": 1.0}
+    resized = tf.compat.v1.image.resize_bicubic(pixels[np.newaxis], [32, 32])[0]
+    wanted = np.clip(resized, 0, 255)
+    cut_off = _distort(_encode(pixels), cut_off=True, **kwargs)
+    np.testing.assert_array_equal(cut_off, wanted.astype(np.uint8))
+    rounded = _distort(_encode(pixels), **kwargs)
+    np.testing.assert_array_equal(rounded, np.rint(wanted).astype(np.uint8))
+    assert 0.4 < (cut_off != rounded).mean() < 0.6
 
 
 def test_where_no_crop_fits_training_takes_the_evaluation_crop():
