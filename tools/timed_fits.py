@@ -18,19 +18,22 @@ MAIN = pathlib.Path(__file__).parents[1] / "main.py"
 def timed(arguments: Sequence[str]) -> float:
     """Returns the seconds that a Python program takes, from its start to its end."""
     began = time.perf_counter()
-    subprocess.run([sys.executable, *arguments], check=True, capture_output=True)
+    _run(arguments)
     return time.perf_counter() - began
 
 
 def result(arguments: Sequence[str]) -> dict:
     """Returns what a program prints as its last line with --json."""
-    done = subprocess.run(
-        [sys.executable, *arguments, "--json"],
-        check=True,
-        capture_output=True,
-        text=True,
-    )
-    return json.loads(done.stdout.splitlines()[-1])
+    return json.loads(_run([*arguments, "--json"]).splitlines()[-1])
+
+
+def _run(arguments: Sequence[str]) -> str:
+    """Returns a program's stdout; raises ValueError with its last line if it fails."""
+    command = [sys.executable, *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise ValueError((done.stderr.strip().splitlines() or ["no message"])[-1])
+    return done.stdout
 
 
 def train(run: str, *flags: str) -> list[str]:

@@ -12,8 +12,6 @@ from efficientnet_tf.recipes import digits, fake, finetune, paper, scratch
 RECIPES = {"paper": paper, "finetune": finetune, "scratch": scratch}
 # The paper's recipe, adapted to data that the paper does not train on.
 _PAPER_ON = {"digits": digits, "fake": fake}
-
-
 _FEW_IMAGES = 200_000
 
 

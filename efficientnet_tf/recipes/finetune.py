@@ -14,18 +14,17 @@ that training begins near its best. Batch norm keeps the statistics of the pretr
 those of a small batch are noise, and moving averages lag behind some hundred steps.
 """
 
-import math
 import string
 from typing import Any
 
 from efficientnet_tf import expansion
-from efficientnet_tf.recipes import digits, paper
+from efficientnet_tf.recipes import digits, paper, scratch
 
 
 def recipe(model: str, dataset: str, images: int | None) -> dict[str, Any]:
     """Returns the paper's values, changed for a short run from pretrained weights."""
     from_scratch = digits if dataset == "digits" else paper
-    batch = _batch(images)
+    batch = scratch.batch_size(images, least=8)
     return from_scratch.recipe(model, dataset, images) | {
         "weights_skip": "predictions",
         "classifier_init": "fitted",
@@ -61,10 +60,3 @@ def _early(model: str) -> str:
     """
     last = expansion.expand(model).reductions()["reduction_3"]
     return last.rstrip(string.ascii_lowercase)
-
-
-def _batch(images: int | None) -> int:
-    """Returns about 90 steps an epoch: a power of two from 8 to 256."""
-    if images is None:
-        return 256
-    return 2 ** round(math.log2(min(256, max(8, images / 90))))

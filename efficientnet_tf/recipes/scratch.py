@@ -17,7 +17,7 @@ from efficientnet_tf.recipes import paper
 
 def recipe(model: str, dataset: str, images: int | None) -> dict[str, Any]:
     """Returns the paper's values, changed where few images need others."""
-    batch = _batch(images)
+    batch = batch_size(images, least=16)
     return paper.recipe(model, dataset, images) | {
         # The rate ends at zero, so the last weights are the ones to keep: no images
         # have to be held out to choose between them.
@@ -39,11 +39,16 @@ def recipe(model: str, dataset: str, images: int | None) -> dict[str, Any]:
     }
 
 
-def _batch(images: int | None) -> int:
-    """Returns about 90 steps an epoch: a power of two from 16 to 256."""
+def batch_size(images: int | None, *, least: int) -> int:
+    """Returns a power of two up to 256, with which an epoch has about 90 steps.
+
+    Args:
+        images: int, the data set's training images; None takes 256 in a batch.
+        least: int, the smallest batch.
+    """
     if images is None:
         return 256
-    return 2 ** round(math.log2(min(256, max(16, images / 90))))
+    return 2 ** round(math.log2(min(256, max(least, images / 90))))
 
 
 def _epochs(images: int | None) -> float:

@@ -12,8 +12,7 @@ from efficientnet_tf.data.augment import batch as augmented
 from efficientnet_tf.data.settings import Augmentation, Labels
 from efficientnet_tf.hardware import devices
 from efficientnet_tf.runs import run_model
-
-Batch = dict[str, tf.Tensor]
+from efficientnet_tf.training.label_kinds import Batch
 
 
 def train_transform(config: Config) -> batches.TrainTransform:

@@ -184,7 +184,7 @@ def recalibrator(
     state: state.TrainState,
     source: sources.Source,
     strategy: tf.distribute.Strategy,
-) -> recalibration.Recalibration:
+) -> Callable[[], None]:
     """Makes the recalibration of the weights to evaluate, which may do nothing.
 
     Args:
@@ -193,12 +193,13 @@ def recalibrator(
         source: the run's data; its first batches are taken.
         strategy: the strategy that the state was made under.
     """
-    count = config.recalibration_batches
+    if not config.recalibration_batches:
+        return lambda: None
     return recalibration.Recalibration(
         training_model(config, state.model),
         state.inference_weights(),
-        _train_batches(config, source, strategy, consumed=0) if count else None,
-        batches=count,
+        _train_batches(config, source, strategy, consumed=0),
+        batches=config.recalibration_batches,
         strategy=strategy,
         augment=augmentation.in_step(config, strategy),
     )

@@ -11,7 +11,8 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-Batch = dict[str, tf.Tensor]
+from efficientnet_tf.training.label_kinds import Batch
+
 Means = dict[str, tf.Tensor]  # by the paths of the model's moving statistics
 
 
@@ -25,8 +26,7 @@ class Recalibration:
         dataset: distributed batches, of which "image" is used.
         augment: function from a replica's batch to the batch that a step trains on;
             None leaves batches as they are.
-        batches: int, number of batches to take each time, from the first one; 0 leaves
-            all statistics as they are.
+        batches: int above 0, number of batches to take each time, from the first one.
         strategy: the strategy that the model was built under.
     """
 
@@ -49,8 +49,6 @@ class Recalibration:
 
     def __call__(self) -> None:
         """Computes the statistics of the weights as they are now, and assigns them."""
-        if not self._batches:
-            return
         iterator = iter(self._dataset)
         found = [self._step(iterator) for _ in range(self._batches)]
         for path in found[0]:

@@ -5,6 +5,7 @@ import pathlib
 import numpy as np
 import pytest
 import tensorflow as tf
+from image_support import encode, photo
 from PIL import Image
 
 from efficientnet_tf.data import preparation
@@ -13,20 +14,6 @@ SHARED = pathlib.Path(__file__).parents[3] / "shared" / "data"
 ODD_IMAGES = (
     pathlib.Path(os.environ.get("EFFICIENTNET_TF_TEST_DATA", SHARED)) / "odd_images"
 )
-
-
-def _photo(height: int, width: int, seed: int = 0) -> np.ndarray:
-    """Smooth random colours, which JPEG keeps nearly as they are."""
-    small = np.random.default_rng(seed).integers(0, 256, (5, 6, 3), np.uint8)
-    large = Image.fromarray(small).resize((width, height), Image.Resampling.BICUBIC)
-    return np.asarray(large)
-
-
-def _encode(pixels: np.ndarray, file_format="PNG", mode="RGB", **options) -> bytes:
-    buffer = io.BytesIO()
-    image = Image.fromarray(pixels).convert(mode)
-    image.save(buffer, file_format, **options)
-    return buffer.getvalue()
 
 
 def _resized(pixels: np.ndarray, size: int) -> np.ndarray:
@@ -101,9 +88,9 @@ def test_fixed_crop_fractions_pad_whole_pixels(size, fixed):
     ],
 )
 def test_eval_crop_is_the_central_square_of_the_rule(height, width, size, rule, side):
-    pixels = _photo(height, width)
+    pixels = photo(height, width)
     found = _eval(
-        _encode(pixels), size=size, fraction=preparation.crop_fraction(size, rule)
+        encode(pixels), size=size, fraction=preparation.crop_fraction(size, rule)
     )
     wanted = _resized(_center_square(pixels, side), size)
     np.testing.assert_array_equal(found, wanted)
@@ -112,8 +99,8 @@ def test_eval_crop_is_the_central_square_of_the_rule(height, width, size, rule, 
 @pytest.mark.parametrize("subsampling", [0, 1, 2])
 @pytest.mark.parametrize(("height", "width"), [(121, 87), (64, 200)])
 def test_eval_crop_of_a_jpeg_is_that_of_the_whole_image(height, width, subsampling):
-    pixels = _photo(height, width)
-    encoded = _encode(pixels, "JPEG", quality=95, subsampling=subsampling)
+    pixels = photo(height, width)
+    encoded = encode(pixels, "JPEG", quality=95, subsampling=subsampling)
     decoded = tf.io.decode_jpeg(encoded, channels=3).numpy()
     assert np.abs(decoded.astype(int) - pixels).mean() < 3
     side = {87: 58, 200: 42}[width]  # two thirds of the short side
@@ -124,38 +111,38 @@ def test_eval_crop_of_a_jpeg_is_that_of_the_whole_image(height, width, subsampli
 
 @pytest.mark.parametrize("seed", range(3))
 def test_eval_crops_are_equal_for_equal_pixels_of_other_formats(seed):
-    pixels = _photo(45, 61, seed)
-    found = [_eval(_encode(pixels, name), fraction=0.7) for name in ("PNG", "BMP")]
+    pixels = photo(45, 61, seed)
+    found = [_eval(encode(pixels, name), fraction=0.7) for name in ("PNG", "BMP")]
     np.testing.assert_array_equal(found[0], found[1])
 
 
 def _jpeg(mode: str, **options) -> bytes:
-    return _encode(_photo(21, 21), "JPEG", mode, quality=95, subsampling=0, **options)
+    return encode(photo(21, 21), "JPEG", mode, quality=95, subsampling=0, **options)
 
 
 def _sixteen_bit_png() -> bytes:
-    return tf.io.encode_png(_photo(21, 21).astype(np.uint16) * 256 + 77).numpy()
+    return tf.io.encode_png(photo(21, 21).astype(np.uint16) * 256 + 77).numpy()
 
 
 @pytest.mark.parametrize(
     ("encoded", "wanted", "mean_difference"),
     [
-        (_encode(_photo(21, 21)), _photo(21, 21), 0),
-        (_encode(_photo(21, 21), mode="RGBA"), _photo(21, 21), 0),
-        (_sixteen_bit_png, _photo(21, 21), 0),
+        (encode(photo(21, 21)), photo(21, 21), 0),
+        (encode(photo(21, 21), mode="RGBA"), photo(21, 21), 0),
+        (_sixteen_bit_png, photo(21, 21), 0),
         (
-            _encode(_photo(21, 21), mode="L"),
-            np.asarray(Image.fromarray(_photo(21, 21)).convert("L").convert("RGB")),
+            encode(photo(21, 21), mode="L"),
+            np.asarray(Image.fromarray(photo(21, 21)).convert("L").convert("RGB")),
             0,
         ),
-        (_jpeg("RGB"), _photo(21, 21), 3),
+        (_jpeg("RGB"), photo(21, 21), 3),
         (
             _jpeg("L"),
-            np.asarray(Image.fromarray(_photo(21, 21)).convert("L").convert("RGB")),
+            np.asarray(Image.fromarray(photo(21, 21)).convert("L").convert("RGB")),
             2,
         ),
-        (_jpeg("CMYK"), _photo(21, 21), 3),
-        (_jpeg("RGB", progressive=True), _photo(21, 21), 3),
+        (_jpeg("CMYK"), photo(21, 21), 3),
+        (_jpeg("RGB", progressive=True), photo(21, 21), 3),
     ],
     ids=[
         *("png", "rgba-png", "16-bit-png", "grey-png"),
@@ -172,20 +159,20 @@ def test_every_kind_of_file_becomes_uint8_rgb(encoded, wanted, mean_difference):
 
 def test_a_png_named_jpeg_is_read_by_its_bytes(tmp_path):
     path = tmp_path / "n02105855_2933.JPEG"
-    path.write_bytes(_encode(_photo(30, 40)))
+    path.write_bytes(encode(photo(30, 40)))
     encoded = tf.io.read_file(str(path))
     np.testing.assert_array_equal(
-        _eval(encoded), _resized(_center_square(_photo(30, 40), 30), 32)
+        _eval(encoded), _resized(_center_square(photo(30, 40), 30), 32)
     )
     seed = (4, 2)
     np.testing.assert_array_equal(
-        _distort(encoded, seed), _distort(_encode(_photo(30, 40)), seed)
+        _distort(encoded, seed), _distort(encode(photo(30, 40)), seed)
     )
 
 
 @pytest.mark.parametrize(
     "encoded",
-    [b"", b"not an image", _encode(_photo(21, 21), "JPEG")[:100]],
+    [b"", b"not an image", encode(photo(21, 21), "JPEG")[:100]],
     ids=["empty", "text", "cut"],
 )
 def test_bytes_that_hold_no_image_are_refused(encoded):
@@ -232,7 +219,7 @@ def test_odd_real_files_look_as_pillow_shows_them(file, mean_difference):
 
 
 def test_training_crops_are_decided_by_the_seed():
-    encoded = _encode(_photo(90, 120))
+    encoded = encode(photo(90, 120))
     images = [_distort(encoded, (3, seed)) for seed in range(20)]
     again = [_distort(encoded, (3, seed)) for seed in range(20)]
     np.testing.assert_array_equal(images, again)
@@ -241,128 +228,43 @@ def test_training_crops_are_decided_by_the_seed():
 
 
 def test_training_crops_ignore_the_global_seed():
-    encoded = _encode(_photo(90, 120))
+    encoded = encode(photo(90, 120))
     tf.random.set_seed(1)
     first = _distort(encoded, (3, 4))
     tf.random.set_seed(2)
     np.testing.assert_array_equal(_distort(encoded, (3, 4)), first)
 
 
-HEIGHT, WIDTH = 200, 250
-
-
-def _windows(
-    crop_area_min=0.08, *, flip=False, height=HEIGHT, width=WIDTH, size=50, seeds=200
-) -> np.ndarray:
-    """Crops of many seeds as [y, x, height, width, flipped], read off the pixels.
-
-    Red grows with x and green with y, so a crop's corner and slopes tell where it was.
-    """
-    scale = 255 // max(height, width)
-    pixels = np.zeros((height, width, 3), np.uint8)
-    pixels[..., 0] = scale * np.arange(width)
-    pixels[..., 1] = scale * np.arange(height)[:, np.newaxis]
-
-    def distort(encoded, number):
-        return preparation.decode_and_distort(
-            encoded,
-            preparation.Preparation(size, 0.9, "bicubic"),  # 0.81 of the area
-            seed=tf.stack([number, 7]),
-            crop_area_min=crop_area_min,
-            flip=flip,
-        )
-
-    encoded = tf.data.Dataset.from_tensors(_encode(pixels)).repeat(seeds)
-    numbered = tf.data.Dataset.zip(encoded, tf.data.Dataset.range(seeds))
-    images = next(numbered.map(distort).batch(seeds).as_numpy_iterator()).astype(float)
-    flipped = images[:, 0, 0, 0] > images[:, 0, -1, 0]
-    images[flipped] = images[flipped, :, ::-1]
-    columns, rows = images[:, 0, :, 0] / scale, images[:, :, 0, 1] / scale
-    # Pixel i of the result shows pixel start + i * length / size of the image; the last
-    # few lean on the crop's edge.
-    last = size - 5
-    x_length = (columns[:, last] - columns[:, 0]) * size / last
-    y_length = (rows[:, last] - rows[:, 0]) * size / last
-    return np.stack([rows[:, 0], columns[:, 0], y_length, x_length, flipped], 1)
-
-
-@pytest.mark.parametrize("crop_area_min", [0.08, 0.3, 0.7])
-def test_training_crops_keep_to_the_bounds(crop_area_min):
-    y, x, height, width, _ = _windows(crop_area_min, flip=True).T
-    area, ratio = height * width / (HEIGHT * WIDTH), width / height
-    # Crops have whole pixels and are measured to about one.
-    assert crop_area_min - 0.01 < area.min() < crop_area_min + 0.05
-    assert 0.85 < area.max() <= 1
-    assert ratio.min() > 3 / 4 - 0.04
-    assert ratio.max() < 4 / 3 + 0.05
-    assert (y + height).max() < HEIGHT + 1
-    assert (x + width).max() < WIDTH + 1
-
-
-def test_training_crops_take_every_aspect_ratio():
-    _, _, height, width, _ = _windows().T
-    low, *quarters, high = np.quantile(width / height, [0, 0.25, 0.5, 0.75, 1])
-    assert quarters == pytest.approx([0.89, 1.04, 1.19], abs=0.06)
-    assert (low, high) == pytest.approx((0.75, 1.33), abs=0.04)
-
-
-def test_training_crops_of_small_images_keep_to_the_bounds():
-    # Of 32x32 pixels many a crop is the whole image, and the evaluation crop serves.
-    _, _, height, width, _ = _windows(0.7, height=32, width=32, size=32, seeds=1000).T
-    assert (height * width / 32**2).min() > 0.7 - 0.05
-
-
-def test_training_crops_lie_everywhere():
-    y, x, height, width, _ = _windows().T
-    small = height * width < 0.4 * HEIGHT * WIDTH
-    for start, length, whole in ((y, height, HEIGHT), (x, width, WIDTH)):
-        place = (start / (whole - length))[small]
-        assert place.min() < 0.1
-        assert place.max() > 0.9
-        assert place.mean() == pytest.approx(0.5, abs=0.1)
-
-
-def test_half_of_the_training_images_are_mirrored():
-    assert 0.4 < _windows(flip=True)[:, 4].mean() < 0.6
-
-
-def test_without_flip_none_is_mirrored_and_crops_stay_the_same():
-    plain, mirrored = _windows(flip=False), _windows(flip=True)
-    assert not plain[:, 4].any()
-    unchanged = mirrored[:, 4] == 0
-    np.testing.assert_array_equal(plain[unchanged], mirrored[unchanged])
-
-
 def test_levels_can_be_cut_off_as_before_autoaugment():
-    pixels = _photo(40, 40)
+    pixels = photo(40, 40)
     kwargs = {"crop_area_min": 1.0, "flip": False, "fraction": 1.0}
     resized = tf.compat.v1.image.resize_bicubic(pixels[np.newaxis], [32, 32])[0]
     wanted = np.clip(resized, 0, 255)
-    cut_off = _distort(_encode(pixels), cut_off=True, **kwargs)
+    cut_off = _distort(encode(pixels), cut_off=True, **kwargs)
     np.testing.assert_array_equal(cut_off, wanted.astype(np.uint8))
-    rounded = _distort(_encode(pixels), **kwargs)
+    rounded = _distort(encode(pixels), **kwargs)
     np.testing.assert_array_equal(rounded, np.rint(wanted).astype(np.uint8))
     assert 0.4 < (cut_off != rounded).mean() < 0.6
 
 
 def test_where_no_crop_fits_training_takes_the_evaluation_crop():
-    pixels = _photo(8, 400)  # at 4/3 no crop can take 8% of it
+    pixels = photo(8, 400)  # at 4/3 no crop can take 8% of it
     wanted = _resized(_center_square(pixels, 4), 32)
-    got = _distort(_encode(pixels), flip=False, fraction=0.5)
+    got = _distort(encode(pixels), flip=False, fraction=0.5)
     np.testing.assert_array_equal(got, wanted)
 
 
 @pytest.mark.parametrize("size", [21, 32, 61])
 def test_bilinear_resizing_is_tf1s(size):
-    photo = _photo(40, 40)
-    expected = tf.compat.v1.image.resize_bilinear(photo[np.newaxis], [size, size])[0]
-    image = _eval(_encode(photo), size=size, resize="bilinear")
+    picture = photo(40, 40)
+    expected = tf.compat.v1.image.resize_bilinear(picture[np.newaxis], [size, size])[0]
+    image = _eval(encode(picture), size=size, resize="bilinear")
     np.testing.assert_array_equal(image, np.rint(expected).astype(np.uint8))
-    assert (image != _eval(_encode(photo), size=size)).any()
+    assert (image != _eval(encode(picture), size=size)).any()
 
 
 def test_training_crops_are_resized_as_asked():
-    encoded = _encode(_photo(40, 40))
+    encoded = encode(photo(40, 40))
     kwargs = {"size": 64, "crop_area_min": 1.0, "flip": False}
     bilinear = _distort(encoded, resize="bilinear", **kwargs)
     assert (bilinear != _distort(encoded, resize="bicubic", **kwargs)).any()

@@ -10,10 +10,9 @@ from collections.abc import Callable
 import tensorflow as tf
 
 from efficientnet_tf.data.augment import levels as level_tables
-from efficientnet_tf.data.augment.changes import Changes, compiled
+from efficientnet_tf.data.augment.changes import Changes, Function, compiled
 from efficientnet_tf.data.augment.plan import Kind, Plan
 
-_Function = Callable[..., tf.Tensor]
 _State = tuple[tf.Tensor, tf.Tensor, tf.Tensor]  # images, tables, whether they wait
 
 
@@ -120,7 +119,7 @@ def on_device(images: tf.Tensor, drawn: tf.Tensor, plan: Plan) -> tf.Tensor:
 
 
 def _among(
-    drawn: tf.Tensor, change: _Function, values: tf.Tensor, *others: tf.Tensor
+    drawn: tf.Tensor, change: Function, values: tf.Tensor, *others: tf.Tensor
 ) -> tf.Tensor:
     """Changes those values that were drawn, at most 8 at a time.
 

@@ -10,7 +10,7 @@ from efficientnet_tf.data.augment import levels as level_tables
 from efficientnet_tf.data.augment import operators
 from efficientnet_tf.data.augment.plan import Kind, Plan
 
-_Function = Callable[..., tf.Tensor]
+Function = Callable[..., tf.Tensor]
 
 
 class Changes:
@@ -31,7 +31,7 @@ class Changes:
     def __init__(
         self,
         plan: Plan,
-        compile: Callable[[_Function], _Function],
+        compile: Callable[[Function], Function],
         count: level_tables.Count,
     ):
         self.plan = plan
@@ -40,8 +40,8 @@ class Changes:
         self.of_levels = self._of_levels(count)
 
     def _of_pixels(
-        self, compile: Callable[[_Function], _Function]
-    ) -> dict[Kind, _Function]:
+        self, compile: Callable[[Function], Function]
+    ) -> dict[Kind, Function]:
         # Several programs: in one, XLA computes what a pixel or a channel needs again
         # for each that needs it.
         sources = compile(operators.sources)
@@ -73,7 +73,7 @@ class Changes:
             ),
         }
 
-    def _of_levels(self, count: level_tables.Count) -> dict[Kind, _Function]:
+    def _of_levels(self, count: level_tables.Count) -> dict[Kind, Function]:
         def known(levels: tf.Tensor, _: tf.Tensor, actions: tf.Tensor) -> tf.Tensor:
             then = tf.gather(self.plan.points, self._rows(Kind.POINT, actions))
             return level_tables.compose(levels, tf.tile(then[:, tf.newaxis], [1, 3, 1]))
@@ -101,7 +101,7 @@ class Changes:
         return tuple(tf.gather(part, rows) for part in self.plan.factors)
 
 
-def compiled(function: _Function) -> _Function:
+def compiled(function: Function) -> Function:
     """Returns a function that XLA compiles for this machine's CPU, if it can.
 
     TensorFlow's TPU build has no XLA for the CPU. Without it an operator takes up to
