@@ -213,7 +213,7 @@ def loads(text: str) -> Config:
     """
     values = json.loads(text)
     if "augment_on" not in values and values.get("eval_crop") == "fixed":
-        # Earlier versions took 0.875 itself; their runs go on with it.
+        # Earlier versions, which had no augment_on, took 0.875 itself.
         values["eval_crop"] = "exact"
     unknown = sorted(values.keys() - FIELDS.keys())
     if unknown:

@@ -70,6 +70,9 @@ def loads(text: str) -> Passport:
         if fields.get("variant"):
             fields["variant"] = _variant(fields["variant"])
         fields["skipped"] = tuple(fields["skipped"])
+        if "multi_label" not in fields and fields.get("crop") == "fixed":
+            # Earlier versions, whose passports have no multi_label, took 0.875 itself.
+            fields["crop"] = "exact"
         if not isinstance(fields.get("multi_label", False), bool):
             raise TypeError("multi_label is no bool")
         if fields.get("class_names") is not None:

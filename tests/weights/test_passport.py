@@ -181,3 +181,20 @@ def test_digest_is_of_paths_shapes_and_values():
         {"a": np.zeros((2, 3))},
     ):
         assert passports.digest(other) != digest
+
+
+@pytest.mark.parametrize(
+    ("crop", "is_earlier", "expected"),
+    [
+        ("fixed", True, "exact"),  # 0.875, with which they were evaluated
+        ("fixed", False, "fixed"),
+        ("padded", True, "padded"),
+        (None, True, None),
+    ],
+)
+def test_the_crop_of_an_earlier_version_is_kept(crop, is_earlier, expected):
+    told = dataclasses.replace(passports.Passport(en.get_variant(TEST)), crop=crop)
+    fields = json.loads(told.dumps())
+    if is_earlier:
+        del fields["multi_label"]
+    assert passports.loads(json.dumps(fields)).crop == expected
