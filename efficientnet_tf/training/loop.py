@@ -208,7 +208,7 @@ class _Run:
             while True:
                 if self._evaluation_is_due():
                     self._evaluate()
-                done = self.step >= self._total or self._stopped_early()
+                done = self._is_last() or self._stopped_early()
                 stopped = stop_requested()
                 if done or stopped or self._due(self._checkpoint_every):
                     self._save()
@@ -245,12 +245,17 @@ class _Run:
     def _evaluation_is_due(self) -> bool:
         """Whether to evaluate this step; never twice, not even after a restart."""
         done = (int(self._state.evaluations.last_step.numpy()), self._saved_step)
-        return self._evaluates and self._due(self._eval_every) and self.step not in done
+        wanted = self._evaluates or self._is_last()
+        return wanted and self._due(self._eval_every) and self.step not in done
 
     def _evaluate(self) -> None:
-        """Scores this step; the last is left to `train` unless images are held out."""
+        """Recalibrates and scores this step.
+
+        Without held-out images the last step is only recalibrated: it is scored after
+        training, perhaps by another command.
+        """
         self._recalibrate()
-        if self.step >= self._total and not self._picks_best:
+        if self._is_last() and not self._picks_best:
             return
         scores = evaluation.score(self._controller, self._config, self._split)
         self._append_metrics("eval", scores)
@@ -293,7 +298,10 @@ class _Run:
         return min(self._total, *((self.step // n + 1) * n for n in rhythms))
 
     def _due(self, every: int) -> bool:
-        return self.step > 0 and (self.step % every == 0 or self.step >= self._total)
+        return self.step > 0 and (self.step % every == 0 or self._is_last())
+
+    def _is_last(self) -> bool:
+        return self.step >= self._total
 
     def _stopped_early(self) -> bool:
         patience = self._config.early_stopping_evals

@@ -5,10 +5,14 @@ import networks
 import numpy as np
 import replicas
 import tensorflow as tf
+from folder_support import fill
 
 import efficientnet_tf as en
+from efficientnet_tf import config as config_lib
+from efficientnet_tf.runs import run_model
 from efficientnet_tf.runs.checkpoints import by_path
-from efficientnet_tf.training import recalibration
+from efficientnet_tf.runs.run_dir import RunDir
+from efficientnet_tf.training import loop, recalibration
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (24, 32, 32, 3)).astype("uint8")
 STILL = {"survival_prob": 1.0, "dropout_rate": 0.0, "classes": 3}
@@ -82,3 +86,28 @@ def test_frozen_batch_norms_keep_their_statistics():
     recalibration.Recalibration(model, weights, dataset, batches=1, strategy=strategy)()
     for path, value in weights.items():
         assert np.array_equal(value, before[path]), path
+
+
+def test_a_run_that_only_trains_keeps_the_statistics_that_it_is_scored_with(tmp_path):
+    fill(tmp_path / "data" / "train", (4, 4, 4))
+    fill(tmp_path / "data" / "val", (2, 2, 2), first=100)
+    config = config_lib.create(
+        blocks=networks.ONE,
+        data_dir=str(tmp_path / "data"),
+        image_size=16,
+        batch_norm="local",
+        train_batch_size=4,
+        train_epochs=1.0,
+        eval_batch_size=6,
+        recalibration_batches=2,
+    )
+    found = []
+    for name, validate in (("trained", False), ("scored", True)):
+        folder = str(tmp_path / name)
+        strategy = tf.distribute.OneDeviceStrategy("/cpu:0")
+        loop.train(config, model_dir=folder, strategy=strategy, validate=validate)
+        run = RunDir(folder)
+        model = run_model.of_run(run, run.read_config())
+        found.append({v.path: v.numpy() for v in model.weights})
+    for path, value in found[0].items():
+        np.testing.assert_array_equal(value, found[1][path], path)
