@@ -2,10 +2,12 @@
 
 import contextlib
 import gc
+import importlib
 import sys
 from collections.abc import Iterator
+from typing import Any
 
-# TensorFlow, Keras and orbit import these wherever they are installed, for parts that no
+# TensorFlow, Keras and orbit import these where they are installed, for parts that no
 # command uses. A command that needs one imports it when the block is over.
 UNUSED = ("jax", "matplotlib", "pandas", "sklearn")
 
@@ -18,12 +20,19 @@ def fast() -> Iterator[None]:
     Python leaves faster too, because the collector ignores what the block made.
     """
     hidden = [name for name in UNUSED if name not in sys.modules]
-    sys.modules.update(dict.fromkeys(hidden))  # None lets an import fail
+    modules: dict[str, Any] = sys.modules
+    modules.update(dict.fromkeys(hidden))  # None lets an import fail
     gc.disable()
     try:
         yield
     finally:
         for name in hidden:
-            del sys.modules[name]
+            del modules[name]
         gc.freeze()
         gc.enable()
+
+
+def tensorflow() -> None:
+    """Imports TensorFlow into a process that was started to compute something."""
+    with fast():
+        importlib.import_module("tensorflow")

@@ -17,7 +17,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from efficientnet_tf import config as config_lib
-from efficientnet_tf import counting, files
+from efficientnet_tf import counting, files, imports
 from efficientnet_tf.variants import Variant
 
 
@@ -174,6 +174,7 @@ def _start_worker(slots: Any, workers: int) -> None:
     """Gives a worker process its share of the machine, and ends it with its parent."""
     threading.Thread(target=_end_with_parent, daemon=True).start()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    imports.tensorflow()
     import tensorflow as tf
 
     slot = slots.get()

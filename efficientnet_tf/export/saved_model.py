@@ -1,14 +1,17 @@
 """Writes a SavedModel that takes encoded images or pixels, as evaluation does."""
 
+import functools
 import os
 import tempfile
+from collections.abc import Callable
+from typing import Any
 
-import keras
 import tensorflow as tf
 
 from efficientnet_tf import files, label_sets
 from efficientnet_tf.inference.classifier import Classifier, classify
 
+_SIGNATURES = ("serving_default", "tensor", "tensor_uint8")
 # TensorFlow writes both; nothing else writes the fingerprint.
 _FINGERPRINT, _GRAPH = "fingerprint.pb", "saved_model.pb"
 
@@ -44,43 +47,59 @@ def save(classifier: Classifier, export_dir: str) -> str:
     """
     check_target(export_dir)
     export_dir = export_dir.rstrip("/")
-    model, image_size = classifier.model, classifier.preparation.image_size
+    labels = label_sets.dumps(classifier.class_names)
+    _write(_module(classifier), labels, export_dir)
+    return export_dir
 
+
+def _module(classifier: Classifier) -> tf.Module:
+    """Returns the signatures as a module's functions, over one graph of the network.
+
+    Keras's ExportArchive would trace the network 7 times and write each weight twice.
+    """
+    size = classifier.preparation.image_size
+    pixels = [None, size, size, 3]
     names = list(classifier.class_names)
 
-    def serve(encoded: tf.Tensor) -> dict[str, tf.Tensor]:
-        signature = tf.TensorSpec([image_size, image_size, 3], tf.uint8)
-        images = tf.map_fn(
-            classifier.preparation.decode, encoded, fn_output_signature=signature
-        )
-        probabilities = classify(model, images)["probabilities"]
-        ranked = tf.math.top_k(probabilities, k=min(5, classifier.classes))
-        best = tf.argmax(probabilities, -1)
-        return {
-            "probabilities": probabilities,
-            "classes": best,
-            "class_names": tf.gather(names, best),
-            "top_k_classes": ranked.indices,
-            "top_k_names": tf.gather(names, ranked.indices),
-            "top_k_probabilities": ranked.values,
-        }
-
+    @_function(tf.TensorSpec(pixels, tf.float32, name="images"))
     def tensor(images: tf.Tensor) -> dict[str, tf.Tensor]:
-        return classify(model, images)
+        return classify(classifier.model, images)
 
-    def pixels(dtype: tf.DType) -> list[tf.TensorSpec]:
-        shape = [None, image_size, image_size, 3]
-        return [tf.TensorSpec(shape, dtype, name="images")]
+    @_function(tf.TensorSpec(pixels, tf.uint8, name="images"))
+    def tensor_uint8(images: tf.Tensor) -> dict[str, tf.Tensor]:
+        return tensor(tf.cast(images, tf.float32))
 
-    archive = keras.export.ExportArchive()
-    archive.track(model)
-    archive.add_endpoint(
-        "serving_default", serve, [tf.TensorSpec([None], tf.string, name="encoded")]
-    )
-    archive.add_endpoint("tensor", tensor, pixels(tf.float32))
-    archive.add_endpoint("tensor_uint8", tensor, pixels(tf.uint8))
-    _write(archive, label_sets.dumps(names), export_dir)
-    return export_dir
+    @_function(tf.TensorSpec([None], tf.string, name="encoded"))
+    def serving_default(encoded: tf.Tensor) -> dict[str, tf.Tensor]:
+        image = tf.TensorSpec(pixels[1:], tf.uint8)
+        decode = classifier.preparation.decode
+        images = tf.map_fn(decode, encoded, fn_output_signature=image)
+        return _ranked(tensor_uint8(images)["probabilities"], names)
+
+    module = tf.Module()
+    module.tensor = tensor
+    module.tensor_uint8 = tensor_uint8
+    module.serving_default = serving_default
+    module.weights = tensor.get_concrete_function().variables
+    return module
+
+
+def _function(spec: tf.TensorSpec) -> Callable[[Callable], Any]:
+    return functools.partial(tf.function, input_signature=[spec], autograph=False)
+
+
+def _ranked(probabilities: tf.Tensor, names: list[str]) -> dict[str, tf.Tensor]:
+    """Returns the outputs of `serving_default`, see `save`."""
+    ranked = tf.math.top_k(probabilities, k=min(5, len(names)))
+    best = tf.argmax(probabilities, -1)
+    return {
+        "probabilities": probabilities,
+        "classes": best,
+        "class_names": tf.gather(names, best),
+        "top_k_classes": ranked.indices,
+        "top_k_names": tf.gather(names, ranked.indices),
+        "top_k_probabilities": ranked.values,
+    }
 
 
 def check_target(export_dir: str) -> None:
@@ -94,22 +113,23 @@ def check_target(export_dir: str) -> None:
         )
 
 
-def _write(archive: keras.export.ExportArchive, labels: str, target: str) -> None:
+def _write(module: tf.Module, labels: str, target: str) -> None:
     if files.is_url(target):
         with tempfile.TemporaryDirectory() as folder:
-            _write_here(archive, labels, f"{folder}/model")
+            _write_here(module, labels, f"{folder}/model")
             _upload(f"{folder}/model", target)
         return
     partial = f"{target}.partial"
     _remove(partial)
-    _write_here(archive, labels, partial)
+    _write_here(module, labels, partial)
     _replace(partial, target)
 
 
-def _write_here(archive: keras.export.ExportArchive, labels: str, folder: str) -> None:
+def _write_here(module: tf.Module, labels: str, folder: str) -> None:
+    signatures = {name: getattr(module, name) for name in _SIGNATURES}
     # Gradients of custom gradients would be traced too: a fifth of an export's time.
     options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
-    archive.write_out(folder, options=options, verbose=False)
+    tf.saved_model.save(module, folder, signatures, options)
     files.write_whole(f"{folder}/{label_sets.FILE}", labels)
 
 

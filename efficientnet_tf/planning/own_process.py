@@ -5,6 +5,8 @@ from typing import Any
 
 from joblib.externals import loky
 
+from efficientnet_tf import imports
+
 
 def call(function: Callable, *args: Any, **kwargs: Any) -> Any:
     """Calls a function in a process of its own; returns its result or raises its error.
@@ -23,7 +25,8 @@ def call(function: Callable, *args: Any, **kwargs: Any) -> Any:
     # Not multiprocessing: its processes run the caller's script again, which fails
     # unless the script has a guard, and TensorFlow survives no fork. The timeout, in
     # seconds without work, ends the process if its caller was killed.
-    with loky.ProcessPoolExecutor(1, timeout=10) as pool:
+    start = imports.tensorflow
+    with loky.ProcessPoolExecutor(1, timeout=10, initializer=start) as pool:
         try:
             return pool.submit(function, *args, **kwargs).result()
         except loky.BrokenProcessPool:

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from unittest import mock
 
 from bucket import server as servers
+from efficientnet_tf import imports
 
 
 @contextlib.contextmanager
@@ -27,7 +28,9 @@ def start(server: servers.Server) -> Iterator:
     spawned = multiprocessing.get_context("spawn")
     with (
         mock.patch.dict(os.environ, settings),
-        concurrent.futures.ProcessPoolExecutor(1, mp_context=spawned) as pool,
+        concurrent.futures.ProcessPoolExecutor(
+            1, mp_context=spawned, initializer=imports.tensorflow
+        ) as pool,
     ):
         yield lambda *call: pool.submit(_called, *call).result()
 

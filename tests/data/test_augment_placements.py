@@ -53,7 +53,9 @@ def test_host_and_device_give_the_same_images(augment, monkeypatch):
 
 
 @needs_xla
-@pytest.mark.parametrize("augment", ["autoaugment", "trivialaugment"])
+@pytest.mark.parametrize(
+    "augment", ["autoaugment", pytest.param("trivialaugment", marks=pytest.mark.slow)]
+)
 def test_one_xla_program_gives_the_same_images(augment):
     plan = _everything(augment)  # the two have all kinds of actions
     found = _run(plan, application.on_device, jit_compile=True)
@@ -140,7 +142,9 @@ def test_fake_data_carries_draws_too():
     assert fake.train(plain, batch_size=4).element_spec.keys() == {"image", "label"}
 
 
-@pytest.mark.parametrize("name", ["autoaugment", "randaugment"])
+@pytest.mark.parametrize(
+    "name", ["autoaugment", pytest.param("randaugment", marks=pytest.mark.slow)]
+)
 def test_a_pipeline_augments_each_image_by_its_seed_alone(name):
     """Neither the global seed, threads, neighbours nor the graph change an image."""
     plan = made_plan(name, SIZE)

@@ -82,6 +82,14 @@ def test_names_are_those_of_the_ranked_classes(exported, classifier):
     np.testing.assert_allclose(outputs["probabilities"], expected, atol=1e-5)
 
 
+def test_each_weight_is_written_once(exported, classifier):
+    written = tf.train.load_checkpoint(str(exported / "variables/variables"))
+    shapes = written.get_variable_to_shape_map()
+    shapes.pop("_CHECKPOINTABLE_OBJECT_GRAPH")
+    total = sum(np.prod(shape, dtype=int) for shape in shapes.values())
+    assert total == classifier.model.count_params()
+
+
 def test_a_model_without_names_serves_numbers(tmp_path, classifier):
     model = classifier.model
     named = model.passport

@@ -25,6 +25,7 @@ CHANGED = {
 STILL = {"dropout_rate": 0.0, "survival_prob": 1.0, "blocks": networks.ONE}
 
 
+@pytest.mark.slow
 def test_two_replicas_train_alike_wherever_images_are_changed(digits_dir):
     host, device = (
         ReplicaRun(replicas.two(), digits_dir, augment_on=place, **CHANGED, **STILL)

@@ -43,6 +43,7 @@ def test_predictions_say_once_which_weights_they_took(flag, checkpoint, images):
     np.testing.assert_allclose(got, expected, rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_other_commands_say_so_too(checkpoint, images, tmp_path):
     path, _ = checkpoint
     weights = (f"--weights={path}", MODEL, "--image_size=32")
