@@ -124,7 +124,7 @@ def begin_classifier(
         model: the run's model, with its starting weights.
         cached: features of the run's images.
     """
-    if "predictions" not in config.skipped_weights:
+    if config.weights and "predictions" not in config.skipped_weights:
         return
     if train := cached.splits.train:
         arrays = functools.partial(cached.arrays, train)
