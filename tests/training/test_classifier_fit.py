@@ -1,12 +1,15 @@
 """A classifier that is fitted before training, against its conditions of optimality."""
 
+import types
+
 import networks
 import numpy as np
 import pytest
 
 import efficientnet_tf as en
+from efficientnet_tf import config as config_lib
 from efficientnet_tf.models import stages
-from efficientnet_tf.training import classifier_fit
+from efficientnet_tf.training import build, classifier_fit
 
 RNG = np.random.default_rng(0)
 CENTRES = RNG.normal(size=(4, 6))
@@ -86,3 +89,22 @@ def test_each_label_has_a_regression_of_its_own():
     # No image has the third label and each has the fourth: half an image differs.
     assert not kernel[:, 2:].any()
     assert bias[2:] == pytest.approx([-np.log(399), np.log(399)], rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("weights", "skip", "is_new"),
+    [(None, None, True), ("w.h5", "predictions", True), ("w.h5", None, False)],
+)
+def test_a_classifier_that_is_not_loaded_begins_as_asked(weights, skip, is_new):
+    config = config_lib.create(
+        dataset="fake",
+        blocks=networks.ONE,
+        classifier_init="zero",
+        weights=weights,
+        weights_skip=skip,
+    )
+    model = en.EfficientNet(networks.own(networks.ONE), classes=3)
+    splits = types.SimpleNamespace(train=True)
+    data = types.SimpleNamespace(splits=splits, arrays=pytest.fail)
+    build.begin_classifier(config, model, data)
+    assert np.any(model.get_layer("predictions").kernel) != is_new
