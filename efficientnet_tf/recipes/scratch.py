@@ -3,7 +3,7 @@
 python main.py --model=efficientnet-b0 --data_dir=FOLDER
 
 Data: fewer than 200,000 images, in folders by class or in a data set of tfds.
-Hardware: one GPU; two CPU cores at --image_size=128 --train_image_size=96.
+Hardware: one GPU; two CPU cores at --image_size=96 --train_image_size=84.
 
 The paper's 350 epochs in batches of 2,048 are 500 steps of 3,000 images. Here an epoch
 has about 90 steps, as many as the size of the batch allows.
@@ -28,6 +28,10 @@ def recipe(model: str, dataset: str, images: int | None) -> dict[str, Any]:
         "classifier_init": "zero",
         "augment": "none",
         "crop_area_min": 0.25,
+        # Of 96 pixels, size / (size + 32) would keep three quarters of the side.
+        "eval_crop": "fixed",
+        # 4 epochs of 2,934 photos: validation loss 1.40 with 1.0, 1.59 with 0.8.
+        "survival_prob": 0.9,
         "train_batch_size": batch,
         "train_epochs": _epochs(images),
         "optimizer": "adamw",
