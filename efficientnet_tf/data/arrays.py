@@ -126,30 +126,25 @@ def from_arrays(
     Raises:
         ValueError: naming the image or label that cannot be used.
     """
-    sets = [(images, labels), *([validation] if validation else [])]
-    names, kinds = _class_names(labels, class_names), []
-    pixels: list[bytes] = []
-    found: list[list[folder.Image]] = []
-    for some_images, some_labels in sets:
-        encoded = _encode_all(some_images)
-        told = _places(some_labels, names, images=len(encoded))
-        first = len(pixels)
-        pixels += encoded
-        found.append([(str(first + i), label) for i, label in enumerate(told)])
-        kinds.append(np.ndim(some_labels) == 2)
-    several = kinds[0]
-    train = tuple(sorted(found[0], key=lambda image: (image[1], int(image[0]))))
-    held: tuple[folder.Image, ...] = tuple(found[-1]) if validation else ()
-    if not validation and val_fraction:
+    names = _class_names(labels, class_names)
+    several = np.ndim(labels) == 2
+    pixels = _encode_all(images)
+    train = _listed(labels, names, images=len(pixels))
+    held: tuple[folder.Image, ...] = ()
+    if validation:
+        more = _encode_all(validation[0])
+        held = _listed(validation[1], names, images=len(more), first=len(pixels))
+        pixels += more
+    elif val_fraction:
         held, train = held_out.by_name(
             train, ".", fraction=val_fraction, seed=seed, in_each=not several
         )
-    tensor = tf.constant(pixels, tf.string)
+    encoded = tf.constant(pixels, tf.string)
 
     def split(name: str, some: tuple[folder.Image, ...]) -> InMemory:
         files, numbers = zip(*some, strict=True) if some else ((), ())
         return InMemory(
-            *(name, files, len(files), names, numbers, several), encoded=tensor
+            *(name, files, len(files), names, numbers, several), encoded=encoded
         )
 
     return Arrays(
@@ -158,6 +153,15 @@ def from_arrays(
         ),
         several,
     )
+
+
+def _listed(
+    labels: Any, names: tuple[str, ...], *, images: int, first: int = 0
+) -> tuple[folder.Image, ...]:
+    """Lists images by their numbers, from `first` on, sorted by their labels."""
+    places = enumerate(_places(labels, names, images=images), start=first)
+    ordered = sorted((label, number) for number, label in places)
+    return tuple((str(number), label) for label, number in ordered)
 
 
 def _class_names(labels: Any, given: Sequence[str] | None) -> tuple[str, ...]:

@@ -81,7 +81,7 @@ def open_splits(
     """
     builder = _builder(name, data_dir)
     if not builder.is_prepared():
-        _check_own(name, data_dir)
+        check_own(name, data_dir)
         _prepare(name, builder)
     info = builder.info
     _check_features(name, info, num_classes)
@@ -133,7 +133,7 @@ def _builder(name: str, data_dir: str | None) -> Any:
         raise ValueError(f"dataset=tfds:{name}: {_first_line(error)}") from None
 
 
-def _check_own(name: str, data_dir: str | None) -> None:
+def check_own(name: str, data_dir: str | None) -> None:
     """Raises ValueError if a folder to be written to holds anything but tfds' own."""
     if data_dir is None or not os.path.isdir(data_dir):
         return

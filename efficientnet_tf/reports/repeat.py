@@ -47,6 +47,8 @@ def deciding(config: config_lib.Config) -> dict[str, Any]:
     """
     saved = {name: getattr(config, name) for name in config_lib.FIELDS}
     always = ("recipe", "model", "dataset", "data_dir", "weights", "num_classes")
+    if config.val_fraction:
+        always += ("val_fraction",)  # which decides how many images there are
     chosen = {name: saved[name] for name in always if saved[name] is not None}
     try:
         implied = config_lib.create(**chosen)

@@ -56,7 +56,7 @@ def lines(config: Config, splits: tfrecord.Splits) -> list[str]:
 
 
 def few_steps(config: Config, *, train_images: int) -> str | None:
-    """Says that a run is too short for its averages or for batch norm, if it is.
+    """Says that a run is too short for its averages, batch norm or warm-up, if it is.
 
     An average of momentum m that begins at a value keeps m^t of it after t steps; the
     averages of weights begin with small momenta, see `ema`.
@@ -83,6 +83,9 @@ def few_steps(config: Config, *, train_images: int) -> str | None:
             f"batch norm sees {config.train_batch_size} images at a time, few for its "
             "statistics"
         )
+    warmup = config.warmup_steps(train_images=train_images)
+    if warmup > steps / 2:
+        reasons.append(f"{warmup} steps of warm-up hardly end (--warmup_epochs)")
     if not reasons:
         return None
     return (

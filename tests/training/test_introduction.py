@@ -43,6 +43,12 @@ def test_averages_that_keep_their_beginning_are_told():
     assert "in 1 steps the weights' averages keep 10% of theirs" in message
 
 
+def test_a_warm_up_that_never_ends_is_told():
+    chosen = {"batch_norm": "frozen", "train_epochs": 8.0}
+    assert "79 steps of warm-up hardly end" in few(40_000, warmup_epochs=4.1, **chosen)
+    assert few(40_000, warmup_epochs=3.9, **chosen) is None
+
+
 def test_small_batches_are_told():
     chosen = {"train_batch_size": 4, "train_epochs": 100.0}
     assert "batch norm sees 4 images at a time" in few(285, **chosen)
