@@ -131,9 +131,9 @@ def divide(
     listing: Listing, data_dir: str, val_fraction: float, seed: int
 ) -> folder.Found:
     """Returns the images of each split; see `folder.read` for the arguments."""
-    train = listing.train and listing.images(listing.train)
-    validation = listing.validation and listing.images(listing.validation)
-    notes = ()
+    train = listing.images(listing.train) if listing.train else None
+    validation = listing.images(listing.validation) if listing.validation else None
+    notes: tuple[str, ...] = ()
     if train and not validation:
         validation, train = held_out.by_name(
             train,

@@ -149,12 +149,22 @@ def open_source(
         train = tfrecord.Split("train", (), count)
         validation = tfrecord.Split("validation", (), 1024)
         return Fake(tfrecord.Splits(train, None, validation))
-    if dataset in ("folder", "csv"):
-        chosen = {"val_fraction": reading.val_fraction, "seed": seed}
-        if dataset == "csv":
-            chosen["multi_label"] = multi_label
-        find = folder.read if dataset == "folder" else image_files.of_csv
-        found = find(data_dir or "", num_classes=num_classes, **chosen)
+    if dataset == "folder":
+        found = folder.read(
+            data_dir or "",
+            num_classes=num_classes,
+            val_fraction=reading.val_fraction,
+            seed=seed,
+        )
+        return Files(_image_splits(found, minival_shards))
+    if dataset == "csv":
+        found = image_files.of_csv(
+            data_dir or "",
+            num_classes=num_classes,
+            multi_label=multi_label,
+            val_fraction=reading.val_fraction,
+            seed=seed,
+        )
         return Files(_image_splits(found, minival_shards))
     tfds_name = tfds_table.name_of(dataset)
     if tfds_name:

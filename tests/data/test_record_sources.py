@@ -237,6 +237,18 @@ def test_far_more_classes_than_labels_are_noted(tmp_path, classes, is_noted):
         assert "1 to 3: num_classes=3" in notes[0]
 
 
+@pytest.mark.parametrize("shards", [1, 3])
+def test_sorted_records_are_looked_at_from_beginning_to_end(tmp_path, shards):
+    def ordered(i):
+        return example(**{"image/encoded": tiny, "image/class/label": i // 100 + 1})
+
+    tiny = encode(0)
+    data_dir = fill(tmp_path, ordered, train=900, validation=100, shards=shards)
+    assert open_splits(data_dir, num_classes=9).notes == ()
+    (note,) = open_splits(data_dir, num_classes=1000).notes
+    assert "are 1 to 9: num_classes=9" in note
+
+
 def test_labels_txt_tells_the_number_of_classes(tmp_path):
     data_dir = fill(tmp_path, plain)
     assert config.create(dataset="imagenet", data_dir=data_dir).num_classes == 1000

@@ -45,7 +45,7 @@ def test_averages_that_keep_their_beginning_are_told():
 
 def test_a_warm_up_that_never_ends_is_told():
     chosen = {"batch_norm": "frozen", "train_epochs": 8.0}
-    assert "79 steps of warm-up hardly end" in few(40_000, warmup_epochs=4.1, **chosen)
+    assert "80 steps of warm-up hardly end" in few(40_000, warmup_epochs=4.1, **chosen)
     assert few(40_000, warmup_epochs=3.9, **chosen) is None
 
 
