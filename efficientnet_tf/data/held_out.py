@@ -97,6 +97,8 @@ def _divided(
 
 def _rank(path: str, root: str, seed: int) -> tuple[str, str]:
     """Orders images in a way that says nothing about them."""
-    name = os.path.relpath(path, root)
+    above = os.path.join(root, "")
+    # relpath takes 7 us, for what a slice tells too.
+    name = path[len(above) :] if path.startswith(above) else os.path.relpath(path, root)
     known = os.fsencode(unicodedata.normalize("NFC", name))
     return hashlib.sha256(f"{seed}/".encode() + known).hexdigest(), name
