@@ -151,7 +151,7 @@ def from_arrays(
         tfrecord.Splits(
             split("train", train), None, split("validation", held), class_names=names
         ),
-        several,
+        multi_label=several,
     )
 
 
