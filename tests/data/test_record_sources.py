@@ -84,6 +84,14 @@ def test_labels_from_0_where_1_is_the_first_are_told(tmp_path):
     assert message.startswith("first_label=1: records of DIR have labels from 0 in y")
 
 
+def test_one_label_0_among_others_is_not_taken_for_their_rule(tmp_path):
+    def almost(i):
+        label = 0 if i == 1 else i % 3 + 1
+        return example(**{"image/encoded": encode(i), "image/class/label": label})
+
+    assert open_splits(fill(tmp_path, almost)).notes == ()
+
+
 def named(i: int) -> bytes:
     return example(**{"image/encoded": encode(i), "name": NAMES[i % 3].encode()})
 
