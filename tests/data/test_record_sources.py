@@ -162,13 +162,9 @@ def test_a_record_that_lacks_a_feature_is_told_with_those_it_has(
     assert told.replace("an int64", "a int64") in message
 
 
-ZIPPED = [(0, 1, 2), (1,)]
-
-
-@pytest.mark.parametrize("zipped", ZIPPED)
-def test_compressed_files_are_read_like_others(tmp_path, zipped):
+def test_compressed_files_are_read_like_others(tmp_path):
     flat = open_splits(fill(tmp_path / "plain", plain, shards=3))
-    packed = open_splits(fill(tmp_path / "zipped", plain, shards=3, zipped=zipped))
+    packed = open_splits(fill(tmp_path / "zipped", plain, shards=3, zipped=(0, 2)))
     assert packed.train.images == flat.train.images == 9
     for one, other in (
         (flat.train, packed.train),
