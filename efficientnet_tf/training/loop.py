@@ -19,6 +19,7 @@ from efficientnet_tf.training import (
     checks,
     evaluation,
     host_facts,
+    introduction,
     label_kinds,
     progress,
     state,
@@ -80,6 +81,8 @@ def train(
     is_fresh = latest is None
     with strategy.scope():
         model = _initial_model(config, run_dir, policy=policy, is_fresh=is_fresh)
+    if hosts.is_chief:
+        evaluation.say(introduction.lines(config, source.splits))
     cached = build.cached_features(config, model, source, strategy)
     if is_fresh:
         build.begin_classifier(config, model, cached)
@@ -97,6 +100,7 @@ def train(
             checkpoints.restore(latest)
     if hosts.is_chief:
         run_dir.write_config(config)
+        run_dir.write_data(introduction.inventory(config, source.splits))
     if hosts.is_chief and is_fresh:
         run_model.name_classes(model, source.splits.class_names)
         run_dir.write_passport(model.passport)
