@@ -66,5 +66,5 @@ def batch_size(images: int | None, *, least: int) -> int:
 
 
 def _epochs(images: int | None) -> float:
-    """Returns 100 epochs, or as many as 300,000 images make."""
-    return max(100.0, 300_000 / images) if images else 100.0
+    """Returns 100 epochs, or up to 1,000, as many as 300,000 images make."""
+    return min(1000.0, max(100.0, 300_000 / images)) if images else 100.0
