@@ -11,6 +11,7 @@ import re
 from typing import Any
 
 ACTIVATIONS = ("relu", "swish")  # a0, a1
+_MOST_FILTERS = 100_000
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,6 +51,7 @@ class _Option:
     field: str
     kind: str = "int"  # int, pair, ratio, activation, set, unset
     minimum: int = 1
+    maximum: int = 9
     required: bool = False
 
     @property
@@ -60,7 +62,7 @@ class _Option:
     def allowed(self) -> str:
         """Describes what may follow the key, for error messages."""
         return {
-            "int": f"a whole number of at least {self.minimum}",
+            "int": f"a whole number of at least {self.minimum}, at most {self.maximum}",
             "pair": "two digits from 1 to 9, rows then columns",
             "ratio": "a number above 0 and at most 1",
             "activation": "0 (relu) or 1 (swish)",
@@ -73,7 +75,7 @@ class _Option:
             value = self.kind == "set" if text == "" else None
         elif self.kind == "ratio":
             value = float(text) if re.fullmatch(r"[0-9]+(\.[0-9]+)?", text) else None
-        elif not re.fullmatch(r"[0-9]+", text):
+        elif not re.fullmatch(r"[0-9]{1,9}", text):
             pass
         elif self.kind == "pair":
             value = tuple(int(digit) for digit in text)
@@ -104,7 +106,9 @@ class _Option:
         if value is None and self.kind in ("ratio", "activation"):
             return None
         valid = {
-            "int": lambda: type(value) is int and value >= self.minimum,
+            "int": lambda: (
+                type(value) is int and self.minimum <= value <= self.maximum
+            ),
             "pair": lambda: isinstance(value, tuple) and _is_pair_of_digits(value),
             "ratio": lambda: type(value) in (int, float) and 0 < value <= 1,
             "activation": lambda: value in ACTIVATIONS,
@@ -120,12 +124,12 @@ def _is_pair_of_digits(value: tuple) -> bool:
 
 # In the order in which the original writes them.
 _OPTIONS = (
-    _Option("r", "repeats", required=True),
-    _Option("k", "kernel_size", required=True),
+    _Option("r", "repeats", maximum=1000, required=True),
+    _Option("k", "kernel_size", maximum=99, required=True),
     _Option("s", "strides", "pair", required=True),
-    _Option("e", "expand_ratio", required=True),
-    _Option("i", "input_filters", required=True),
-    _Option("o", "output_filters", required=True),
+    _Option("e", "expand_ratio", maximum=1000, required=True),
+    _Option("i", "input_filters", maximum=_MOST_FILTERS, required=True),
+    _Option("o", "output_filters", maximum=_MOST_FILTERS, required=True),
     _Option("c", "conv_type", minimum=0),
     _Option("f", "fused_conv", minimum=0),
     _Option("d", "space2depth", minimum=0),

@@ -10,7 +10,7 @@ import functools
 import json
 from typing import Any, TypeVar
 
-from efficientnet_tf import recipes
+from efficientnet_tf import counting, recipes
 from efficientnet_tf import settings as settings_lib
 from efficientnet_tf.data import catalogue, detection
 from efficientnet_tf.data import settings as data_settings
@@ -21,6 +21,9 @@ from efficientnet_tf.training import settings as training_settings
 from efficientnet_tf.weights.settings import StartingWeights
 
 S = TypeVar("S", bound=settings_lib.Section)
+
+
+_MOST_BATCH_BYTES = 10**12  # 100 times the largest batch of ImageNet, 65,536 images
 
 
 # Python lists the fields of the last base class first.
@@ -54,11 +57,38 @@ class Config(
                 "weights is missing: recipe=finetune trains on from a file, a TF1 "
                 "checkpoint or a release"
             )
+        self._check_sizes()
         self.recomputed_blocks  # noqa: B018, finds them, which is the check
         if self.early_stopping_evals and not self.minival_shards:
             raise ValueError(
                 f"early_stopping_evals={self.early_stopping_evals}: needs held-out "
                 "images, so allowed is 0 while minival_shards=0"
+            )
+
+    def _check_sizes(self) -> None:
+        """Raises ValueError for a network or a batch that no machine has room for."""
+        trains_larger = self.train_size > self.image_size
+        side = "train_image_size" if trains_larger else "image_size"
+        size = max(self.train_size, self.image_size)
+        found = counting.too_large(
+            self.variant, image_size=size, classes=self.num_classes
+        )
+        if found:
+            named = {
+                "network": self.own_network,
+                "classes": f"num_classes={self.num_classes}",
+                "image_size": f"{side}={size}",
+            }
+            raise ValueError(f"{named[found[0]]}: {found[1]}")
+        self._check_batch("train_batch_size", self.train_size)
+        self._check_batch("eval_batch_size", self.image_size)
+
+    def _check_batch(self, name: str, side: int) -> None:
+        most = _MOST_BATCH_BYTES // (3 * side * side)
+        if getattr(self, name) > most:
+            raise ValueError(
+                f"{name}={getattr(self, name)}: allowed are at most {most} images of "
+                f"{side}x{side} pixels, a terabyte"
             )
 
     def section(self, kind: type[S]) -> S:

@@ -7,10 +7,17 @@ nothing, as in the paper.
 """
 
 import dataclasses
+import math
 import numbers
 from typing import Any
 
 from efficientnet_tf import expansion, variants
+
+MOST_PARAMS = 10_000_000_000  # 20 times L2's
+MOST_VALUES = 2**31 - 1  # TensorFlow's kernels number the values by 32 bits
+# Kinds of blocks whose first convolution strides.
+_STRIDE_FIRST = ("fused", "separable", "bottleneck_v1")
+_Size = tuple[int, int]  # rows and columns
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,7 +44,7 @@ class Count:
 def count(
     variant: str | variants.Variant,
     *,
-    image_size: int | tuple[int, int] | None = None,
+    image_size: int | _Size | None = None,
     channels: int = 3,
     classes: int = 1000,
     include_top: bool = True,
@@ -76,7 +83,7 @@ def count(
     return total
 
 
-def _mbconv(block: expansion.Block, size: "_Size") -> Count:
+def _mbconv(block: expansion.Block, size: _Size) -> Count:
     filters, experts = block.expanded_filters, block.experts
     strided = _strided(size, block.strides)
     total = _dense(block.input_filters, experts) if experts else Count()
@@ -88,7 +95,7 @@ def _mbconv(block: expansion.Block, size: "_Size") -> Count:
     return total + _conv(1, filters, block.output_filters, strided, experts=experts)
 
 
-def _edge(block: expansion.Block, size: "_Size") -> Count:
+def _edge(block: expansion.Block, size: _Size) -> Count:
     total = Count()
     if block.expand_ratio != 1:
         filters = block.expanded_filters
@@ -97,7 +104,7 @@ def _edge(block: expansion.Block, size: "_Size") -> Count:
     return total + _conv(1, block.expanded_filters, block.output_filters, strided)
 
 
-def _fused(block: expansion.Block, size: "_Size") -> Count:
+def _fused(block: expansion.Block, size: _Size) -> Count:
     size = _strided(size, block.strides)
     total = _squeeze_excite(block)
     if block.expand_ratio == 1:
@@ -108,7 +115,7 @@ def _fused(block: expansion.Block, size: "_Size") -> Count:
     return total + _conv(1, filters, block.output_filters, size)
 
 
-def _bottleneck(block: expansion.Block, size: "_Size") -> Count:
+def _bottleneck(block: expansion.Block, size: _Size) -> Count:
     filters = block.expanded_filters
     strided = _strided(size, block.strides)
     reduced = strided if block.kind == "bottleneck_v1" else size
@@ -143,7 +150,7 @@ def _dense(inputs: int, outputs: int) -> Count:
 
 
 def _conv(
-    kernel_size: int, inputs: int, outputs: int, size: "_Size", *, experts: int = 0
+    kernel_size: int, inputs: int, outputs: int, size: _Size, *, experts: int = 0
 ) -> Count:
     """Counts a convolution without a bias, and the batch normalisation behind it.
 
@@ -158,7 +165,67 @@ def _conv(
     )
 
 
-_Size = tuple[int, int]  # rows and columns
+def too_large(
+    variant: str | variants.Variant, *, image_size: int | _Size, classes: int
+) -> tuple[str, str] | None:
+    """Finds what makes a network too large for any machine.
+
+    Args:
+        variant: a name or a `Variant`.
+        image_size: as in `count`.
+        classes: int, outputs of the classifier; 0 if there is none.
+
+    Returns:
+        The cause, "network", "classes" or "image_size", and words that go on from its
+        name; None if the network is not too large.
+    """
+    total = count(variant, image_size=image_size, classes=classes)
+    if total.params > MOST_PARAMS:
+        body = count(variant, image_size=image_size, include_top=False)
+        cause = "classes" if body.params <= MOST_PARAMS else "network"
+        return cause, f"makes {total.params} parameters; allowed are {MOST_PARAMS}"
+    where, values = largest_map(variant, image_size=image_size)
+    if values > MOST_VALUES:
+        return "image_size", (
+            f"makes a feature map of {values} values in {where}; allowed are "
+            f"{MOST_VALUES}"
+        )
+    return None
+
+
+def largest_map(
+    variant: str | variants.Variant,
+    *,
+    image_size: int | _Size | None = None,
+) -> tuple[str, int]:
+    """Finds the largest feature map of one image.
+
+    Args:
+        variant: a name or a `Variant`.
+        image_size: as in `count`.
+
+    Returns:
+        The stem's, block's or head's name, and the number of values in its map.
+    """
+    variant = variants.get_variant(variant)
+    network = expansion.expand(variant)
+    size = _size(variant.resolution if image_size is None else image_size)
+    size = _strided(size, (2, 2))
+    maps = {"stem": network.stem_filters * math.prod(size)}
+    if network.stem_pool:
+        size = _strided(size, (2, 2))
+    for block in network.blocks:
+        strided = _strided(size, block.strides)
+        inner = strided if block.kind in _STRIDE_FIRST else size
+        maps[block.name] = max(
+            block.expanded_filters * math.prod(inner),
+            block.output_filters * math.prod(strided),
+        )
+        size = strided
+    maps["top"] = network.feature_filters * math.prod(size)
+    return max(maps.items(), key=lambda named: named[1])
+
+
 
 
 def _size(image_size: int | _Size) -> _Size:

@@ -23,6 +23,10 @@ from efficientnet_tf.variants import Variant, get_variant
 # expansion is 1, it is a single activated convolution (EfficientNetV2).
 KINDS = ("mbconv", "edge", "separable", "bottleneck", "bottleneck_v1")
 
+# The largest network with a name, L2, has 4.3, 5.3 and 88 of them.
+MOST_WIDTH = MOST_DEPTH = 100
+MOST_BLOCKS = 1000
+
 
 @dataclasses.dataclass(frozen=True)
 class Block:
@@ -113,8 +117,8 @@ def customize(
     Args:
         variant: a name or a `Variant`.
         blocks: block strings; the stem gets the first string's input filters.
-        width: filter multiplier, above 0.
-        depth: repeat multiplier, above 0.
+        width: filter multiplier, above 0, at most MOST_WIDTH.
+        depth: repeat multiplier, above 0, at most MOST_DEPTH.
         activation: name of a Keras activation.
 
     Raises:
@@ -127,15 +131,15 @@ def customize(
     if blocks is not None:
         changes["blocks"] = tuple(blocks)
         changes["stem_filters"] = _decode(changes["blocks"])[0].input_filters
-    for name in ("width", "depth"):
-        value = changes[name]
-        is_number = isinstance(value, numbers.Real)
-        if value is not None and not (is_number and 0 < value < math.inf):
-            raise ValueError(f"{name}={changes[name]}: allowed is more than 0")
     chosen = {name: value for name, value in changes.items() if value is not None}
     variant = dataclasses.replace(variant, **chosen)
     expand(variant)
     return variant
+
+
+def _check_coefficient(name: str, value: Any, most: int) -> None:
+    if not (isinstance(value, numbers.Real) and 0 < value <= most):
+        raise ValueError(f"{name}={value}: allowed is more than 0, at most {most}")
 
 
 def round_filters(
@@ -182,7 +186,8 @@ def expand(variant: str | Variant, *, survival_prob: float | None = None) -> Exp
 
     Raises:
         ValueError: if the variant is unknown, or if a block string is malformed, cannot
-            be built or does not take the filters that the string before it gives.
+            be built or does not take the filters that the string before it gives, or
+            if there would be more than MOST_BLOCKS blocks.
     """
     variant = get_variant(variant)
     survival_prob = variant.survival_prob if survival_prob is None else survival_prob
@@ -193,10 +198,16 @@ def expand(variant: str | Variant, *, survival_prob: float | None = None) -> Exp
 
 @functools.lru_cache(maxsize=64)  # a run asks for its own network ten times
 def _expand(variant: Variant, survival_prob: float) -> Expansion:
+    _check_coefficient("width", variant.width, MOST_WIDTH)
+    _check_coefficient("depth", variant.depth, MOST_DEPTH)
     stages = _decode(variant.blocks)
     _check_stages(variant, stages)
     repeats = _repeats(variant, stages)
     total = sum(repeats)
+    if total > MOST_BLOCKS:
+        raise ValueError(
+            f"the network would have {total} blocks; allowed are {MOST_BLOCKS} at most"
+        )
     stem_filters, head_filters = _ends(variant)
     expanded: list[Block] = []
     channels = stem_filters

@@ -21,11 +21,18 @@ class Allowed:
     words: str
     test: Callable[[Any], bool]
     choices: tuple[str, ...] = ()
+    nearest: Callable[[str], str | None] = lambda value: None  # a choice that was meant
 
 
 ANY = Allowed("", lambda value: True)
+LISTING = Allowed("", lambda value: True)  # text that may be empty: no element
 FRACTION = Allowed("0 to below 1", lambda value: 0 <= value < 1)
 PROBABILITY = Allowed("above 0, at most 1", lambda value: 0 < value <= 1)
+
+# Limits that no run reaches, so that a mistyped number is refused at once.
+MOST_EPOCHS = 1_000_000
+MOST_STEPS = 1_000_000
+MOST_FLOAT32 = 3e38  # what training computes in holds no larger number
 
 
 def choice(*values: str) -> Allowed:
@@ -33,14 +40,16 @@ def choice(*values: str) -> Allowed:
     return Allowed(", ".join(values), lambda value: value in values, values)
 
 
-def at_least(low: float) -> Allowed:
-    """Allows numbers from `low` on."""
-    return Allowed(f"{low} and more", lambda value: value >= low)
+def at_least(low: float, most: float) -> Allowed:
+    """Allows numbers from `low` to `most`."""
+    words = f"{low} and more, at most {most}"
+    return Allowed(words, lambda value: low <= value <= most)
 
 
-def above(low: float) -> Allowed:
-    """Allows numbers above `low`."""
-    return Allowed(f"more than {low}", lambda value: value > low)
+def above(low: float, most: float) -> Allowed:
+    """Allows numbers above `low` and up to `most`."""
+    words = f"more than {low}, at most {most}"
+    return Allowed(words, lambda value: low < value <= most)
 
 
 def setting(
@@ -108,17 +117,53 @@ def check(field: dataclasses.Field, value: Any) -> None:
     if value is None and types.NoneType in typing.get_args(field.type):
         return
     values = allowed(field)
-    if not (_has_type(value, kind(field)) and values.test(value)):
-        words = values.words or f"a {kind(field).__name__}"
-        hint = did_you_mean(str(value), values.choices)
-        raise ValueError(f"{field.name}={value}: allowed is {words}{hint}")
+    if not _has_type(value, kind(field)):
+        raise ValueError(refusal(field, value, of_type=True))
+    if not (_is_finite(value) and values.test(value)):
+        raise ValueError(refusal(field, value))
+
+
+def refusal(field: dataclasses.Field, value: Any, *, of_type: bool = False) -> str:
+    """Says what a field may hold instead of a value.
+
+    Args:
+        field: a field that `setting` made.
+        value: the value, or its text on the command line.
+        of_type: whether to say which type of value the field holds.
+    """
+    values = allowed(field)
+    words = [values.words] if values.words else []
+    if not values.choices and (of_type or not words):
+        words.insert(0, TYPES[kind(field)])
+    meant = values.nearest(str(value))
+    hint = f"; did you mean {meant}?" if meant else ""
+    hint = hint or did_you_mean(str(value), values.choices)
+    return f"{field.name}={shown(value)}: allowed is {', '.join(words)}{hint}"
+
+
+def shown(value: Any) -> str:
+    """Returns a value's text for an error, shortened in its middle if it is long."""
+    text = str(value)
+    if len(text) <= 200:
+        return text
+    return f"{text[:100]}... ({len(text)} characters)"
+
+
+TYPES = {
+    bool: "true or false",
+    int: "a whole number",
+    float: "a number",
+    str: "text that is not empty",
+}
 
 
 def _has_type(value: Any, kind: type) -> bool:
-    """Whether a value has a type; float takes whole numbers, but no infinity or NaN."""
-    if kind is float:
-        return type(value) in (int, float) and math.isfinite(value)
-    return type(value) is kind
+    """Whether a value has a type; float takes whole numbers."""
+    return type(value) in ((int, float) if kind is float else (kind,))
+
+
+def _is_finite(value: Any) -> bool:
+    return not isinstance(value, float) or math.isfinite(value)
 
 
 def listed(text: str | None) -> tuple[str, ...]:

@@ -13,6 +13,11 @@ from efficientnet_tf.settings import (
     setting,
 )
 
+MOST_IMAGES = 10_000_000_000  # twice LAION-5B, the largest public set of images
+MOST_CLASSES = 1_000_000  # JFT has 30,000; a classifier of B0 would take 5 GB
+MOST_PIXELS = 8192  # a side; one image then takes 0.8 GB as float32
+MOST_ALPHA = 1000  # from here on, 99% of all mixtures are within 0.03 of the mean
+
 DATASETS = ("digits", "imagenet", "folder", "csv", "fake")
 _NEEDS_DIR = {
     "imagenet": "its train-* and validation-* files",
@@ -68,18 +73,20 @@ class Data(Reading):
     )
     num_train_images: int | None = setting(
         "number of images in train-*; None: count them, unless the number is known",
-        at_least(1),
+        at_least(1, MOST_IMAGES),
         default=None,
     )
     minival_shards: float = setting(
         "train shards (images, for a folder, CSV files or tfds) held out to pick the "
         "best weights: a count, a fraction if below 1, or 0",
         Allowed(
-            "0, a fraction below 1 or a whole number",
-            lambda value: 0 <= value < 1 or (value >= 1 and value == int(value)),
+            f"0, a fraction below 1 or a whole number, at most {MOST_IMAGES}",
+            lambda value: (
+                0 <= value < 1 or (1 <= value <= MOST_IMAGES and value == int(value))
+            ),
         ),
     )
-    shuffle_buffer: int = setting("records shuffled at a time", at_least(1))
+    shuffle_buffer: int = setting("records shuffled at a time", at_least(1, MOST_IMAGES))
 
     def check_together(self) -> None:
         """Raises ValueError where a folder is missing, or a known count is given."""
@@ -130,11 +137,11 @@ class Labels(Section):
     num_classes: int = setting(
         "number of classes; need not be given for a folder, for CSV files or for the "
         "paper's tfds data sets",
-        at_least(1),
+        at_least(1, MOST_CLASSES),
     )
     label_offset: int = setting(
         "classes before the data's first label; 1: a background class",
-        at_least(0),
+        at_least(0, MOST_CLASSES),
         default=0,
     )
     multi_label: bool = setting(
@@ -161,7 +168,7 @@ class Labels(Section):
 class Images(Section):
     """The preparation of an image for evaluation and serving."""
 
-    image_size: int = setting("input height and width in pixels", at_least(8))
+    image_size: int = setting("input height and width in pixels", at_least(8, MOST_PIXELS))
     eval_crop: Literal["padded", "fixed", "exact"] = setting(
         "centre crop: padded takes size/(size+32) of the short side, fixed pads a "
         "seventh of the size in whole pixels, about 0.875; exact takes 0.875"
@@ -177,7 +184,7 @@ class Augmentation(Section):
         "height and width of training images in pixels; smaller than --image_size it "
         "saves time, and objects in random crops are then as large as in evaluation "
         "(arXiv 1906.06423); None: --image_size",
-        at_least(8),
+        at_least(8, MOST_PIXELS),
         default=None,
     )
     augment: Literal[
@@ -192,14 +199,14 @@ class Augmentation(Section):
         "where images are changed; device: at the beginning of the training step",
         default="host",
     )
-    randaugment_num_layers: int = setting("operations per image (N)", at_least(1))
+    randaugment_num_layers: int = setting("operations per image (N)", at_least(1, 100))
     randaugment_magnitude: float = setting(
         "strength (M)", Allowed("0 to 30", lambda value: 0 <= value <= 30)
     )
-    mixup_alpha: float = setting("MixUp strength; 0: off", at_least(0))
+    mixup_alpha: float = setting("MixUp strength; 0: off", at_least(0, MOST_ALPHA))
     cutmix_alpha: float = setting(
         "CutMix strength; 0: off; with MixUp, each batch gets one of the two",
-        at_least(0),
+        at_least(0, MOST_ALPHA),
         default=0.0,
     )
     random_erasing: float = setting(
@@ -209,7 +216,7 @@ class Augmentation(Section):
     )
     cutout: int = setting(
         "side in pixels of a grey square in every image; 0: off",
-        at_least(0),
+        at_least(0, MOST_PIXELS),
         default=0,
     )
     flip: bool = setting("mirror half of the training images")

@@ -6,6 +6,8 @@ from typing import Literal
 from efficientnet_tf.hardware import tpu as tpu_lib
 from efficientnet_tf.settings import Section, at_least, choice, setting
 
+MOST_CPU_DEVICES = 64  # each has threads of its own
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Hardware(Section):
@@ -31,7 +33,7 @@ class Hardware(Section):
     )
     num_cpu_devices: int = setting(
         "virtual CPU devices, to try a distributed run on one machine",
-        at_least(1),
+        at_least(1, MOST_CPU_DEVICES),
         default=1,
     )
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import keras
 
-from efficientnet_tf import expansion, variants
+from efficientnet_tf import counting, expansion, variants
 from efficientnet_tf.models import blocks as block_builders
 from efficientnet_tf.models.layer_builder import LayerBuilder
 from efficientnet_tf.models.layers import BATCH_NORMS, Layers, full_precision
@@ -104,6 +104,7 @@ def EfficientNet(
     network = expansion.expand(variant, survival_prob=survival_prob)
     has_classifier = include_top and endpoints is None
     inputs = _inputs(input_tensor, input_shape, variant.resolution, has_classifier)
+    _check_size(variant, inputs, classes if has_classifier else 0)
     layers = Layers(
         padding=variant.padding,
         batch_norm=batch_norm,
@@ -266,6 +267,21 @@ def _check_arguments(
         raise ValueError(
             f"batch_norm={batch_norm!r}: allowed are {', '.join(BATCH_NORMS)}"
         )
+
+
+def _check_size(variant: variants.Variant, inputs: Any, classes: int) -> None:
+    """Raises ValueError for a network that no machine has room for."""
+    channels_first = keras.config.image_data_format() == "channels_first"
+    sides = inputs.shape[2:4] if channels_first else inputs.shape[1:3]
+    rows, columns = (side or variant.resolution for side in sides)
+    found = counting.too_large(variant, image_size=(rows, columns), classes=classes)
+    if found:
+        named = {
+            "network": variant.name,
+            "classes": f"classes={classes}",
+            "image_size": f"input_shape={inputs.shape[1:]}",
+        }
+        raise ValueError(f"{named[found[0]]}: {found[1]}")
 
 
 def _inputs(

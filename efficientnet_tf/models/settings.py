@@ -13,6 +13,7 @@ from efficientnet_tf.settings import (
     choice,
     listed,
     setting,
+    shown,
 )
 from efficientnet_tf.spelling import did_you_mean
 
@@ -28,10 +29,14 @@ class Network(Section):
         "block strings, comma-separated, of a network of your own", default=None
     )
     width_coefficient: float | None = setting(
-        "filter multiplier; None: the model's", above(0), default=None
+        "filter multiplier; None: the model's",
+        above(0, expansion.MOST_WIDTH),
+        default=None,
     )
     depth_coefficient: float | None = setting(
-        "repeat multiplier; None: the model's", above(0), default=None
+        "repeat multiplier; None: the model's",
+        above(0, expansion.MOST_DEPTH),
+        default=None,
     )
     dropout_rate: float = setting("dropout before the classifier", FRACTION)
     survival_prob: float = setting(
@@ -57,13 +62,20 @@ class Network(Section):
         try:
             self.variant.name  # noqa: B018, expands the blocks, which is the check
         except ValueError as error:
-            raise ValueError(f"blocks={self.blocks}: {error}") from None
+            raise ValueError(f"{self.own_network}: {error}") from None
         stages = self.expanded.stages
         if self.freeze not in ("none", "backbone", *stages):
             raise ValueError(
                 f"freeze={self.freeze}: allowed is none, backbone or a stage, "
                 f"{', '.join(stages)}{did_you_mean(self.freeze, stages)}"
             )
+
+    @property
+    def own_network(self) -> str:
+        """The setting that makes the network the user's own, with its value."""
+        names = ("blocks", "depth_coefficient", "width_coefficient", "model")
+        name = next(name for name in names if getattr(self, name) is not None)
+        return f"{name}={shown(getattr(self, name))}"
 
     @property
     def trains_classifier_only(self) -> bool:

@@ -7,6 +7,10 @@ from typing import Literal
 
 from efficientnet_tf.settings import (
     FRACTION,
+    LISTING,
+    MOST_EPOCHS,
+    MOST_FLOAT32,
+    MOST_STEPS,
     PROBABILITY,
     Allowed,
     Section,
@@ -14,6 +18,9 @@ from efficientnet_tf.settings import (
     at_least,
     setting,
 )
+
+# 16 times the largest batch that ImageNet was trained with (65,536, arXiv 1807.11205).
+MOST_BATCH = 1_048_576
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -34,6 +41,7 @@ class Computation(Section):
         "blocks whose largest activations the fused pass computes again rather than "
         "keeps: beginnings of their names, comma-separated, such as block1,block2a; "
         "block is all of them",
+        LISTING,
         default=None,
     )
     seed: int = setting(
@@ -52,21 +60,23 @@ class Computation(Section):
 class Schedule(Section):
     """The length of a run, and its learning rate."""
 
-    train_batch_size: int = setting("global batch", at_least(1))
-    train_epochs: float = setting("passes over the data", above(0), may_change=True)
+    train_batch_size: int = setting("global batch", at_least(1, MOST_BATCH))
+    train_epochs: float = setting(
+        "passes over the data", above(0, MOST_EPOCHS), may_change=True
+    )
     learning_rate: float = setting(
-        "learning rate per 256 images of the batch", above(0)
+        "learning rate per 256 images of the batch", above(0, MOST_FLOAT32)
     )
     lr_schedule: Literal["exponential", "cosine", "constant"] = setting(
         "learning rate after the warm-up: exponential drops it at intervals, cosine "
         "lets it fall to 0 at the last step",
         default="exponential",
     )
-    lr_decay_epochs: float = setting("epochs between decays", above(0))
+    lr_decay_epochs: float = setting("epochs between decays", above(0, MOST_EPOCHS))
     lr_decay_rate: float = setting(
         "factor of the learning rate at each drop", PROBABILITY
     )
-    warmup_epochs: float = setting("epochs of linear warm-up", at_least(0))
+    warmup_epochs: float = setting("epochs of linear warm-up", at_least(0, MOST_EPOCHS))
 
     def steps(self, epochs: float, *, train_images: int) -> int:
         """Returns the whole steps in a number of epochs, at least one.
@@ -118,12 +128,12 @@ class Optimisation(Section):
     rmsprop_decay: float = setting("decay of RMSProp's mean square", FRACTION)
     momentum: float = setting("momentum of RMSProp and SGD", FRACTION)
     rmsprop_epsilon: float = setting(
-        "RMSProp's epsilon, added inside the square root", above(0)
+        "RMSProp's epsilon, added inside the square root", above(0, MOST_FLOAT32)
     )
     weight_decay: float = setting(
         "L2 outside batch norm; with adamw, decay of the kernels at each step as a "
         "share of the learning rate",
-        at_least(0),
+        at_least(0, MOST_FLOAT32),
     )
     label_smoothing: float = setting(
         "probability that is spread evenly over all classes", FRACTION
@@ -136,7 +146,7 @@ class Optimisation(Section):
     recalibration_batches: int = setting(
         "training batches from which batch norm's statistics are computed anew before "
         "an evaluation, for the averaged weights; 0: the averaged statistics stay",
-        at_least(0),
+        at_least(0, MOST_STEPS),
         default=0,
     )
     moving_average_decay: float = setting(
@@ -154,13 +164,16 @@ class Rhythm(Section):
     """The intervals at which a run evaluates, saves and stops."""
 
     eval_batch_size: int = setting(
-        "global batch of evaluation", at_least(1), may_change=True
+        "global batch of evaluation", at_least(1, MOST_BATCH), may_change=True
     )
-    steps_per_loop: int = setting("steps per host call", at_least(1), may_change=True)
+    steps_per_loop: int = setting(
+        "steps per host call", at_least(1, MOST_STEPS), may_change=True
+    )
     checkpoint_epochs: float = setting(
-        "epochs between checkpoints", above(0), may_change=True
+        "epochs between checkpoints", above(0, MOST_EPOCHS), may_change=True
     )
-    eval_epochs: float = setting("epochs between evaluations", above(0))
+    eval_epochs: float = setting("epochs between evaluations", above(0, MOST_EPOCHS))
     early_stopping_evals: int = setting(
-        "stop after this many evaluations without a better one; 0: never", at_least(0)
+        "stop after this many evaluations without a better one; 0: never",
+        at_least(0, MOST_STEPS),
     )

@@ -3,7 +3,7 @@
 import dataclasses
 from typing import Literal
 
-from efficientnet_tf.settings import Section, listed, setting
+from efficientnet_tf.settings import LISTING, Section, listed, setting
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -15,7 +15,8 @@ class StartingWeights(Section):
         default=None,
     )
     weights_skip: str | None = setting(
-        "layers not to load, comma-separated, such as predictions"
+        "layers not to load, comma-separated, such as predictions; empty: load all",
+        LISTING,
     )
     weights_ema: bool = setting(
         "load moving averages where a file has both; false: the raw weights",
