@@ -16,7 +16,7 @@ from efficientnet_tf.data import catalogue, detection
 from efficientnet_tf.data import settings as data_settings
 from efficientnet_tf.models.settings import Network
 from efficientnet_tf.settings import choice, listed, setting
-from efficientnet_tf.spelling import did_you_mean
+from efficientnet_tf.spelling import ALIKE, did_you_mean
 from efficientnet_tf.training import settings as training_settings
 from efficientnet_tf.weights.settings import StartingWeights
 
@@ -164,7 +164,7 @@ def resolve(stated: dict[str, Any] | None = None, **chosen: Any) -> Resolved:
     """
     for name in chosen:
         if name not in FIELDS:
-            hint = did_you_mean(name, FIELDS, always=True)
+            hint = did_you_mean(name, FIELDS, alike=ALIKE)
             raise ValueError(f"unknown setting {name}{hint}")
     chosen = {name: value for name, value in chosen.items() if value is not None}
     check(**chosen)

@@ -35,9 +35,17 @@ MOST_STEPS = 1_000_000
 MOST_FLOAT32 = 3e38  # what training computes in holds no larger number
 
 
-def choice(*values: str) -> Allowed:
-    """Allows some words; a setting of a Literal type needs no `choice`."""
-    return Allowed(", ".join(values), lambda value: value in values, values)
+def choice(
+    *values: str, nearest: Callable[[str], str | None] = lambda value: None
+) -> Allowed:
+    """Allows some words; a setting of a Literal type needs no `choice`.
+
+    Args:
+        *values: the words.
+        nearest: function from another word to the one that it means, if any.
+    """
+    words = ", ".join(values)
+    return Allowed(words, lambda value: value in values, values, nearest)
 
 
 def at_least(low: float, most: float) -> Allowed:

@@ -6,6 +6,7 @@
 import dataclasses
 from typing import Any
 
+from efficientnet_tf import model_names
 from efficientnet_tf.spelling import did_you_mean
 
 
@@ -313,5 +314,8 @@ def get_variant(variant: str | Variant) -> Variant:
         return variant
     if variant in _VARIANTS:
         return _VARIANTS[variant]
-    hint = did_you_mean(str(variant), _VARIANTS, always=True)
-    raise ValueError(f"unknown model {variant!r}{hint} Known: {', '.join(_VARIANTS)}")
+    name = str(variant)[:100]
+    meant = model_names.meant(name, _VARIANTS)
+    hint = f"; did you mean {meant}?" if meant else did_you_mean(name, _VARIANTS)
+    known = f"{'' if hint else ';'} Known: {', '.join(_VARIANTS)}"
+    raise ValueError(f"unknown model {name!r}{hint}{known}")

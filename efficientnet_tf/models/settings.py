@@ -4,7 +4,7 @@ import dataclasses
 import functools
 from typing import Literal
 
-from efficientnet_tf import expansion, variants
+from efficientnet_tf import expansion, model_names, variants
 from efficientnet_tf.settings import (
     FRACTION,
     PROBABILITY,
@@ -23,7 +23,12 @@ class Network(Section):
     """The network to build; see each field's help."""
 
     model: str = setting(
-        "model name", choice(*variants.list_variants()), default="efficientnet-b0"
+        "model name",
+        choice(
+            *variants.list_variants(),
+            nearest=lambda name: model_names.meant(name, variants.list_variants()),
+        ),
+        default="efficientnet-b0",
     )
     blocks: str | None = setting(
         "block strings, comma-separated, of a network of your own", default=None

@@ -13,7 +13,7 @@ import tensorflow as tf
 from efficientnet_tf import config as config_lib
 from efficientnet_tf import variants
 from efficientnet_tf.models import stages
-from efficientnet_tf.spelling import did_you_mean
+from efficientnet_tf.spelling import ALIKE, did_you_mean
 from efficientnet_tf.training import classifier_fit, optimizer, schedules
 from efficientnet_tf.training.callbacks import EMA
 from efficientnet_tf.training.settings import Optimisation, Schedule
@@ -130,7 +130,7 @@ def _config(
     known = {f.name for kind in sections for f in dataclasses.fields(kind)}
     known |= {"classifier_init", "batch_norm", "freeze"}
     for name in chosen.keys() - known:
-        hint = did_you_mean(name, known, always=True)
+        hint = did_you_mean(name, known, alike=ALIKE)
         raise ValueError(f"unknown setting {name}{hint}")
     named = variant.name in variants.list_variants()
     # The recipe freezes early stages of networks that it knows.
