@@ -1,86 +1,39 @@
-"""The command line: flags defined by hand, and one for each field of a section."""
+"""The command line: a flag for each field of a section, and --mode."""
 
 import dataclasses
 import re
 from collections.abc import Callable
+from typing import Any
 
 from absl import flags as absl_flags
 
 from efficientnet_tf import config, files, recipes, settings
+from efficientnet_tf.command_line import answers, arguments, old_flags, values
+from efficientnet_tf.commands.settings import Command
 from efficientnet_tf.data import catalogue, detection
 from efficientnet_tf.hardware import packages, preflight
 from efficientnet_tf.hardware.settings import Hardware
 from efficientnet_tf.planning import chips, planned_run
-from efficientnet_tf.spelling import did_you_mean
 
 FLAGS = absl_flags.FLAGS
-
-absl_flags.DEFINE_string(
-    "model_dir", None, "The run's folder; default runs/MODEL-DATASET."
-)
-absl_flags.DEFINE_string(
-    "export_dir", None, "Where the SavedModel goes; default MODEL_DIR/saved_model."
-)
-absl_flags.DEFINE_string(
-    "cam_dir",
-    None,
-    "Folder for class activation maps; default MODEL_DIR/cam, or ./cam with --weights.",
-)
-absl_flags.DEFINE_boolean(
-    "report",
-    None,
-    "Whether to write report.html, a page of the results (default: train_and_eval "
-    "does, eval does not unless --report_dir is given).",
-)
-absl_flags.DEFINE_string(
-    "report_dir",
-    None,
-    "Folder for report.html, predictions.csv and classes.csv; default MODEL_DIR, or "
-    "./report with --weights.",
-)
-absl_flags.DEFINE_string(
-    "cam_class",
-    None,
-    "The class to map, by its name or as predict numbers it; default the most likely.",
-)
-absl_flags.DEFINE_string(
-    "output", None, "CSV file for predictions, a line for each image; local or gs://."
-)
-absl_flags.DEFINE_string(
-    "chip", None, "The TPU to plan for: v2, v3, v4, v5e, v5p or v6e; or cpu, or gpu."
-)
-absl_flags.DEFINE_string(
-    "slice", None, "The slice to plan for, such as 4x4 chips; default one device."
-)
-absl_flags.DEFINE_enum(
-    "plan_step", "train", ["train", "eval", "serve"], "The step to plan."
-)
-absl_flags.DEFINE_boolean(
-    "find_batch", False, "Plan the largest batch that fits one device."
-)
-absl_flags.DEFINE_float(
-    "effort",
-    -1.0,
-    "Effort of the TPU's compiler in plans, from -1 to 1.",
-    lower_bound=-1.0,
-    upper_bound=1.0,
-)
-absl_flags.DEFINE_string(
-    "dump", None, "Folder for a plan's HLO and tables by layer and fusion."
-)
-absl_flags.DEFINE_boolean("json", False, "Print the result as one last line of JSON.")
+FIELDS: dict[str, dataclasses.Field] = {}  # of all flags of ours, by name
 
 
-def _define(section: type[settings.Section]) -> None:
+def _define(section: type[settings.Section], *, with_defaults: bool = False) -> None:
     """Defines a flag for each field of a section; None means that it was not given."""
     for field in dataclasses.fields(section):
-        define = {
-            bool: absl_flags.DEFINE_boolean,
-            int: absl_flags.DEFINE_integer,
-            float: absl_flags.DEFINE_float,
-            str: absl_flags.DEFINE_string,
-        }[settings.kind(field)]
-        define(field.name, None, _help(field))
+        _define_one(field, field.default if with_defaults else None)
+
+
+def _define_one(field: dataclasses.Field, default: Any) -> None:
+    define: Callable = {
+        bool: absl_flags.DEFINE_boolean,
+        int: absl_flags.DEFINE_integer,
+        float: absl_flags.DEFINE_float,
+        str: absl_flags.DEFINE_string,
+    }[settings.kind(field)]
+    define(field.name, default, _help(field))
+    FIELDS[field.name] = field
 
 
 def _help(field: dataclasses.Field) -> str:
@@ -101,6 +54,7 @@ _PAPER = recipes.find("paper", "efficientnet-b0", "imagenet")[1] | catalogue.fac
 
 _define(config.Config)
 _define(Hardware)
+_define(Command, with_defaults=True)
 
 
 def chosen() -> dict:
@@ -112,22 +66,53 @@ def parse(argv: list[str]) -> list[str]:
     """Parses a command line; returns the arguments that are no flags.
 
     Raises:
-        ValueError: naming the flag and what is allowed, or the nearest known name.
+        ValueError: naming every flag that is unknown, and what it is now; or the first
+            one whose value has another type, and what is allowed.
     """
+    FLAGS.set_gnu_getopt(True)  # flags may follow images
     try:
-        return FLAGS(argv)
-    except absl_flags.UnrecognizedFlagError as error:
-        known = (f.name for f in FLAGS.get_key_flags_for_module(__name__))
-        name = error.flagname.replace("-", "_")
-        hint = did_you_mean(name, known, prefix="--", always=True, most=2)
-        raise ValueError(f"unknown flag --{error.flagname}{hint}") from None
-    except absl_flags.Error as error:
-        raise ValueError(str(error)) from None
+        words = FLAGS.read_flags_from_files(argv[1:])
+        found = arguments.split(words, _takes)
+        answer = answers.find(found, FLAGS, suggested=FIELDS, program=argv[0])
+        if answer:
+            raise ValueError(answer)
+        for one in found:
+            if one.name is not None:
+                _check_text(one.name, one.value)
+        return FLAGS([argv[0], *words])
+    except absl_flags.CantOpenFlagFileError as error:
+        raise ValueError(f"--flagfile: {error.__cause__ or error}") from None
+
+
+def _check_text(name: str, text: str | None) -> None:
+    """Raises ValueError unless a text is a value of a flag, ours or absl's own."""
+    if name in FIELDS:
+        values.check(FIELDS[name], text)
+        return
+    kinds = {"int": int, "float": float, "bool": bool}
+    kind = kinds.get(FLAGS[name].flag_type(), str)
+    if text is None or values.read(text, kind) is None:
+        raise ValueError(f"{name}={text or ''}: allowed is {settings.TYPES[kind]}")
+
+
+def _takes(name: str) -> str | None:
+    """Says what follows a flag, ours or an old one; see `arguments.split`."""
+    if name in FLAGS:
+        return "bool" if FLAGS[name].boolean else "text"
+    row = old_flags.find(name.replace("-", "_"), FIELDS)
+    return row.takes if row else None
+
+
+def wants_json(argv: list[str]) -> bool:
+    """Whether a command line, which need not be right, asks for JSON."""
+    found = arguments.split(argv[1:], _takes)
+    given = [one.value for one in found if one.name == "json"]
+    return bool(given) and values.read(given[-1] or "", bool) is not False
 
 
 def in_words(error: Exception) -> str:
     """Returns an error's text; a setting's name at its beginning becomes a flag."""
-    begins = re.match(r"(\w+)(=| is missing)", str(error))
+    begins = re.match(r"(\w+)(=| is missing|: has no value)", str(error))
     return f"{'--' if begins and begins[1] in FLAGS else ''}{error}"
 
 
@@ -168,7 +153,11 @@ def hardware() -> Hardware:
 
 def check() -> None:
     """Raises ValueError for a flag that is wrong by itself, or with the hardware's."""
-    config.check(**chosen())
+    for name, field in FIELDS.items():
+        if FLAGS[name].value is not None:
+            settings.check(field, FLAGS[name].value)
+    if FLAGS.chip:
+        planned_run.replicas(FLAGS.chip, FLAGS.slice)
     folders = ("data_dir", "model_dir", "export_dir", "cam_dir", "report_dir")
     for name in (*folders, "output"):
         files.check_name(FLAGS[name].value or "", label=f"--{name}=")
@@ -254,8 +243,6 @@ def _for_export() -> dict:
 
 
 def _for_predictions() -> dict:
-    if FLAGS.output and not FLAGS.output.endswith(".csv"):
-        raise ValueError(f"--output={FLAGS.output}: allowed is a file named *.csv")
     return _for_classifier() | {"output": FLAGS.output}
 
 
@@ -319,15 +306,15 @@ MODES = {
     "show": Mode("show", lambda: {"resolved": config.resolve(**chosen())}),
     "devices": Mode("devices", dict, True),
 }
-absl_flags.DEFINE_enum(
-    "mode",
-    next(iter(MODES)),
-    MODES,
-    "What to do; eval, export, predict and cam take a run, or --weights; plan says "
+_MODE = settings.setting(
+    "what to do; eval, export, predict and cam take a run, or --weights; plan says "
     "whether a step fits a TPU that need not be there; list prints the models and "
     "their released weights; show prints every setting and where it comes from; "
-    "devices tries the hardware.",
+    "devices tries the hardware",
+    settings.choice(*MODES),
+    default=next(iter(MODES)),
 )
+_define(dataclasses.make_dataclass("Mode", [("mode", str, _MODE)]), with_defaults=True)
 
 
 def mode(images: list[str]) -> tuple[Mode, dict]:

@@ -11,12 +11,14 @@ import importlib
 import json
 import os
 import sys
+from typing import NoReturn
 
 from absl import app, logging
 from absl import flags as absl_flags
 
 import flags
 from efficientnet_tf import files, imports, terminal
+from efficientnet_tf.command_line import failure, paths
 from efficientnet_tf.hardware import hosts, preflight, strategies
 
 
@@ -25,7 +27,7 @@ def parse(argv: list[str]) -> list[str]:
     try:
         return flags.parse(argv)
     except ValueError as error:
-        sys.exit(f"error: {error}")
+        _end(error, flags.in_words(error), json=flags.wants_json(argv))
 
 
 def main(argv: list[str]) -> int:
@@ -39,17 +41,28 @@ def main(argv: list[str]) -> int:
             if flags.FLAGS.json and result:
                 print(json.dumps(result), flush=True)
     except (ValueError, FloatingPointError, hosts.HostLostError) as error:
-        sys.exit(f"error: {flags.in_words(error)}")
+        _end(error, flags.in_words(error), json=flags.FLAGS.json)
     except Exception as error:
         if reason := files.why_refused(error):
-            sys.exit(f"error: {reason}")
+            _end(error, reason, json=flags.FLAGS.json)
+        if flags.FLAGS.json:
+            print(failure.to_json(error, repr(error)), flush=True)
         raise
     return 1 if result.get("failed") else 0
+
+
+def _end(error: Exception, text: str, *, json: bool) -> NoReturn:
+    """Ends the program with one line of error, and one of JSON if it is asked for."""
+    line = failure.one_line(text)
+    if json:
+        print(failure.to_json(error, line), flush=True)
+    sys.exit(f"error: {line}")
 
 
 def _run(images: list[str]) -> dict:
     """Checks all that can be checked without TensorFlow, then runs the command."""
     mode, arguments = flags.mode(images)
+    paths.check(**arguments)
     preflight.before_import()
     with contextlib.ExitStack() as stack:
         with imports.fast():  # TensorFlow is imported here

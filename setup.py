@@ -15,7 +15,7 @@ setuptools.setup(
     description="EfficientNet in TensorFlow and Keras 3: models, recipe and method",
     python_requires=">=3.11,<3.14",  # as TensorFlow 2.20
     packages=setuptools.find_packages(include=["efficientnet_tf*"]),
-    package_data={"efficientnet_tf": ["imagenet_1k.tsv"]},
+    package_data={"efficientnet_tf": ["imagenet_1k.tsv", "command_line/old_flags.tsv"]},
     install_requires=[
         "tensorflow==2.20.*",
         "keras>=3.15",

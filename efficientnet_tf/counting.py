@@ -183,12 +183,12 @@ def too_large(
     if total.params > MOST_PARAMS:
         body = count(variant, image_size=image_size, include_top=False)
         cause = "classes" if body.params <= MOST_PARAMS else "network"
-        return cause, f"makes {total.params} parameters; allowed are {MOST_PARAMS}"
+        return cause, f"makes {total.params} parameters; allowed are {MOST_PARAMS} at most"
     where, values = largest_map(variant, image_size=image_size)
     if values > MOST_VALUES:
         return "image_size", (
             f"makes a feature map of {values} values in {where}; allowed are "
-            f"{MOST_VALUES}"
+            f"{MOST_VALUES} at most"
         )
     return None
 
