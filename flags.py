@@ -99,7 +99,7 @@ def _takes(name: str) -> str | None:
     """Says what follows a flag, ours or an old one; see `arguments.split`."""
     if name in FLAGS:
         return "bool" if FLAGS[name].boolean else "text"
-    row = old_flags.find(name.replace("-", "_"), FIELDS)
+    row = old_flags.table().get(name.replace("-", "_"))
     return row.takes if row else None
 
 

@@ -4,6 +4,7 @@ import dataclasses
 import shlex
 from collections.abc import Collection, Container, Sequence
 
+from efficientnet_tf import model_names, variants
 from efficientnet_tf.command_line import old_flags
 from efficientnet_tf.command_line.arguments import Argument
 from efficientnet_tf.settings import shown
@@ -72,21 +73,30 @@ def _answer(
     suggested: Collection[str],
 ) -> _Answer:
     if argument.name is None:
-        return _Answer([argument.value or ""])
+        return _Answer(argument.words)
     name, value = _name(argument), argument.value
     as_given = f"--{argument.name}" + (f"={shown(value)}" if value is not None else "")
-    row = old_flags.table().get(f"{name}={value}")
+    row = old_flags.table().get(f"{name}={value}") or _model_row(name, value)
     if argument.name in known and row is None:
         is_left_out = value == "" or name in map(_LEFT_OUT_WITH.get, given)
-        return _Answer([] if is_left_out else _written(argument.name, value))
+        return _Answer(() if is_left_out else argument.words)
     if name in known and row is None:
-        now = _written(name, value)
-        return _Answer(now, f"{as_given}: now {' '.join(now)}")
+        now = f"--{name}" if value is None else f"--{name}={value}"
+        return _Answer([now], f"{as_given}: now {shlex.quote(now)}")
     row = row or old_flags.find(name, suggested)
     if row is None:
         hint = did_you_mean(name, suggested, prefix="--", most=2, alike=ALIKE)
         return _Answer([], f"--{argument.name}{hint}", is_known=False)
     return _converted(row, as_given, name, value, given)
+
+
+def _model_row(name: str, value: str | None) -> old_flags.OldFlag | None:
+    """Returns the row of model names, for a model that goes by another name here."""
+    names = variants.list_variants()
+    is_other = name == "model" and value and value not in names
+    if is_other and model_names.meant(str(value), names):
+        return dataclasses.replace(old_flags.table()["model_name"], flag="model")
+    return None
 
 
 def _converted(
@@ -100,6 +110,8 @@ def _converted(
         as_given = f"{as_given} (for --{row.flag})"
     if row.is_gone:
         return _Answer([], f"{as_given}: gone, not needed because {row.words}")
+    if value is None and row.takes == "bool":
+        value = "true"
     try:
         if value is None:
             raise ValueError("it has no value")
@@ -109,10 +121,6 @@ def _converted(
     why = f" ({row.words})" if row.words else ""
     told = f"now {shlex.join(now)}" if now else "left out"
     return _Answer(now, f"{as_given}: {told}{why}")
-
-
-def _written(name: str, value: str | None) -> list[str]:
-    return [f"--{name}" if value is None else f"--{name}={value}"]
 
 
 def _command(answers: Sequence[_Answer], given: dict[str, str]) -> list[str]:

@@ -16,10 +16,12 @@ class Argument:
             argument that is no flag.
         value: text of the value; None for a flag without one. "true" and "false" for
             `--flag` and `--noflag` of a switch.
+        words: the words of the command line that this is.
     """
 
     name: str | None
     value: str | None
+    words: tuple[str, ...]
 
 
 def split(words: Iterable[str], takes: Callable[[str], str | None]) -> list[Argument]:
@@ -35,10 +37,10 @@ def split(words: Iterable[str], takes: Callable[[str], str | None]) -> list[Argu
     while rest:
         word = rest.pop(0)
         if word == "--":
-            found += [Argument(None, one) for one in rest]
+            found += [Argument(None, one, (one,)) for one in rest]
             break
         if not word.startswith("-") or not word.strip("-"):
-            found.append(Argument(None, word))
+            found.append(Argument(None, word, (word,)))
             continue
         found.append(_flag(word, rest, takes))
     return found
@@ -50,16 +52,16 @@ def _flag(
     """Returns a flag; takes its value off the words that follow."""
     name, equals, value = word.removeprefix("-").removeprefix("-").partition("=")
     if equals:
-        return Argument(name, value)
+        return Argument(name, value, (word,))
     kind = takes(name)
     if kind is None and takes(name.removeprefix("no")) == "bool":
-        return Argument(name.removeprefix("no"), "false")
+        return Argument(name.removeprefix("no"), "false", (word,))
     if kind == "bool":
-        return Argument(name, "true")
+        return Argument(name, "true", (word,))
     values = []
     while rest and _is_value(rest[0]) and (kind == "list" or not values):
         values.append(rest.pop(0))
-    return Argument(name, " ".join(values) if values else None)
+    return Argument(name, " ".join(values) if values else None, (word, *values))
 
 
 def _is_value(word: str) -> bool:

@@ -15,8 +15,8 @@ import pathlib
 from collections.abc import Iterable, Mapping
 
 from efficientnet_tf.command_line import conversions
-from efficientnet_tf.spelling import ALIKE
 
+_ALIKE = 0.9  # use_float and use_bfloat16 have 0.86
 _FILE = pathlib.Path(__file__).with_name("old_flags.tsv")
 
 
@@ -82,5 +82,5 @@ def find(name: str, known: Iterable[str]) -> OldFlag | None:
     if name in table():
         return table()[name]
     old = [flag for flag, row in table().items() if not row.is_kept]
-    near = difflib.get_close_matches(name[:100], [*old, *known], n=1, cutoff=ALIKE)
+    near = difflib.get_close_matches(name[:100], [*old, *known], n=1, cutoff=_ALIKE)
     return table().get(near[0]) if near and near[0] in old else None
