@@ -1,10 +1,14 @@
 """Counts of Keras models, against arithmetic by hand and the variants' own count."""
 
+import math
+
 import keras
+import networks
 import numpy as np
 import pytest
 
 import efficientnet_tf as en
+from efficientnet_tf import counting
 from efficientnet_tf.counting import Count
 from efficientnet_tf.models import layer_counting
 
@@ -29,6 +33,18 @@ def test_a_variant_counts_as_its_arithmetic_says(name):
     got = layer_counting.count_model(model, image_size=size)
     assert got == en.count(name, image_size=size, classes=10)
     assert got.params == model.count_params()
+
+
+@pytest.mark.parametrize("blocks", [networks.KINDS[:5], networks.KINDS[5:]])
+def test_the_largest_map_is_the_models(blocks):
+    variant = networks.own(*blocks, stem_filters=8 if "i8" in blocks[0] else 32)
+    with keras.StatelessScope(initialize_variables=False):
+        model = en.EfficientNet(variant, input_shape=(51, 64, 3))
+    made = [layer for layer in model.layers if len(layer.output.shape) == 4][2:]
+    values = {layer.name: math.prod(layer.output.shape[1:]) for layer in made}
+    where, largest = counting.largest_map(variant, image_size=(51, 64))
+    assert largest == max(values.values())
+    assert max(values, key=values.get).startswith(where)
 
 
 @pytest.mark.parametrize(
