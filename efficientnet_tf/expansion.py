@@ -205,9 +205,7 @@ def _expand(variant: Variant, survival_prob: float) -> Expansion:
     repeats = _repeats(variant, stages)
     total = sum(repeats)
     if total > MOST_BLOCKS:
-        raise ValueError(
-            f"the network would have {total} blocks; allowed are {MOST_BLOCKS} at most"
-        )
+        raise ValueError(f"{variant.name}: {total} blocks; allowed are {MOST_BLOCKS}")
     stem_filters, head_filters = _ends(variant)
     expanded: list[Block] = []
     channels = stem_filters

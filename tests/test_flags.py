@@ -1,5 +1,5 @@
+import contextlib
 import dataclasses
-import json
 import os
 import pathlib
 import re
@@ -7,8 +7,10 @@ import subprocess
 import sys
 
 import pytest
+from absl.testing import flagsaver
 from flag_support import refuse
 
+import flags
 from efficientnet_tf import config
 
 REPOSITORY = pathlib.Path(__file__).parent.parent
@@ -47,6 +49,12 @@ def run(tmp_path):
     return run
 
 
+@contextlib.contextmanager
+def parsed(*argv):
+    with flagsaver.flagsaver():
+        yield flags.parse(["main.py", *argv])
+
+
 @pytest.fixture
 def main(run):
     def main(*argv, **kwargs):
@@ -63,11 +71,11 @@ def test_a_valid_command_goes_on_to_import_tensorflow(main):
 
 def test_help_lists_every_setting_with_its_default(main):
     text = main("--help").stdout
-    flags = re.findall(r"^ +--(?:\[no\])?(\w+):", text, re.MULTILINE)
+    listed = re.findall(r"^ +--(?:\[no\])?(\w+):", text, re.MULTILINE)
     fields = [field.name for field in dataclasses.fields(config.Config)]
-    assert set(fields) < set(flags)
-    assert {"mode", "device", "tpu", "model_dir", "export_dir", "json"} < set(flags)
-    assert len(flags) == len(set(flags))
+    assert set(fields) < set(listed)
+    assert {"mode", "device", "tpu", "model_dir", "export_dir", "json"} < set(listed)
+    assert len(listed) == len(set(listed))
     words = " ".join(text.split())
     paper = dataclasses.asdict(config.create(dataset="imagenet", data_dir="gs://b/i"))
     for field in dataclasses.fields(config.Config):
@@ -176,23 +184,18 @@ def test_the_error_is_one_line_and_the_exit_code_1(main, argument, message):
 @pytest.mark.parametrize(
     "mode", ["train", "eval", "train_and_eval", "export", "predict"]
 )
-def test_every_mode_of_the_original_is_known(run, mode):
-    code = "import sys, flags; flags.FLAGS(sys.argv); print(flags.FLAGS.mode)"
-    assert run("-c", code, f"--mode={mode}").stdout == f"{mode}\n"
+def test_every_mode_of_the_original_is_known(mode):
+    with parsed(f"--mode={mode}"):
+        assert flags.FLAGS.mode == mode
 
 
-def test_flags_reach_the_config(run):
-    code = (
-        "import sys, flags; from efficientnet_tf import config; flags.FLAGS(sys.argv);"
-        "print(config.dumps(flags.to_config()))"
-    )
+def test_flags_reach_the_config():
     argv = [
         *("--model=efficientnet-b3", "--image_size=48", "--noflip", "--mixup_alpha=0"),
         *("--train_epochs=2", "--minival_shards=0", "--batch_norm=local"),
     ]
-    done = run("-c", code, *argv)
-    assert json.loads(done.stdout) == dataclasses.asdict(
-        config.create(
+    with parsed(*argv):
+        assert flags.to_config() == config.create(
             model="efficientnet-b3",
             image_size=48,
             flip=False,
@@ -201,7 +204,11 @@ def test_flags_reach_the_config(run):
             minival_shards=0.0,
             batch_norm="local",
         )
-    )
+
+
+def test_flags_may_follow_images():
+    with parsed("--mode=predict", "a.jpg", "--seed", "3", "--", "--b.jpg") as rest:
+        assert (flags.FLAGS.seed, rest) == (3, ["main.py", "a.jpg", "--b.jpg"])
 
 
 @pytest.mark.parametrize(
@@ -221,12 +228,9 @@ def test_flags_reach_the_config(run):
         (["--model_dir=a", "--export_dir=c/"], "a", "c"),
     ],
 )
-def test_folders(run, argv, model_dir, export_dir):
-    code = (
-        "import sys, flags; flags.FLAGS(sys.argv);"
-        "print(flags.model_dir(), flags.export_dir())"
-    )
-    assert run("-c", code, *argv).stdout.split() == [model_dir, export_dir]
+def test_folders(argv, model_dir, export_dir):
+    with parsed(*argv):
+        assert (flags.model_dir(), flags.export_dir()) == (model_dir, export_dir)
 
 
 @pytest.mark.parametrize(
@@ -241,22 +245,15 @@ def test_folders(run, argv, model_dir, export_dir):
         (["--mode=eval", "--weights=w", "--dataset=digits", "--report"], "report"),
     ],
 )
-def test_where_the_report_goes(run, argv, folder):
-    code = (
-        "import sys, flags; flags.FLAGS(sys.argv);"
-        "print(flags.mode([])[1].get('report_dir'))"
-    )
-    assert run("-c", code, *argv).stdout == f"{folder}\n"
+def test_where_the_report_goes(argv, folder):
+    with parsed(*argv):
+        assert flags.mode([])[1].get("report_dir") == folder
 
 
 @pytest.mark.parametrize(
     ("argv", "ema"),
     [([], True), (["--weights_ema"], True), (["--noweights_ema"], False)],
 )
-def test_averages_are_loaded_unless_raw_weights_are_asked_for(run, argv, ema):
-    code = (
-        "import sys, flags; flags.FLAGS(sys.argv);"
-        "print(flags.mode(['a.jpg'])[1]['ema'])"
-    )
-    done = run("-c", code, "--mode=predict", "--weights=w.ckpt", *argv)
-    assert done.stdout == f"{ema}\n"
+def test_averages_are_loaded_unless_raw_weights_are_asked_for(argv, ema):
+    with parsed("--mode=predict", "--weights=w.ckpt", *argv):
+        assert flags.mode(["a.jpg"])[1]["ema"] == ema

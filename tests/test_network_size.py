@@ -60,7 +60,7 @@ def test_classes_or_network_are_named_for_too_many_parameters():
 def test_a_network_has_a_thousand_blocks_at_most():
     block = "r{}_k3_s11_e1_i8_o8"
     assert len(en.expand(own(block.format(1000)))) == 1000
-    with pytest.raises(ValueError, match="would have 1001 blocks; allowed are 1000"):
+    with pytest.raises(ValueError, match="own: 1001 blocks; allowed are 1000"):
         en.expand(own(block.format(1000), block.format(1)))
 
 

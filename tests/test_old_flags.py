@@ -6,7 +6,7 @@ from fractions import Fraction
 
 import pytest
 from absl.testing import flagsaver
-from flag_support import refuse
+from flag_support import ROOT, refuse
 
 import flags
 from efficientnet_tf.command_line import conversions, old_flags
@@ -263,3 +263,15 @@ def test_words_with_spaces_are_quoted():
     arguments = translated("--gcp_project='a b;c' --train_steps=9 --cam_class='x y'")
     assert "--project=a b;c" in arguments
     assert "--cam_class=x y" in arguments
+
+
+def test_the_guide_has_the_table():
+    guide = (ROOT / "docs/coming_from_tf1.md").read_text()
+    for project in {row.project for row in ROWS}:
+        assert f"\n{old_flags.markdown(project)}\n" in guide
+
+
+def test_the_guides_example_is_what_main_says():
+    guide = (ROOT / "docs/coming_from_tf1.md").read_text()
+    old, said = re.search(r"\$ python main.py (.*)\nerror: (.*)", guide).groups()
+    assert refuse(*shlex.split(old)).line == said

@@ -75,7 +75,8 @@ def _answer(
     if argument.name is None:
         return _Answer(argument.words)
     name, value = _name(argument), argument.value
-    as_given = f"--{argument.name}" + (f"={shown(value)}" if value is not None else "")
+    one_word = len(argument.words) == 1
+    as_given = shown(argument.words[0] if one_word else f"--{argument.name}={value}")
     row = old_flags.table().get(f"{name}={value}") or _model_row(name, value)
     if argument.name in known and row is None:
         is_left_out = value == "" or name in map(_LEFT_OUT_WITH.get, given)

@@ -72,6 +72,20 @@ def table() -> dict[str, OldFlag]:
         return {row[1]: OldFlag(*row) for row in rows}
 
 
+def markdown(project: str) -> str:
+    """Returns one project's rows as a table for docs/coming_from_tf1.md.
+
+    Args:
+        project: a project's name in the table.
+    """
+    lines = ["| flag | here | |", "|---|---|---|"]
+    for row in table().values():
+        if row.project == project:
+            now = "the same" if row.is_kept else f"`{row.now}`" if row.now else "gone"
+            lines.append(f"| `--{row.flag}` | {now} | {row.words} |")
+    return "\n".join(lines)
+
+
 def find(name: str, known: Iterable[str]) -> OldFlag | None:
     """Finds a flag, misspelt or not, unless it is more like one of ours.
 
