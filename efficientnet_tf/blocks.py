@@ -106,9 +106,7 @@ class _Option:
         if value is None and self.kind in ("ratio", "activation"):
             return None
         valid = {
-            "int": lambda: (
-                type(value) is int and self.minimum <= value <= self.maximum
-            ),
+            "int": lambda: type(value) is int and self.minimum <= value <= self.maximum,
             "pair": lambda: isinstance(value, tuple) and _is_pair_of_digits(value),
             "ratio": lambda: type(value) in (int, float) and 0 < value <= 1,
             "activation": lambda: value in ACTIVATIONS,

@@ -183,7 +183,10 @@ def too_large(
     if total.params > MOST_PARAMS:
         body = count(variant, image_size=image_size, include_top=False)
         cause = "classes" if body.params <= MOST_PARAMS else "network"
-        return cause, f"makes {total.params} parameters; allowed are {MOST_PARAMS} at most"
+        return (
+            cause,
+            f"makes {total.params} parameters; allowed are {MOST_PARAMS} at most",
+        )
     where, values = largest_map(variant, image_size=image_size)
     if values > MOST_VALUES:
         return "image_size", (
@@ -224,8 +227,6 @@ def largest_map(
         size = strided
     maps["top"] = network.feature_filters * math.prod(size)
     return max(maps.items(), key=lambda named: named[1])
-
-
 
 
 def _size(image_size: int | _Size) -> _Size:

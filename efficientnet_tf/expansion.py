@@ -138,7 +138,7 @@ def customize(
 
 
 def _check_coefficient(name: str, value: Any, most: int) -> None:
-    if not (isinstance(value, numbers.Real) and 0 < value <= most):
+    if not (isinstance(value, numbers.Real) and 0 < float(value) <= most):
         raise ValueError(f"{name}={value}: allowed is more than 0, at most {most}")
 
 

@@ -1,4 +1,4 @@
-"""Command lines that are refused in this process, before TensorFlow would be imported."""
+"""Command lines that are refused, in this process, before TensorFlow is imported."""
 
 import contextlib
 import dataclasses
@@ -32,7 +32,7 @@ class Refused:
 
 
 def refuse(*argv) -> Refused:
-    """Does what `python main.py ARGUMENT ...` does with a command line that is wrong."""
+    """Does what `python main.py ARGUMENT ...` does with a wrong command line."""
     stdout = io.StringIO()
     with (
         flagsaver.flagsaver(),

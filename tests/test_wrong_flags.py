@@ -83,7 +83,11 @@ def test_a_flag_without_a_value_is_named(name):
         ("--num_cpu_devices=10000", "num_cpu_devices", "at most 64"),
         ("--image_size=1000000", "image_size", "at most 8192"),
         ("--image_size=8192 --model=efficientnet-b7", "image_size", "in block2"),
-        ("--train_image_size=8000 --model=efficientnet-b7", "train_image_size", "values"),
+        (
+            "--train_image_size=8000 --model=efficientnet-b7",
+            "train_image_size",
+            "values",
+        ),
         ("--num_classes=999999999", "num_classes", "at most 1000000"),
         (
             "--num_classes=1000000 --dataset=fake --blocks=r1_k1_s11_e1_i8_o8 "
@@ -134,7 +138,10 @@ def test_numbers_and_names_that_lead_nowhere(argv, name, words):
         ("--mode=predict --weights={file} {folder}/*.jpg", "{folder}/*.jpg"),
         ("--mode=cam --weights={file} {folder}", "{folder}"),
         ("--mode=cam --weights={file} --cam_dir={file} {file}", "{file}"),
-        ("--mode=predict --weights={file} --output={file}/a.csv {file}", "{file}/a.csv"),
+        (
+            "--mode=predict --weights={file} --output={file}/a.csv {file}",
+            "{file}/a.csv",
+        ),
     ],
 )
 def test_a_path_that_leads_nowhere_is_named(argv, path, tmp_path, monkeypatch):

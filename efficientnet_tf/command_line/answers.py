@@ -75,12 +75,14 @@ def _answer(
     if argument.name is None:
         return _Answer(argument.words)
     name, value = _name(argument), argument.value
-    one_word = len(argument.words) == 1
-    as_given = shown(argument.words[0] if one_word else f"--{argument.name}={value}")
+    written = f"--{argument.name}={value}"
+    if len(argument.words) == 1 and argument.words[0].startswith("--"):
+        written = argument.words[0]
+    as_given = shown(written)
     row = old_flags.table().get(f"{name}={value}") or _model_row(name, value)
     if argument.name in known and row is None:
         is_left_out = value == "" or name in map(_LEFT_OUT_WITH.get, given)
-        return _Answer(() if is_left_out else argument.words)
+        return _Answer([] if is_left_out else [written])
     if name in known and row is None:
         now = f"--{name}" if value is None else f"--{name}={value}"
         return _Answer([now], f"{as_given}: now {shlex.quote(now)}")
@@ -109,6 +111,8 @@ def _converted(
 ) -> _Answer:
     if name != row.flag.partition("=")[0]:
         as_given = f"{as_given} (for --{row.flag})"
+    if row.how == "absent":
+        return _Answer([], f"{as_given}: not supported ({row.words})")
     if row.is_gone:
         return _Answer([], f"{as_given}: gone, not needed because {row.words}")
     if value is None and row.takes == "bool":
@@ -125,8 +129,10 @@ def _converted(
 
 
 def _command(answers: Sequence[_Answer], given: dict[str, str]) -> list[str]:
-    """Joins the arguments; a flag that the user gave by our name counts, then the first."""
-    used = {_flag(a) for answer in answers if not answer.words for a in answer.arguments}
+    """Joins the arguments; of a flag given twice, ours counts, else the first."""
+    used = {
+        _flag(a) for answer in answers if not answer.words for a in answer.arguments
+    }
     written = []
     for answer in answers:
         for argument in answer.arguments:

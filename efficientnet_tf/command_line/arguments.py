@@ -46,9 +46,7 @@ def split(words: Iterable[str], takes: Callable[[str], str | None]) -> list[Argu
     return found
 
 
-def _flag(
-    word: str, rest: list[str], takes: Callable[[str], str | None]
-) -> Argument:
+def _flag(word: str, rest: list[str], takes: Callable[[str], str | None]) -> Argument:
     """Returns a flag; takes its value off the words that follow."""
     name, equals, value = word.removeprefix("-").removeprefix("-").partition("=")
     if equals:
@@ -58,7 +56,7 @@ def _flag(
         return Argument(name.removeprefix("no"), "false", (word,))
     if kind == "bool":
         return Argument(name, "true", (word,))
-    values = []
+    values: list[str] = []
     while rest and _is_value(rest[0]) and (kind == "list" or not values):
         values.append(rest.pop(0))
     return Argument(name, " ".join(values) if values else None, (word, *values))

@@ -8,7 +8,7 @@ import fractions
 import math
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from efficientnet_tf import model_names, variants
 from efficientnet_tf.command_line import values
@@ -95,7 +95,7 @@ def eval_epochs(value: str, given: Given) -> list[str]:
     return [f"--eval_epochs={_epochs_of(_number(value), given, math.ceil)}"]
 
 
-def _epochs_of(steps: fractions.Fraction, given: Given, to_whole) -> str:
+def _epochs_of(steps: fractions.Fraction, given: Given, to_whole: Callable) -> str:
     batch = _number(given.get("train_batch_size") or str(_BATCH))
     images = _number(given.get("num_train_images") or str(_IMAGES))
     held_out = _number(given.get("holdout_shards") or "0")

@@ -2,9 +2,9 @@
 
 `old_flags.tsv` has a row for each: the project; the flag, or FLAG=VALUE for a value of a
 flag that both have; what it takes (bool, int, float, text, or list for several values);
-our flag, empty if there is none; how its value is converted (a function of
-`conversions`, "fixed" if our flag is written out, empty if it stays as it is); and words
-that explain the row.
+our flag, empty if there is none; how the value is converted; and words that explain the
+row. How is a function of `conversions`, "fixed" if our flag is written out, "absent" if
+nothing here does what the flag does, and empty if the value stays as it is.
 """
 
 import csv
@@ -81,7 +81,8 @@ def markdown(project: str) -> str:
     lines = ["| flag | here | |", "|---|---|---|"]
     for row in table().values():
         if row.project == project:
-            now = "the same" if row.is_kept else f"`{row.now}`" if row.now else "gone"
+            gone = "not supported" if row.how == "absent" else "not needed"
+            now = "the same" if row.is_kept else f"`{row.now}`" if row.now else gone
             lines.append(f"| `--{row.flag}` | {now} | {row.words} |")
     return "\n".join(lines)
 

@@ -86,7 +86,9 @@ class Data(Reading):
             ),
         ),
     )
-    shuffle_buffer: int = setting("records shuffled at a time", at_least(1, MOST_IMAGES))
+    shuffle_buffer: int = setting(
+        "records shuffled at a time", at_least(1, MOST_IMAGES)
+    )
 
     def check_together(self) -> None:
         """Raises ValueError where a folder is missing, or a known count is given."""
@@ -168,7 +170,9 @@ class Labels(Section):
 class Images(Section):
     """The preparation of an image for evaluation and serving."""
 
-    image_size: int = setting("input height and width in pixels", at_least(8, MOST_PIXELS))
+    image_size: int = setting(
+        "input height and width in pixels", at_least(8, MOST_PIXELS)
+    )
     eval_crop: Literal["padded", "fixed", "exact"] = setting(
         "centre crop: padded takes size/(size+32) of the short side, fixed pads a "
         "seventh of the size in whole pixels, about 0.875; exact takes 0.875"

@@ -57,12 +57,54 @@ def _chip(
 CHIPS = {
     chip.name: chip
     for chip in (
-        _chip("v2", "v2:2x2", most=256, per_chip=2, hbm_gib=7.48, tflops=45, gb_per_s=700),
-        _chip("v3", "v3:2x2", most=1024, per_chip=2, hbm_gib=15.48, tflops=123, gb_per_s=900),
-        _chip("v4", "v4:2x2x1", most=4096, per_chip=2, hbm_gib=15.25, tflops=275, gb_per_s=1228),
-        _chip("v5e", "v5e:2x2", most=256, per_chip=1, hbm_gib=15.75, tflops=197, gb_per_s=819),
-        _chip("v5p", "v5p:2x2x1", most=6144, per_chip=1, hbm_gib=95.74, tflops=459, gb_per_s=2765),
-        _chip("v6e", "v6e:2x2", most=256, per_chip=1, hbm_gib=31.25, tflops=918, gb_per_s=1640),
+        _chip(
+            "v2", "v2:2x2", most=256, per_chip=2, hbm_gib=7.48, tflops=45, gb_per_s=700
+        ),
+        _chip(
+            "v3",
+            "v3:2x2",
+            most=1024,
+            per_chip=2,
+            hbm_gib=15.48,
+            tflops=123,
+            gb_per_s=900,
+        ),
+        _chip(
+            "v4",
+            "v4:2x2x1",
+            most=4096,
+            per_chip=2,
+            hbm_gib=15.25,
+            tflops=275,
+            gb_per_s=1228,
+        ),
+        _chip(
+            "v5e",
+            "v5e:2x2",
+            most=256,
+            per_chip=1,
+            hbm_gib=15.75,
+            tflops=197,
+            gb_per_s=819,
+        ),
+        _chip(
+            "v5p",
+            "v5p:2x2x1",
+            most=6144,
+            per_chip=1,
+            hbm_gib=95.74,
+            tflops=459,
+            gb_per_s=2765,
+        ),
+        _chip(
+            "v6e",
+            "v6e:2x2",
+            most=256,
+            per_chip=1,
+            hbm_gib=31.25,
+            tflops=918,
+            gb_per_s=1640,
+        ),
     )
 }
 

@@ -96,7 +96,10 @@ def test_half_precision_keeps_input_and_probabilities_in_float32():
         ({"variant": "EfficientNetB0"}, "did you mean efficientnet-b0"),
         ({"width": 30.0, "depth": 20.0}, "efficientnet-b0: makes "),
         ({"classes": 10**9}, "classes=1000000000: makes "),
-        ({"input_shape": (9459, 9459, 3)}, "makes a feature map of 2147798400 values in block2a"),
+        (
+            {"input_shape": (9459, 9459, 3)},
+            "makes a feature map of 2147798400 values in block2a",
+        ),
         ({"weights": "imagenet"}, "fetching is off"),
         ({"weights": "jft"}, "weights=jft: no such release; efficientnet-b0 has"),
         ({"weights": "no/such.h5"}, "weights=no/such.h5: does not exist"),
