@@ -10,6 +10,8 @@ from collections.abc import Callable
 from absl import app
 from absl import flags as absl_flags
 
+from efficientnet_tf.command_line import failure
+
 _FLAGS_FILE = pathlib.Path(__file__).parents[1] / "flags.py"
 
 
@@ -32,11 +34,25 @@ def run(
         try:
             result = work(argv[1:])
         except errors as error:
-            sys.exit(f"error: {in_words(error)}")
+            line = failure.one_line(in_words(error))
+            if absl_flags.FLAGS.json:
+                print(failure.to_json(error, line), flush=True)
+            sys.exit(f"error: {line}")
         if absl_flags.FLAGS.json:
             print(json.dumps(result))
 
-    app.run(main)
+    app.run(main, flags_parser=_parse)
+
+
+def _parse(argv: list[str]) -> list[str]:
+    """Parses flags as main.py does, if the tool has main.py's flags."""
+    flags = sys.modules.get("flags")
+    if flags is None:
+        return app.parse_flags_with_usage(argv)
+    try:
+        return flags.parse(argv)
+    except ValueError as error:
+        sys.exit(f"error: {failure.one_line(flags.in_words(error))}")
 
 
 def run_flags():

@@ -1,10 +1,10 @@
 """The flags of other projects' commands, and what each is here.
 
-`old_flags.tsv` has a row for each: the project; the flag, or FLAG=VALUE for a value of a
-flag that both have; what it takes (bool, int, float, text, or list for several values);
-our flag, empty if there is none; how the value is converted; and words that explain the
-row. How is a function of `conversions`, "fixed" if our flag is written out, "absent" if
-nothing here does what the flag does, and empty if the value stays as it is.
+`old_flags.tsv` has a row for each: the project; the flag, or FLAG=VALUE for a value of
+a flag that both have; what it takes (bool, int, float, text, or list for several
+values); our flag, empty if there is none; how the value is converted; and words that
+explain the row. How is a function of `conversions`, "fixed" if our flag is written out,
+"absent" if nothing here does what the flag does, and empty if the value stays.
 """
 
 import csv
