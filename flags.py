@@ -40,11 +40,11 @@ def _help(field: dataclasses.Field) -> str:
     default = field.default
     if default is dataclasses.MISSING:
         default = f"the recipe's or the data's, {_PAPER[field.name]} for B0 on ImageNet"
-    allowed = settings.allowed(field).words
-    return (
-        f"{field.metadata['help']} (default: {default}"
-        f"{f'; allowed: {allowed}' if allowed else ''})"
-    )
+    allowed, text = settings.allowed(field).words, field.metadata["help"]
+    says_itself = default is None and "default " in text
+    told = [] if says_itself else [f"default: {default}"]
+    told += [f"allowed: {allowed}"] if allowed else []
+    return f"{text} ({'; '.join(told)})" if told else text
 
 
 _PAPER = recipes.find("paper", "efficientnet-b0", "imagenet")[1] | catalogue.facts(
@@ -67,7 +67,7 @@ def parse(argv: list[str]) -> list[str]:
 
     Raises:
         ValueError: naming every flag that is unknown, and what it is now; or the first
-            one whose value has another type, and what is allowed.
+            one whose value is not allowed, and what is.
     """
     FLAGS.set_gnu_getopt(True)  # flags may follow images
     try:
@@ -82,6 +82,8 @@ def parse(argv: list[str]) -> list[str]:
         return FLAGS([argv[0], *words])
     except absl_flags.CantOpenFlagFileError as error:
         raise ValueError(f"--flagfile: {error.__cause__ or error}") from None
+    except absl_flags.Error as error:  # of a flag that this file does not define
+        raise ValueError(str(error).removeprefix("flag ")) from None
 
 
 def _check_text(name: str, text: str | None) -> None:

@@ -27,7 +27,7 @@ def parse(argv: list[str]) -> list[str]:
     try:
         return flags.parse(argv)
     except ValueError as error:
-        _end(error, flags.in_words(error), json=flags.wants_json(argv))
+        _end(error, flags.in_words(error), as_json=flags.wants_json(argv))
 
 
 def main(argv: list[str]) -> int:
@@ -41,20 +41,20 @@ def main(argv: list[str]) -> int:
             if flags.FLAGS.json and result:
                 print(json.dumps(result), flush=True)
     except (ValueError, FloatingPointError, hosts.HostLostError) as error:
-        _end(error, flags.in_words(error), json=flags.FLAGS.json)
+        _end(error, flags.in_words(error), as_json=flags.FLAGS.json)
     except Exception as error:
         if reason := files.why_refused(error):
-            _end(error, reason, json=flags.FLAGS.json)
+            _end(error, reason, as_json=flags.FLAGS.json)
         if flags.FLAGS.json:
             print(failure.to_json(error, repr(error)), flush=True)
         raise
     return 1 if result.get("failed") else 0
 
 
-def _end(error: Exception, text: str, *, json: bool) -> NoReturn:
+def _end(error: Exception, text: str, *, as_json: bool) -> NoReturn:
     """Ends the program with one line of error, and one of JSON if it is asked for."""
     line = failure.one_line(text)
-    if json:
+    if as_json:
         print(failure.to_json(error, line), flush=True)
     sys.exit(f"error: {line}")
 

