@@ -1,6 +1,7 @@
 """The command line: a flag for each field of a section, and --mode."""
 
 import dataclasses
+import os
 import re
 from collections.abc import Callable
 from typing import Any
@@ -319,6 +320,13 @@ _MODE = settings.setting(
 _define(dataclasses.make_dataclass("Mode", [("mode", str, _MODE)]), with_defaults=True)
 
 
+def _meant(argument: str) -> str:
+    """Guesses which flag an argument without one was meant for."""
+    if argument in MODES:
+        return f"; did you mean --mode={argument}?"
+    return f"; did you mean --data_dir={argument}?" if os.path.isdir(argument) else ""
+
+
 def mode(images: list[str]) -> tuple[Mode, dict]:
     """Checks the flags; returns the mode asked for and its command's arguments.
 
@@ -330,7 +338,7 @@ def mode(images: list[str]) -> tuple[Mode, dict]:
     """
     found = MODES[FLAGS.mode]
     if images and not found.takes_images:
-        raise ValueError(f"unexpected argument {images[0]!r}")
+        raise ValueError(f"unexpected argument {images[0]!r}{_meant(images[0])}")
     if found.takes_images and not images:
         raise ValueError(f"--mode={FLAGS.mode}: name one or more image files")
     check()

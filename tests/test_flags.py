@@ -181,6 +181,12 @@ def test_the_error_is_one_line_and_the_exit_code_1(main, argument, message):
     assert done.stderr == f"error: {message}\n"
 
 
+def test_an_argument_without_a_flag_is_guessed(tmp_path):
+    line = "unexpected argument {0!r}; did you mean --{1}={0}?"
+    assert refuse("export").line == line.format("export", "mode")
+    assert refuse(tmp_path).line == line.format(str(tmp_path), "data_dir")
+
+
 @pytest.mark.parametrize(
     "mode", ["train", "eval", "train_and_eval", "export", "predict"]
 )
