@@ -41,7 +41,7 @@ def _help(field: dataclasses.Field) -> str:
     default = field.default
     if default is dataclasses.MISSING:
         default = f"the recipe's or the data's, {_PAPER[field.name]} for B0 on ImageNet"
-    allowed, text = settings.allowed(field).words, field.metadata["help"]
+    allowed, text = settings.allowed(field).told(), field.metadata["help"]
     says_itself = default is None and "default " in text
     told = [] if says_itself else [f"default: {default}"]
     told += [f"allowed: {allowed}"] if allowed else []

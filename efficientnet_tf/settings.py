@@ -22,6 +22,15 @@ class Allowed:
     test: Callable[[Any], bool]
     choices: tuple[str, ...] = ()
     nearest: Callable[[str], str | None] = lambda value: None  # a choice that was meant
+    most: float | None = None  # the largest number, in addition to the words
+
+    def told(self, value: Any = None) -> str:
+        """Returns the words; for a number that is too large, the largest one."""
+        is_number = type(value) in (int, float)
+        if self.most is None or (is_number and value < self.most):
+            return self.words
+        most = f"at most {self.most}"
+        return most if is_number and value > self.most else f"{self.words}, {most}"
 
 
 ANY = Allowed("", lambda value: True)
@@ -50,14 +59,12 @@ def choice(
 
 def at_least(low: float, most: float) -> Allowed:
     """Allows numbers from `low` to `most`."""
-    words = f"{low} and more, at most {most}"
-    return Allowed(words, lambda value: low <= value <= most)
+    return Allowed(f"{low} and more", lambda value: low <= value <= most, most=most)
 
 
 def above(low: float, most: float) -> Allowed:
     """Allows numbers above `low` and up to `most`."""
-    words = f"more than {low}, at most {most}"
-    return Allowed(words, lambda value: low < value <= most)
+    return Allowed(f"more than {low}", lambda value: low < value <= most, most=most)
 
 
 def setting(
@@ -140,7 +147,7 @@ def refusal(field: dataclasses.Field, value: Any, *, of_type: bool = False) -> s
         of_type: whether to say which type of value the field holds.
     """
     values = allowed(field)
-    words = [values.words] if values.words else []
+    words = [values.told(value)] if values.words else []
     if not values.choices and (of_type or not words):
         words.insert(0, TYPES[kind(field)])
     meant = values.nearest(str(value))

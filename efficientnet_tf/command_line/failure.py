@@ -18,7 +18,7 @@ _PATHS = (
     *("output", "weights", "dump", "flagfile"),
 )
 _FLAG = re.compile(r"(?:unknown flags? )?--([\w-]+)(?:=(.*?))?(?=[:;] |$| )")
-_FILE = re.compile(r"(image (?:file|folder) )?([^\s:]\S*)(?=: | does not exist)")
+_FILE = re.compile(r"(?:image (?:file|folder) (.+?)|([^\s:]\S*))(?=: | does| cannot)")
 
 
 def one_line(text: str) -> str:
@@ -60,6 +60,6 @@ def _about(error: BaseException, text: str) -> tuple[str, Any]:
         return "flag", f"--{flag[1]}"
     file = _FILE.match(text)
     if file and (file[1] or os.sep in file[2] or os.path.exists(file[2])):
-        return "file", file[2]
+        return "file", file[1] or file[2]
     known = isinstance(error, ValueError) or files.why_refused(error)
     return ("other" if known else "bug"), None

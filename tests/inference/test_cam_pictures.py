@@ -208,7 +208,7 @@ def test_command_line_errors_are_one_line(command, weights, tmp_path):
         ([photo, "--cam_class=5"], "--cam_class=5: allowed are 0 to 4"),
         ([photo, "--cam_class=-1"], "--cam_class=-1: allowed are 0 to 4"),
         ([photo, "--cam_class=class5"], "--cam_class=class5: allowed are names of"),
-        ([photo, f"--cam_dir={text}/x"], f"{text}/x cannot be written"),
+        ([photo, f"--cam_dir={text}/x"], f"--cam_dir={text}/x: {text} is not"),
     ):
         error = command("--mode=cam", f"--cam_dir={tmp_path}/cam", *arguments)
         assert error.startswith(f"error: {message}") and "\n" not in error
