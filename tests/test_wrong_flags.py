@@ -99,7 +99,7 @@ def test_a_flag_without_a_value_is_named(name):
         ("--eval_batch_size=1000000 --image_size=4096", "eval_batch_size", "19868"),
         ("--slice=99999999x99999", "slice", "4x4"),
         ("--chip=v5e --slice=99x99", "slice", "256 at most"),
-        ("--chip=v5e --slice=0x4", "slice", "4x4"),
+        ("--chip=v5e --slice=0x4", "slice", "2x2"),
         ("--chip=v5e --slice=4x4x4", "slice", "2x2"),
         ("--chip=v9", "chip", "v5e"),
         ("--mode=plan", "chip", "v5e"),
