@@ -6,9 +6,8 @@ Data: fewer than 200,000 images, in folders by class or in a data set of tfds.
 Hardware: one GPU; two CPU cores at --image_size=96 --train_image_size=84.
 
 The paper's 350 epochs in batches of 2,048 are 500 steps of 3,000 images. Here an epoch
-has about 90 steps, as many as the size of the batch allows. Of fewer than 1,440 images
-an epoch has fewer steps; warm-up, checkpoints and evaluations then are as many steps
-apart as those of 1,440.
+has about 90 steps, as many as the size of the batch allows. Warm-up is a twentieth of the
+run, and so is the time between two checkpoints or evaluations.
 """
 
 import math
@@ -16,13 +15,12 @@ from typing import Any
 
 from efficientnet_tf.recipes import paper
 
-_FULL_EPOCH = 90 * 16  # images of 90 of the smallest batches
-
 
 def recipe(model: str, dataset: str, images: int | None) -> dict[str, Any]:
     """Returns the paper's values, changed where few images need others."""
     batch = batch_size(images, least=16)
-    few = max(1.0, _FULL_EPOCH / images) if images else 1.0
+    epochs = _epochs(images)
+    twentieth = float(round(epochs / 20))
     return paper.recipe(model, dataset, images) | {
         # The rate ends at zero, so the last weights are the ones to keep: no images
         # have to be held out to choose between them.
@@ -38,18 +36,18 @@ def recipe(model: str, dataset: str, images: int | None) -> dict[str, Any]:
         # 4 epochs of 2,934 photos: validation loss 1.40 with 1.0, 1.59 with 0.8.
         "survival_prob": 0.9,
         "train_batch_size": batch,
-        "train_epochs": _epochs(images),
+        "train_epochs": epochs,
         "optimizer": "adamw",
         # 1e-3 for a batch of any size: Adam's steps do not grow with the batch's noise.
         "learning_rate": 1e-3 * 256 / batch,
         "lr_schedule": "cosine",
-        "warmup_epochs": 5.0 * few,
+        "warmup_epochs": twentieth,
         "weight_decay": 0.05,
         "moving_average_decay": 0.99,  # the last 100 steps
         "eval_batch_size": 64,
         "steps_per_loop": 20,
-        "checkpoint_epochs": 5.0 * few,
-        "eval_epochs": 5.0 * few,
+        "checkpoint_epochs": twentieth,
+        "eval_epochs": twentieth,
     }
 
 

@@ -71,9 +71,9 @@ def test_the_rhythm_of_a_run_follows_its_images(images):
         dataset="imagenet", data_dir="gs://b/c", num_train_images=images
     )
     steps = made.steps(made.train_epochs, train_images=images)
-    assert steps >= 9_000
+    assert steps >= min(9_000, 1_000 * images // 16)
     warmup = made.warmup_steps(train_images=images)
-    assert 400 <= warmup <= steps / 10
+    assert warmup == pytest.approx(steps / 20, rel=0.05)
     for epochs in (made.eval_epochs, made.checkpoint_epochs):
         assert 10 <= steps / made.interval(epochs, train_images=images) <= 50
 
