@@ -6,8 +6,8 @@ Data: fewer than 200,000 images, in folders by class or in a data set of tfds.
 Hardware: one GPU; two CPU cores at --image_size=96 --train_image_size=84.
 
 The paper's 350 epochs in batches of 2,048 are 500 steps of 3,000 images. Here an epoch
-has about 90 steps, as many as the size of the batch allows. Warm-up is a twentieth of the
-run, and so is the time between two checkpoints or evaluations.
+has about 90 steps, as many as the size of the batch allows. Warm-up is a twentieth of
+the run, and so is the time between two checkpoints or evaluations.
 """
 
 import math
