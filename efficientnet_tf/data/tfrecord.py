@@ -9,7 +9,7 @@ import contextlib
 import dataclasses
 import os
 import struct
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import ClassVar
 
 import tensorflow as tf
@@ -47,12 +47,12 @@ class Split:
 
     def records(self, files: tf.data.Dataset) -> tf.data.Dataset:
         """Reads a string scalar for each image of some files; skipping one is cheap."""
-        return files.interleave(
-            self.read,
-            cycle_length=_READERS,
-            num_parallel_calls=tf.data.AUTOTUNE,
-            deterministic=True,
-        )
+        return in_turn(files, self.read)
+
+    def keeps(self, path: tf.Tensor) -> Callable[[tf.Tensor], tf.Tensor] | None:
+        """Returns a test of the numbers of a file's records, from 0; None: all are."""
+        del path
+        return None
 
     def example(self, record: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Returns image bytes (string scalar) and label (int64, from 0) of a record.
@@ -68,6 +68,18 @@ class Split:
         An image of several labels counts for each of them.
         """
         return None
+
+
+def in_turn(
+    files: tf.data.Dataset, read: Callable[[tf.Tensor], tf.data.Dataset]
+) -> tf.data.Dataset:
+    """Reads several files at a time, a record of each in turn."""
+    return files.interleave(
+        read,
+        cycle_length=_READERS,
+        num_parallel_calls=tf.data.AUTOTUNE,
+        deterministic=True,
+    )
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,0 +1,103 @@
+"""Says why no example can be made of a record or an image file."""
+
+import dataclasses
+import os
+
+import tensorflow as tf
+from google.protobuf import message
+
+from efficientnet_tf import files, label_sets
+from efficientnet_tf.data import image_files, tfrecord
+from efficientnet_tf.data.places import Place
+from efficientnet_tf.data.settings import Labels
+
+
+@dataclasses.dataclass(frozen=True)
+class Fault:
+    """A record or image that cannot be used.
+
+    Args:
+        place: where it is.
+        reason: why, in words that follow the place.
+    """
+
+    place: Place
+    reason: str
+
+    def __str__(self) -> str:
+        return label_sets.printable(f"{self.place}: {self.reason}")
+
+    def row(self, split: str) -> dict[str, str | int | None]:
+        """Returns the fault as plain data.
+
+        Args:
+            split: name of the split.
+        """
+        return {
+            "split": split,
+            "file": self.place.file,
+            "record": self.place.record,
+            "reason": self.reason,
+        }
+
+
+def reason(split: tfrecord.Split, record: bytes, labels: Labels) -> str | None:
+    """Returns what is wrong with a record, in words that follow its place.
+
+    Args:
+        split: the split of the record.
+        record: what `split.records` reads.
+        labels: numbering of the labels and of the network's outputs.
+
+    Returns:
+        The words; None if an example can be made of the record.
+    """
+    if isinstance(split, image_files.ImageFiles):
+        return _of_file(os.fsdecode(record.partition(b"\n")[2]))
+    return _of_record(split, record, labels)
+
+
+def _of_file(path: str) -> str | None:
+    try:
+        with open(path, "rb") as file:
+            return _of_image(file.read())
+    except OSError as error:
+        return f"cannot be read ({error.strerror})"
+
+
+def _of_record(split: tfrecord.Split, record: bytes, labels: Labels) -> str | None:
+    try:
+        features = tf.train.Example.FromString(record).features.feature
+    except message.DecodeError:
+        return "is no tf.train.Example"
+    for key in (split.image_key, split.label_key):
+        if key not in features or not features[key].WhichOneof("kind"):
+            there = ", ".join(sorted(features)) or "none"
+            return f"has no feature {key}; its features are {there}"
+    try:
+        encoded, label = split.example(tf.constant(record))
+    except tf.errors.OpError as error:
+        return f"cannot be read ({files.reason(error)})"
+    return _of_label(split, int(label), labels) or _of_image(encoded.numpy())
+
+
+def _of_label(split: tfrecord.Split, label: int, labels: Labels) -> str | None:
+    """Says that a label, from 0, is none of the classes."""
+    count = labels.num_classes - labels.label_offset
+    if 0 <= label < count:
+        return None
+    first = split.first_label
+    return (
+        f"has the label {label + first}; allowed is {first} to {first + count - 1} "
+        f"(num_classes={labels.num_classes})"
+    )
+
+
+def _of_image(encoded: bytes) -> str | None:
+    if not encoded:
+        return "holds no bytes of an image"
+    try:
+        tf.io.decode_image(encoded, channels=3, expand_animations=False)
+    except tf.errors.OpError as error:
+        return f"cannot be decoded ({files.reason(error)})"
+    return None
