@@ -145,7 +145,10 @@ def resolve(stated: dict[str, Any] | None = None, **chosen: Any) -> Resolved:
     known = DEFAULTS | detected | stated | chosen
     data_settings.check_folder(known["dataset"], known["data_dir"])
     images = known["num_train_images"] or catalogue.train_images(
-        known["dataset"], known["data_dir"]
+        known["dataset"],
+        known["data_dir"],
+        val_fraction=known["val_fraction"],
+        seed=known["seed"],
     )
     suited = recipes.suited(known["dataset"], images)
     if "recipe" not in chosen and suited != DEFAULTS["recipe"]:
@@ -160,6 +163,7 @@ def resolve(stated: dict[str, Any] | None = None, **chosen: Any) -> Resolved:
         num_classes=known.get("num_classes"),
         label_offset=known["label_offset"],
         multi_label=(stated | chosen).get("multi_label"),
+        val_fraction=known["val_fraction"],
     )
     layers = [
         ("default", DEFAULTS),
@@ -185,12 +189,17 @@ def _check_recipe(name: str, values: dict[str, Any]) -> None:
 def override(saved: Config, **chosen: Any) -> Config:
     """Returns a saved Config with the chosen values; None keeps the saved one.
 
+    Together with another `data_dir`, what is where in it may be chosen anew.
+
     Raises:
         ValueError: if a choice contradicts what the run was trained with.
     """
     chosen = {name: value for name, value in chosen.items() if value is not None}
     config = dataclasses.replace(saved, **chosen)
     differing = conflicts(saved, config)
+    if config.data_dir != saved.data_dir:
+        of_folder = {field.name for field in dataclasses.fields(data_settings.Reading)}
+        differing = [name for name in differing if name not in of_folder]
     if differing:
         name = differing[0]
         raise ValueError(

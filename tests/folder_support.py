@@ -45,7 +45,7 @@ def fill(split_dir: pathlib.Path, counts, *, first=0) -> None:
 
 def open_splits(data_dir, **kwargs) -> tfrecord.Splits:
     minival_images = kwargs.pop("minival_images", 0)
-    found = image_files.of_folder(str(data_dir), **({"num_classes": 3} | kwargs))
+    found = folder.read(str(data_dir), **({"num_classes": 3} | kwargs))
     return image_files.splits(found, minival_images=minival_images)
 
 

@@ -1,7 +1,9 @@
 """Facts of the data sets that are known without reading an image; no TensorFlow."""
 
+import os
 from typing import Any
 
+from efficientnet_tf import files, label_sets
 from efficientnet_tf.data import folder, label_csv, tfds_table
 
 _FACTS = {
@@ -19,6 +21,7 @@ def facts(
     num_classes: int | None = None,
     label_offset: int = 0,
     multi_label: bool | None = None,
+    val_fraction: float = 0.0,
 ) -> dict[str, Any]:
     """Returns the settings that a data set decides; a folder's classes are counted.
 
@@ -38,12 +41,21 @@ def facts(
     """
     labels = None if num_classes is None else num_classes - label_offset
     if dataset == "folder" and data_dir is not None:
-        layout = folder.find_layout(data_dir, num_classes=labels)
+        layout = folder.find_layout(
+            data_dir, num_classes=labels, val_fraction=val_fraction
+        )
         return {"num_classes": len(layout.classes) + label_offset}
     if dataset == "csv" and data_dir is not None:
-        listing = label_csv.read(data_dir, num_classes=labels, multi_label=multi_label)
+        listing = label_csv.read(
+            data_dir,
+            num_classes=labels,
+            multi_label=multi_label,
+            val_fraction=val_fraction,
+        )
         classes = len(listing.classes) + label_offset
         return {"num_classes": classes, "multi_label": listing.multi_label}
+    if dataset == "imagenet" and data_dir is not None:
+        return _FACTS["imagenet"] | _of_records(data_dir, label_offset)
     name = tfds_table.name_of(dataset)
     if name is None:
         return dict(_FACTS.get(dataset, {}))
@@ -63,19 +75,38 @@ def facts(
     return {"num_classes": row.classes + label_offset}
 
 
-def train_images(dataset: str, data_dir: str | None) -> int | None:
+def _of_records(data_dir: str, label_offset: int) -> dict[str, Any]:
+    """Returns what the names in a local folder of records tell; {} for a bucket."""
+    if files.is_url(data_dir) or not os.path.isdir(data_dir):
+        return {}
+    found: dict[str, Any] = {}
+    shards = sum(name.startswith("train-") for name in os.listdir(data_dir))
+    if shards <= _FACTS["imagenet"]["minival_shards"]:
+        found["minival_shards"] = 0  # else nothing would be left to train on
+    path = os.path.join(data_dir, label_sets.FILE)
+    if os.path.isfile(path):
+        with open(path, encoding="utf-8", errors="replace") as file:
+            found["num_classes"] = len(file.read().rstrip().split("\n")) + label_offset
+    return found
+
+
+def train_images(
+    dataset: str, data_dir: str | None, *, val_fraction: float = 0.0, seed: int = 0
+) -> int | None:
     """Returns the number of training images; None if it is not known without reading.
 
     Args:
         dataset: the setting of that name, see `data.settings.Data`.
         data_dir: the data set's folder; None where none is named.
+        val_fraction: the setting of that name, see `data.settings.Reading`.
+        seed: int, the setting of that name.
     """
     if dataset == "folder" and data_dir is not None:
-        layout = folder.find_layout(data_dir)
-        images = layout.train and folder.list_images(layout.train, layout.classes)
-        return len(images) if images else None
+        train = folder.read(data_dir, val_fraction=val_fraction, seed=seed).train
+        return len(train) if train else None
     if dataset == "csv" and data_dir is not None:
-        train = label_csv.read(data_dir).train
-        return len(train.rows) if train else None
+        listing = label_csv.read(data_dir, val_fraction=val_fraction)
+        train = label_csv.divide(listing, data_dir, val_fraction, seed).train
+        return len(train) if train else None
     row = tfds_table.find(tfds_table.name_of(dataset) or "")
     return row.train_images if row else None

@@ -3,7 +3,7 @@
 import os
 import re
 
-from efficientnet_tf.data import folder, label_csv
+from efficientnet_tf.data import image_tree, label_csv
 
 _SHARD = re.compile(r"(train|validation)-.*")
 _DIGITS = "DIGITS"  # the file that marks the digits' records, see data/digits.py
@@ -56,7 +56,7 @@ def _images(entries: list[os.DirEntry]) -> tuple[str | None, str]:
     """Returns what tells of single image files, and the data set that they are."""
     if any(entry.name == label_csv.TRAIN and entry.is_file() for entry in entries):
         return label_csv.TRAIN, "csv"
-    classes = next((e.name for e in entries if _holds_images(e, depth=2)), None)
+    classes = next((e.name for e in entries if _holds_images(e)), None)
     return classes and f"{classes}/", "folder"
 
 
@@ -64,14 +64,11 @@ def _is_shard(entry: os.DirEntry) -> bool:
     return entry.is_file() and bool(_SHARD.fullmatch(entry.name))
 
 
-def _holds_images(entry: os.DirEntry, *, depth: int) -> bool:
-    """Whether one of `depth` levels of a folder, itself the first, holds an image."""
-    if depth == 0 or entry.name.startswith(".") or not entry.is_dir():
+def _holds_images(entry: os.DirEntry) -> bool:
+    """Whether there is an image in a folder, or in one below it."""
+    if entry.name.startswith(".") or not entry.is_dir():
         return False
     try:
-        inside = list(os.scandir(entry.path))
+        return image_tree.holds_images(entry.path)
     except OSError:
         return False
-    return any(folder.is_image(one.name) for one in inside) or any(
-        _holds_images(one, depth=depth - 1) for one in inside
-    )

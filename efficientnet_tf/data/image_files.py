@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import tensorflow as tf
 
 from efficientnet_tf import label_sets
-from efficientnet_tf.data import folder, label_csv, tfrecord
+from efficientnet_tf.data import folder, held_out, label_csv, tfrecord
 
 # The first two bytes of JPEG, PNG, GIF and BMP.
 _MAGIC = (b"\xff\xd8", b"\x89P", b"GI", b"BM")
@@ -60,34 +60,26 @@ class ImageFiles(tfrecord.Split):
         return encoded, labels if self.multi_label else labels[0]
 
 
-@dataclasses.dataclass(frozen=True)
-class Found:
-    """The images of a data set; `train` is None where there are none to train on."""
-
-    train: tuple[folder.Image, ...] | None
-    validation: tuple[folder.Image, ...]
-    classes: tuple[str, ...]
-    multi_label: bool = False
-
-
-def of_folder(data_dir: str, *, num_classes: int) -> Found:
-    """Finds the images of class folders, see `folder.find_layout`."""
-    layout = folder.find_layout(data_dir, num_classes=num_classes)
-    validation = folder.list_images(layout.validation, layout.classes)
-    train = layout.train and folder.list_images(layout.train, layout.classes)
-    return Found(train or None, validation, layout.classes)
-
-
-def of_csv(data_dir: str, *, num_classes: int, multi_label: bool) -> Found:
-    """Finds the images of CSV files, see `label_csv.read`."""
-    listing = label_csv.read(data_dir, num_classes=num_classes, multi_label=multi_label)
+def of_csv(
+    data_dir: str,
+    *,
+    num_classes: int,
+    multi_label: bool,
+    val_fraction: float = 0.0,
+    seed: int = 0,
+) -> folder.Found:
+    """Finds the images of CSV files, see `label_csv.read` and `folder.read`."""
+    listing = label_csv.read(
+        data_dir,
+        num_classes=num_classes,
+        multi_label=multi_label,
+        val_fraction=val_fraction,
+    )
     label_csv.check_files(listing)
-    train = listing.images(listing.train) if listing.train else None
-    validation = listing.images(listing.validation)
-    return Found(train, validation, listing.classes, listing.multi_label)
+    return label_csv.divide(listing, data_dir, val_fraction, seed)
 
 
-def splits(found: Found, *, minival_images: float = 0) -> tfrecord.Splits:
+def splits(found: folder.Found, *, minival_images: float = 0) -> tfrecord.Splits:
     """Divides images, and holds some train images out as minival.
 
     Args:
@@ -111,15 +103,19 @@ def splits(found: Found, *, minival_images: float = 0) -> tfrecord.Splits:
 
     validation = split("validation", found.validation)
     if found.train is None:
-        return tfrecord.Splits(None, None, validation, names)
+        return tfrecord.Splits(
+            *(None, None, validation, names), found.left_out, found.notes
+        )
     total = len(found.train)
-    held_out = tfrecord.number_held_out(minival_images, total, unit="images")
-    minival, train = folder.hold_out(found.train, held_out)
+    count = tfrecord.number_held_out(minival_images, total, unit="images")
+    minival, train = held_out.evenly(found.train, count)
     return tfrecord.Splits(
         train=split("train", train),
-        minival=split("minival", minival) if held_out else None,
+        minival=split("minival", minival) if count else None,
         validation=validation,
         class_names=names,
+        left_out=found.left_out,
+        notes=found.notes,
     )
 
 

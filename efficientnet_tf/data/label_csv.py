@@ -3,22 +3,24 @@
 DIR/train.csv and DIR/val.csv (or validation.csv, or test.csv) have a line for each
 image. The column `file` is its path, from DIR or absolute. The column `label` has its
 one label; in its place the column `labels` has any number of them, separated by "|".
-Other columns are ignored.
+Other columns are ignored. DIR/train.csv alone is divided by `val_fraction`.
 """
 
-import csv
 import dataclasses
 import functools
-import io
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from efficientnet_tf import label_sets, suffixes
+from efficientnet_tf.data import csv_lines, folder, held_out
 from efficientnet_tf.data.folder import Image
 from efficientnet_tf.spelling import did_you_mean
 
 TRAIN = "train.csv"
-TRAINING_LAYOUT = "training needs DIR/train.csv and DIR/val.csv"
+TRAINING_LAYOUT = (
+    "training needs DIR/train.csv and DIR/val.csv, or DIR/train.csv and a val_fraction "
+    "such as 0.2"
+)
 SEPARATOR = "|"
 _VALIDATION = ("val.csv", "validation.csv", "test.csv")  # the first that exists is used
 _FILE, _ONE, _MANY = "file", "label", "labels"
@@ -50,16 +52,24 @@ class Table:
 
 @dataclasses.dataclass(frozen=True)
 class Listing:
-    """The images of a data set; `train` is None where there is no train.csv."""
+    """The images of a data set; a table is None where there is no such file.
+
+    `train` without `validation` is to be divided.
+    """
 
     train: Table | None
-    validation: Table
+    validation: Table | None
     classes: tuple[str, ...]
+
+    @property
+    def tables(self) -> tuple[Table, ...]:
+        """The tables that there are, one at least."""
+        return tuple(table for table in (self.train, self.validation) if table)
 
     @property
     def multi_label(self) -> bool:
         """Whether an image may have any number of labels."""
-        return self.validation.column == _MANY
+        return self.tables[0].column == _MANY
 
     def images(self, table: Table) -> tuple[Image, ...]:
         """Lists the images of one of the tables, sorted by their labels.
@@ -75,7 +85,11 @@ class Listing:
 
 
 def read(
-    data_dir: str, *, num_classes: int | None = None, multi_label: bool | None = None
+    data_dir: str,
+    *,
+    num_classes: int | None = None,
+    multi_label: bool | None = None,
+    val_fraction: float = 0.0,
 ) -> Listing:
     """Reads the CSV files of a folder; opens no image.
 
@@ -83,6 +97,8 @@ def read(
         data_dir: local folder.
         num_classes: int, the number of labels to require; None takes any number.
         multi_label: False refuses a column `labels`; None and True do not.
+        val_fraction: float, the share of train.csv to validate with; 0 where
+            validation has a file of its own.
 
     Raises:
         ValueError: naming the file, the line and what helps.
@@ -93,12 +109,12 @@ def read(
             "disks; write TFRecords for gs://"
         )
     root = data_dir.rstrip("/") or "/"
-    train, validation = _tables(root)
+    train, validation = _tables(root, val_fraction)
     tables = [table for table in (train, validation) if table]
     _check_agreement(tables)
-    if multi_label is False and validation.column == _MANY:
+    if multi_label is False and tables[-1].column == _MANY:
         raise ValueError(
-            f"multi_label=False: {validation.path} has the column {_MANY}, any number "
+            f"multi_label=False: {tables[-1].path} has the column {_MANY}, any number "
             f"of them for an image; allowed is a column {_ONE}, one for each image"
         )
     classes = _classes(root, tables)
@@ -111,10 +127,31 @@ def read(
     return Listing(train, validation, classes)
 
 
+def divide(
+    listing: Listing, data_dir: str, val_fraction: float, seed: int
+) -> folder.Found:
+    """Returns the images of each split; see `folder.read` for the arguments."""
+    train = listing.train and listing.images(listing.train)
+    validation = listing.validation and listing.images(listing.validation)
+    notes = ()
+    if train and not validation:
+        validation, train = held_out.by_name(
+            train,
+            data_dir,
+            fraction=val_fraction,
+            seed=seed,
+            in_each=not listing.multi_label,
+        )
+        notes = (folder.divided_by(val_fraction, seed, TRAIN),)
+    return folder.Found(
+        *(train, validation or (), listing.classes, listing.multi_label), notes=notes
+    )
+
+
 def check_files(listing: Listing) -> None:
     """Raises ValueError for the first image that does not exist."""
-    for table in (listing.train, listing.validation):
-        for row in table.rows if table else ():
+    for table in listing.tables:
+        for row in table.rows:
             if not os.path.isfile(row.path):
                 raise ValueError(
                     f"{row.where}: {row.path} is not there; a path begins in the "
@@ -122,12 +159,19 @@ def check_files(listing: Listing) -> None:
                 )
 
 
-def _tables(root: str) -> tuple[Table | None, Table]:
+def _tables(root: str, val_fraction: float) -> tuple[Table | None, Table | None]:
     try:
         names = {entry.name for entry in os.scandir(root) if entry.is_file()}
     except OSError as error:
         raise ValueError(f"data_dir={root}: {error.strerror}") from None
     there = [name for name in _VALIDATION if name in names]
+    if there and val_fraction:
+        raise ValueError(
+            f"val_fraction={val_fraction}: data_dir={root} has images for validation "
+            f"in {there[0]}; allowed is 0"
+        )
+    if TRAIN in names and val_fraction:
+        return _table(root, TRAIN), None
     if not there:
         raise ValueError(
             f"data_dir={root}: holds none of {', '.join(_VALIDATION)}; "
@@ -147,7 +191,7 @@ def _table(root: str, name: str) -> Table:
 def _read(root: str, name: str, *version: int) -> Table:
     """Reads a version of a CSV file; 100,000 lines take 2 s."""
     path = f"{root}/{name}"
-    lines = _lines(path)
+    lines = csv_lines.lines(path)
     where, head = next(lines, (path, []))
     if not head:
         raise ValueError(f"{path}: is empty; its first line must name the columns")
@@ -178,34 +222,6 @@ def _row(root: str, where: str, names: Sequence[str], cells: Sequence[str]) -> R
     column = _ONE if _ONE in told else _MANY
     path = _image(root, where, told[_FILE])
     return Row(where, path, _names(where, column, told[column]))
-
-
-def _lines(path: str) -> Iterator[tuple[str, list[str]]]:
-    """Yields the lines that are not blank, and where each begins."""
-    text = io.StringIO(_text(path), newline="")
-    reader = csv.reader(text, strict=True, skipinitialspace=True)
-    number = 1
-    try:
-        for cells in reader:
-            if cells:
-                yield f"{path}, line {number}", cells
-            number = reader.line_num + 1
-    except csv.Error as error:
-        raise ValueError(f"{path}, line {number}: is no CSV ({error})") from None
-
-
-def _text(path: str) -> str:
-    try:
-        with open(path, "rb") as file:
-            content = file.read()
-        return content.decode("utf-8-sig")
-    except OSError as error:
-        raise ValueError(f"{path}: {error.strerror}") from None
-    except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
-        raise ValueError(
-            f"{path}, line {line}: is not UTF-8; save the file in this encoding"
-        ) from None
 
 
 def _label_column(where: str, names: Sequence[str]) -> str:
@@ -304,7 +320,7 @@ def _classes(root: str, tables: Sequence[Table]) -> tuple[str, ...]:
 def _listed(path: str) -> tuple[str, ...]:
     """Reads labels.txt."""
     try:
-        names = label_sets.loads(_text(path))
+        names = label_sets.loads(csv_lines.text(path))
     except ValueError as error:
         told = str(error)
         raise ValueError(told if path in told else f"{path}: {told}") from None

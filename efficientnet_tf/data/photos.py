@@ -2,10 +2,10 @@
 
 import glob
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from efficientnet_tf import files, suffixes
-from efficientnet_tf.data import folder
+from efficientnet_tf.data import image_tree
 
 
 def find(names: Sequence[str]) -> list[str]:
@@ -54,25 +54,11 @@ class _Disk:
         return sorted(glob.glob(pattern, recursive=True))
 
     def inside(self, path: str) -> list[str]:
-        return list(_images(path, above=()))
-
-
-def _images(path: str, *, above: tuple[str, ...]) -> Iterator[str]:
-    """Yields a folder's images; hidden files and folders are left out."""
-    real = os.path.realpath(path)
-    if real in above:  # a link to a folder that holds it
-        return
-    try:
-        entries = sorted(os.scandir(path), key=lambda entry: entry.name)
-    except OSError as error:
-        raise ValueError(f"image folder {path}: {error.strerror}") from None
-    for entry in entries:
-        if entry.name.startswith("."):
-            continue
-        if entry.is_dir():
-            yield from _images(entry.path, above=(*above, real))
-        elif entry.is_file() and folder.is_image(entry.name):
-            yield entry.path
+        try:
+            return image_tree.images(path)
+        except OSError as error:
+            told = f"image folder {error.filename}: {error.strerror}"
+            raise ValueError(told) from None
 
 
 class _Bucket:
@@ -97,6 +83,6 @@ class _Bucket:
             f"{above.rstrip('/')}/{name}"
             for above, _, names in self._files.walk(path)
             for name in names
-            if folder.is_image(name) and not name.startswith(".")
+            if image_tree.is_image(name) and not name.startswith(".")
         ]
         return sorted(found)

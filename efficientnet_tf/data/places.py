@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 import tensorflow as tf
 
-from efficientnet_tf.data import image_files, tfrecord
+from efficientnet_tf.data import image_files, record_files, tfrecord
 from efficientnet_tf.data.preparation import Preparation
 
 _BLOCK = 4096  # numbers taken from TensorFlow at a time
@@ -80,7 +80,7 @@ def _records(split: tfrecord.Split, wanted: Sequence[Place]) -> list[bytes]:
     if wanted[0].record is None:
         return [split.entry(path)] * len(wanted)
     records = []
-    with tf.io.gfile.GFile(path, "rb") as file:
+    with record_files.opened(path) as file:
         for place in wanted:
             file.seek(place.offset)
             records.append(file.read(place.length))
@@ -93,7 +93,7 @@ def _in_order(split: tfrecord.Split, paths: tuple[str, ...]) -> list[Place]:
         return [Place(path) for path in paths]
     if not paths:
         return []
-    records = [list(tfrecord.find_records(path)) for path in paths]
+    records = [list(record_files.find_records(path)) for path in paths]
     numbers = _Numbers("numbers", paths, 0, tuple(map(len, records)))
     taken = numbers.records(tf.data.Dataset.range(len(paths))).batch(_BLOCK)
     return [

@@ -4,7 +4,14 @@ import dataclasses
 from typing import Literal
 
 from efficientnet_tf.data import tfds_table
-from efficientnet_tf.settings import PROBABILITY, Allowed, Section, at_least, setting
+from efficientnet_tf.settings import (
+    FRACTION,
+    PROBABILITY,
+    Allowed,
+    Section,
+    at_least,
+    setting,
+)
 
 DATASETS = ("digits", "imagenet", "folder", "csv", "fake")
 _NEEDS_DIR = {
@@ -19,7 +26,33 @@ def _is_dataset(value: str) -> bool:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Data(Section):
+class Reading(Section):
+    """What is where in `data_dir`; another folder may need other values."""
+
+    image_key: str = setting(
+        "feature of a record that holds the encoded image",
+        default="image/encoded",
+    )
+    label_key: str = setting(
+        "feature of a record that holds the label: a number, or a text whose classes "
+        "labels.txt names",
+        default="image/class/label",
+    )
+    first_label: int = setting(
+        "smallest number that is a label in records: 1, as in ImageNet's, or 0",
+        Allowed("0, 1", lambda value: value in (0, 1)),
+        default=1,
+    )
+    val_fraction: float = setting(
+        "share of each class that is kept for validation, chosen by --seed and the "
+        "files' names; for one folder of classes, or a train.csv, without validation",
+        FRACTION,
+        default=0.0,
+    )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Data(Reading):
     """The images to train and evaluate on; see each field's help."""
 
     dataset: str = setting(
@@ -58,6 +91,22 @@ class Data(Section):
                 f"num_train_images={self.num_train_images}: the images of a folder or "
                 "of CSV files are counted, those of tfds known; leave it out"
             )
+        self._check_reading(in_files)
+
+    def _check_reading(self, in_files: bool) -> None:
+        if self.val_fraction and not in_files:
+            raise ValueError(
+                f"val_fraction={self.val_fraction}: allowed is 0 with "
+                f"dataset={self.dataset}; folder and csv can be split"
+            )
+        for field in dataclasses.fields(Reading):
+            value = getattr(self, field.name)
+            is_of_records = field.name != "val_fraction"
+            if is_of_records and value != field.default and self.dataset != "imagenet":
+                raise ValueError(
+                    f"{field.name}={value}: describes the TFRecords of "
+                    f"dataset=imagenet, not dataset={self.dataset}; leave it out"
+                )
 
 
 def check_folder(dataset: str, data_dir: str | None) -> None:

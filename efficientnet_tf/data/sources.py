@@ -9,14 +9,17 @@ from efficientnet_tf import label_sets
 from efficientnet_tf.data import (
     batches,
     digits,
+    folder,
     image_files,
+    record_check,
+    record_labels,
     tfds_records,
     tfds_table,
     tfrecord,
 )
 from efficientnet_tf.data.augment import batch as augmented
 from efficientnet_tf.data.preparation import Preparation
-from efficientnet_tf.data.settings import Labels
+from efficientnet_tf.data.settings import Labels, Reading
 
 
 class Source(Protocol):
@@ -119,61 +122,66 @@ def open_source(
     minival_shards: float,
     num_train_images: int | None,
     multi_label: bool = False,
+    reading: Reading | None = None,
+    seed: int = 0,
 ) -> Source:
     """Finds a data set and tries some images; writes the digits first if need be.
 
     Args:
-        dataset: "digits", "imagenet" (any TFRecords in its schema), "folder" (of
-            images by class), "csv" (files that list images), "tfds:NAME" or "fake".
+        dataset: "digits", "imagenet" (any TFRecords with an image and a label),
+            "folder" (of images by class), "csv" (files that list images), "tfds:NAME"
+            or "fake".
         data_dir: folder of the records or images; None takes the digits' cache, or
             that of tfds.
         num_classes: int, number of labels.
         minival_shards: the setting of that name, see `data.settings.Data`.
         num_train_images: int, number of training images; None counts them.
         multi_label: whether an image may have several labels.
+        reading: what is where in `data_dir`; None takes the defaults.
+        seed: int, decides which images `reading.val_fraction` takes.
 
     Raises:
         ValueError: if something is missing or damaged.
     """
+    reading = reading or Reading()
     if dataset == "fake":
         count = num_train_images or tfrecord.IMAGENET_TRAIN_IMAGES
         train = tfrecord.Split("train", (), count)
         validation = tfrecord.Split("validation", (), 1024)
         return Fake(tfrecord.Splits(train, None, validation))
-    if dataset == "folder":
-        images = image_files.of_folder(data_dir or "", num_classes=num_classes)
-        return Files(_image_splits(images, minival_shards))
-    if dataset == "csv":
-        images = image_files.of_csv(
-            data_dir or "", num_classes=num_classes, multi_label=multi_label
-        )
-        return Files(_image_splits(images, minival_shards))
+    if dataset in ("folder", "csv"):
+        chosen = {"val_fraction": reading.val_fraction, "seed": seed}
+        if dataset == "csv":
+            chosen["multi_label"] = multi_label
+        find = folder.read if dataset == "folder" else image_files.of_csv
+        found = find(data_dir or "", num_classes=num_classes, **chosen)
+        return Files(_image_splits(found, minival_shards))
     tfds_name = tfds_table.name_of(dataset)
     if tfds_name:
         splits = tfds_records.open_splits(
             tfds_name, data_dir, num_classes=num_classes, minival_images=minival_shards
         )
     else:
-        names = None
         if dataset == "digits":
             data_dir = data_dir or digits.default_dir()
             digits.prepare(data_dir)
-            names = label_sets.names("digits")
         splits = tfrecord.open_splits(
             data_dir or "",
             minival_shards=minival_shards,
             num_train_images=num_train_images,
         )
-        names = names or tfrecord.read_class_names(
-            data_dir or "", num_classes=num_classes
+    if dataset == "digits":
+        splits = dataclasses.replace(splits, class_names=label_sets.names("digits"))
+    elif not tfds_name:
+        splits = record_labels.settle(
+            splits, data_dir or "", num_classes=num_classes, reading=reading
         )
-        splits = dataclasses.replace(splits, class_names=names)
     for split in splits.read():
-        tfrecord.check_first_record(split, num_classes=num_classes)
+        record_check.check_first_record(split, num_classes=num_classes)
     return Files(splits)
 
 
-def _image_splits(found: image_files.Found, minival_images: float) -> tfrecord.Splits:
+def _image_splits(found: folder.Found, minival_images: float) -> tfrecord.Splits:
     splits = image_files.splits(found, minival_images=minival_images)
     for images in (found.train or (), found.validation):
         image_files.check_first_images(images)

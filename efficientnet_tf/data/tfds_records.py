@@ -36,9 +36,10 @@ class Records(tfrecord.Split):
     held_out: int = 0
     is_minival: bool = False
 
-    image_key = "image"
-    label_key = "label"
-    first_label = 0
+    _: dataclasses.KW_ONLY
+    image_key: str = "image"
+    label_key: str = "label"
+    first_label: int = 0
 
     @tf.autograph.experimental.do_not_convert  # AutoGraph would warn of os.fsencode
     def read(self, path: tf.Tensor) -> tf.data.Dataset:

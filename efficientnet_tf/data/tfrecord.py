@@ -1,21 +1,20 @@
-"""ImageNet-schema TFRecord files: finding, counting, checking, writing.
+"""Splits of TFRecord files, and finding and writing them.
 
-A record is a tf.train.Example with `image/encoded` (JPEG or PNG bytes) and
-`image/class/label` (int64 from 1). A folder holds `train-*` and `validation-*`.
+A record is a tf.train.Example with an encoded image and its label, in ImageNet's schema
+`image/encoded` (JPEG or PNG bytes) and `image/class/label` (int64 from 1). A folder
+holds `train-*` and `validation-*`, as they are or compressed by GZIP.
 """
 
 import concurrent.futures
 import contextlib
 import dataclasses
 import os
-import struct
-from collections.abc import Callable, Iterable, Iterator
-from typing import ClassVar
+from collections.abc import Callable, Iterable, Sequence
 
 import tensorflow as tf
 
 from efficientnet_tf import files as whole_files
-from efficientnet_tf import label_sets
+from efficientnet_tf.data import inventory, record_files, shards
 
 # Written here because counting the images in a bucket takes minutes.
 IMAGENET_TRAIN_SHARDS, IMAGENET_TRAIN_IMAGES = 1024, 1_281_167
@@ -27,23 +26,42 @@ _COUNTERS = 8  # files counted at once; a bucket's client takes 64 MB for each
 
 @dataclasses.dataclass(frozen=True)
 class Split:
-    """A set of files and the number of images in them; here, record files."""
+    """A set of files and the number of images in them; here, record files.
+
+    Args:
+        name: "train", "minival" or "validation".
+        files: paths of the files.
+        images: int, number of images.
+        image_key: feature of a record with the encoded image.
+        label_key: feature of a record with the label.
+        first_label: int, the smallest label in the files.
+        label_names: the texts that are labels, in order; None: labels are numbers.
+        zipped: those of `files` that are compressed by GZIP.
+    """
 
     name: str
     files: tuple[str, ...]
     images: int
 
-    image_key: ClassVar[str] = "image/encoded"
-    label_key: ClassVar[str] = "image/class/label"
-    first_label: ClassVar[int] = 1  # the smallest label in the files
+    _: dataclasses.KW_ONLY
+    image_key: str = "image/encoded"
+    label_key: str = "image/class/label"
+    first_label: int = 1
+    label_names: tuple[bytes, ...] | None = None
+    zipped: frozenset[str] = frozenset()
 
     def entry(self, file: str) -> bytes:
         """Returns what `records` takes for a file; a path may be any bytes."""
         return os.fsencode(file)
 
+    @tf.autograph.experimental.do_not_convert  # AutoGraph would warn of os.fsencode
     def read(self, path: tf.Tensor) -> tf.data.Dataset:
         """Reads the records of one file, as string scalars."""
-        return tf.data.TFRecordDataset(path)
+        compression = None
+        if self.zipped:
+            zipped = tf.constant([os.fsencode(file) for file in sorted(self.zipped)])
+            compression = tf.where(tf.reduce_any(tf.equal(zipped, path)), "GZIP", "")
+        return tf.data.TFRecordDataset(path, compression_type=compression)
 
     def records(self, files: tf.data.Dataset) -> tf.data.Dataset:
         """Reads a string scalar for each image of some files; skipping one is cheap."""
@@ -57,10 +75,16 @@ class Split:
     def example(self, record: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Returns image bytes (string scalar) and label (int64, from 0) of a record.
 
-        Data of several labels an image returns these, int64 [labels].
+        A label that is none of `label_names` is -1. Data of several labels an image
+        returns these, int64 [labels].
         """
-        encoded, label = parse(record, self.image_key, self.label_key)
-        return encoded, label - self.first_label
+        if self.label_names is None:
+            encoded, label = parse(record, self.image_key, self.label_key)
+            return encoded, label - self.first_label
+        encoded, text = parse(record, self.image_key, self.label_key, tf.string)
+        is_name = tf.equal(tf.constant(self.label_names), text)
+        place = tf.argmax(tf.cast(is_name, tf.int32))
+        return encoded, tf.where(tf.reduce_any(is_name), place, -1)
 
     def class_counts(self) -> list[int] | None:
         """Counts the images of each class; None where this would read the files.
@@ -87,13 +111,16 @@ class Splits:
     """The disjoint parts of a data set; `minival` is None where nothing is held out.
 
     `train` is None where there is nothing to train on. `class_names` are the names of
-    the labels, in order; None where they are not known.
+    the labels, in order; None where they are not known. `left_out` says what the data
+    set holds that is in no split, `notes` what was decided about the data.
     """
 
     train: Split | None
     minival: Split | None
     validation: Split
     class_names: tuple[str, ...] | None = None
+    left_out: tuple[inventory.LeftOut, ...] = ()
+    notes: tuple[str, ...] = ()
 
     @property
     def train_images(self) -> int:
@@ -110,6 +137,8 @@ def open_splits(
 ) -> Splits:
     """Finds the files of a folder and holds the first train shards out as minival.
 
+    A file may be empty, as shards are that are more than their images.
+
     Args:
         data_dir: local folder or gs:// URL.
         minival_shards: a number of shards, or below 1 a fraction of them (rounded, at
@@ -120,72 +149,66 @@ def open_splits(
     Raises:
         ValueError: if files are missing, damaged, or too few to hold any out.
     """
-    train_files = _files(data_dir, "train")
+    tally = inventory.Tally()
+    train_files = _files(data_dir, "train", tally)
     held_out = number_held_out(minival_shards, len(train_files), unit="shards")
     minival_files, kept_files = train_files[:held_out], train_files[held_out:]
-    validation_files = _files(data_dir, "validation")
-    shards = (len(train_files), len(validation_files))
-    is_imagenet = shards == (IMAGENET_TRAIN_SHARDS, IMAGENET_VALIDATION_SHARDS)
+    validation_files = _files(data_dir, "validation", tally)
+    numbers = (len(train_files), len(validation_files))
+    is_imagenet = numbers == (IMAGENET_TRAIN_SHARDS, IMAGENET_VALIDATION_SHARDS)
     if num_train_images is None and is_imagenet:
         num_train_images = IMAGENET_TRAIN_IMAGES
     if num_train_images is None:
-        minival_images, train_images = _count(minival_files), _count(kept_files)
+        minival_images = _count(minival_files, tally)
+        train_images = _count(kept_files, tally)
     else:
         # In proportion, which gives the exact 25,022 images of ImageNet's 20 shards.
         minival_images = num_train_images * held_out // len(train_files)
         train_images = num_train_images - minival_images
+    if held_out and not minival_images:
+        raise ValueError(
+            f"minival_shards={minival_shards:g}: the first {held_out} of the "
+            f"{len(train_files)} train shards hold no records; hold out more, or 0"
+        )
     validation_images = IMAGENET_VALIDATION_IMAGES
     if not is_imagenet:
-        validation_images = _count(validation_files)
+        validation_images = _count(validation_files, tally)
+    zipped = {
+        name: record_files.zipped(paths)
+        for name, paths in (("train", train_files), ("validation", validation_files))
+    }
+
+    def split(name: str, paths: tuple[str, ...], images: int) -> Split:
+        of = zipped["validation" if name == "validation" else "train"]
+        return Split(name, paths, images, zipped=of.intersection(paths))
+
     return Splits(
-        train=Split("train", kept_files, train_images),
-        minival=Split("minival", minival_files, minival_images) if held_out else None,
-        validation=Split("validation", validation_files, validation_images),
+        train=split("train", kept_files, train_images),
+        minival=split("minival", minival_files, minival_images) if held_out else None,
+        validation=split("validation", validation_files, validation_images),
+        left_out=tally.left_out(),
     )
 
 
-def _files(data_dir: str, split: str) -> tuple[str, ...]:
-    pattern = f"{data_dir.rstrip('/')}/{split}-*"
+def _files(data_dir: str, split: str, tally: inventory.Tally) -> tuple[str, ...]:
+    """Finds the record files of a split, whole sets of shards only."""
+    folder = data_dir.rstrip("/")
     try:
-        found = tuple(sorted(tf.io.gfile.glob(pattern)))
+        found = tf.io.gfile.glob(f"{folder}/{split}-*")
+        if not whole_files.is_url(data_dir):
+            found = [path for path in found if not os.path.isdir(path)]
+        there = [] if found else tf.io.gfile.listdir(folder)
     except tf.errors.OpError as error:
         reason = whole_files.reason(error)
         raise ValueError(f"data_dir={data_dir}: {reason}") from None
-    if not found:
+    taken = shards.select(found, split, tally)
+    if not taken:
+        held = f" (it holds {', '.join(sorted(there)[:3])})" if there else ""
         raise ValueError(
             f"data_dir={data_dir}: no {split}-* files there; it must hold TFRecord "
-            "files named train-* and validation-*"
+            f"files named train-* and validation-*{held}"
         )
-    return found
-
-
-def read_class_names(data_dir: str, *, num_classes: int) -> tuple[str, ...] | None:
-    """Reads the names of a folder's labels from its labels.txt, one a line.
-
-    Args:
-        data_dir: local folder or gs:// URL.
-        num_classes: int, number of labels.
-
-    Returns:
-        The names; without such a file ImageNet's if there are 1,000 labels, else None.
-
-    Raises:
-        ValueError: if the file cannot be read or holds another number of names.
-    """
-    path = f"{data_dir.rstrip('/')}/{label_sets.FILE}"
-    try:
-        text = whole_files.read_text(path)
-        found = None if text is None else label_sets.loads(text)
-    except (tf.errors.OpError, ValueError) as error:
-        raise ValueError(f"{path}: {whole_files.reason(error)}") from None
-    if found is None:
-        return label_sets.names("imagenet-1k") if num_classes == 1000 else None
-    if len(found) != num_classes:
-        raise ValueError(
-            f"{path}: holds {len(found)} names, but there are {num_classes} labels; it "
-            "must name each of them, one a line"
-        )
-    return found
+    return taken
 
 
 def number_held_out(minival_shards: float, total: int, *, unit: str) -> int:
@@ -211,100 +234,35 @@ def number_held_out(minival_shards: float, total: int, *, unit: str) -> int:
     return int(held_out)
 
 
-def _count(files: Iterable[str]) -> int:
+def _count(files: Sequence[str], tally: inventory.Tally) -> int:
     with concurrent.futures.ThreadPoolExecutor(_COUNTERS) as pool:
-        return sum(pool.map(count_records, files))
-
-
-def count_records(path: str) -> int:
-    """Counts records; see `find_records`."""
-    return sum(1 for _ in find_records(path))
-
-
-def find_records(path: str) -> Iterator[tuple[int, int]]:
-    """Finds a file's records by hopping from header to header.
-
-    A bucket's client reads blocks of 64 MB, so it reads the whole file in few requests.
-
-    Args:
-        path: path or URL of a TFRecord file.
-
-    Yields:
-        Offset and length of each record, in bytes.
-
-    Raises:
-        ValueError: if the file ends in the middle of a record.
-    """
-    size = tf.io.gfile.stat(path).length
-    count = offset = 0
-    with tf.io.gfile.GFile(path, "rb") as file:
-        while offset < size:
-            file.seek(offset)
-            header = file.read(8)
-            # Length (8 bytes), its checksum (4), the record, its checksum (4).
-            length = struct.unpack("<Q", header)[0] if len(header) == 8 else size
-            end = offset + 8 + 4 + length + 4
-            count += 1
-            if end > size:
-                raise ValueError(
-                    f"{path} is damaged: record {count} (from 1) is cut short"
-                )
-            yield offset + 8 + 4, length
-            offset = end
+        counts = list(pool.map(record_files.count_records, files))
+    for path, count in zip(files, counts, strict=True):
+        if not count:
+            tally.add("record files without a record", path)
+    return sum(counts)
 
 
 def parse(
     serialized: tf.Tensor,
     image_key: str = Split.image_key,
     label_key: str = Split.label_key,
+    label_kind: tf.DType = tf.int64,
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """Returns a serialized record's image bytes (string scalar) and label (int64).
+    """Returns a serialized record's image bytes (string scalar) and its label.
 
     Args:
         serialized: string scalar, a `tf.train.Example`.
         image_key: name of the feature with the encoded image.
         label_key: name of the feature with the label.
+        label_kind: tf.int64, or tf.string for a text.
     """
     wanted = {
         image_key: tf.io.FixedLenFeature([], tf.string),
-        label_key: tf.io.FixedLenFeature([], tf.int64),
+        label_key: tf.io.FixedLenFeature([], label_kind),
     }
     features = tf.io.parse_single_example(serialized, wanted)
     return features[image_key], features[label_key]
-
-
-def check_first_record(split: Split, *, num_classes: int) -> None:
-    """Reads one record and decodes its image, to fail before any compute is spent.
-
-    Args:
-        split: the files; the first is read.
-        num_classes: int, number of labels.
-
-    Raises:
-        ValueError: naming the file and what is wrong with its first record.
-    """
-    path = split.files[0]
-    try:
-        for serialized in tf.data.TFRecordDataset(path).take(1):
-            encoded, label = parse(serialized, split.image_key, split.label_key)
-            tf.io.decode_image(encoded, channels=3, expand_animations=False)
-            first = split.first_label
-            if not first <= int(label) < first + num_classes:
-                last = f"num_classes={num_classes}" + ("" if first else " - 1")
-                raise ValueError(
-                    f"{path}: the first record's label is {int(label)}; allowed is "
-                    f"{first} to {last}"
-                )
-            return
-    except tf.errors.OpError as error:
-        if whole_files.why_refused(error):
-            raise
-        raise ValueError(
-            f"{path}: the first record cannot be read ({error.message}); it must be a "
-            f"tf.train.Example with {split.image_key} (JPEG or PNG) and "
-            f"{split.label_key}"
-        ) from None
-    raise ValueError(f"{path} holds no records")
 
 
 def write_shards(

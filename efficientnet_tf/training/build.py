@@ -10,7 +10,7 @@ import tensorflow as tf
 from efficientnet_tf import expansion
 from efficientnet_tf.config import Config
 from efficientnet_tf.data import batches, sources, tfrecord
-from efficientnet_tf.data.settings import Labels
+from efficientnet_tf.data.settings import Labels, Reading
 from efficientnet_tf.models import stages
 from efficientnet_tf.runs import run_model
 from efficientnet_tf.training import (
@@ -40,6 +40,8 @@ def open_source(config: Config) -> sources.Source:
         minival_shards=config.minival_shards,
         num_train_images=config.num_train_images,
         multi_label=config.multi_label,
+        reading=config.section(Reading),
+        seed=config.seed,
     )
 
 

@@ -30,6 +30,7 @@ def lay_out(root, names):
         (IMAGES, "folder"),
         (("cat/1.png", "dog/2.png"), "folder"),
         (("cat/1.PNG", "notes.txt"), "folder"),
+        (("train/cat/images/1.jpg", "train/dog/images/2.jpg"), "folder"),
         (("cat/1.webp",), "folder"),  # to be refused by name, not as no image
         (("train/cat/1.jpg", ".cache/train-00000-of-00001"), "folder"),
     ],
@@ -49,7 +50,7 @@ def test_a_bucket_holds_records(data_dir):
     ("names", "message"),
     [
         ((), "holds neither TFRecord files named train-"),
-        (("notes.txt", "a/b/c/d.jpg"), "holds neither"),
+        (("notes.txt", "a/b/c/d.txt"), "holds neither"),
         ((".hidden/1.jpg",), "holds neither"),
         (("train-/1.txt",), "holds neither"),
         (

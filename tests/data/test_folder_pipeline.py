@@ -24,7 +24,7 @@ from folder_support import (
 )
 
 from efficientnet_tf import config
-from efficientnet_tf.data import batches, folder, tfrecord
+from efficientnet_tf.data import batches, held_out, tfrecord
 from efficientnet_tf.hardware import devices
 from efficientnet_tf.training import evaluation, loop
 
@@ -66,7 +66,7 @@ def test_minival_takes_a_share_of_each_class(both, minival, images):
 @pytest.mark.parametrize("count", [0, 1, 6, 7, 49, 50])
 def test_exactly_as_many_are_held_out_as_asked(count):
     files = tuple(f"{i:02d}" for i in range(50))
-    taken, others = folder.hold_out(files, count)
+    taken, others = held_out.evenly(files, count)
     assert (len(taken), tuple(sorted(taken + others))) == (count, files)
 
 

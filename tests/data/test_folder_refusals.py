@@ -20,7 +20,8 @@ def test_a_missing_folder_is_named(tmp_path):
 
 def test_a_folder_without_classes_is_named(tmp_path):
     (tmp_path / "a.jpg").write_bytes(encode(0))
-    assert _error(tmp_path) == f"data_dir=DIR: no class folders; {WANTED}"
+    told = "no class folders, but 1 images in no class folder"
+    assert _error(tmp_path) == f"data_dir=DIR: {told}; {WANTED}"
 
 
 def test_urls_are_refused():
@@ -33,7 +34,7 @@ def test_urls_are_refused():
 def test_train_needs_a_validation_folder(both):
     (both / "val").rename(both / "spare")
     assert _error(both) == (
-        "data_dir=DIR: no class folders in val, validation, test beside train; "
+        "data_dir=DIR: no class folders in val, validation, valid, test beside train; "
         + WANTED
     )
 

@@ -125,7 +125,7 @@ def test_missing_files_and_folders(root):
     (root / "val.csv").unlink()
     assert refusal(root) == (
         "data_dir=DIR: holds none of val.csv, validation.csv, test.csv; training needs "
-        "DIR/train.csv and DIR/val.csv"
+        "DIR/train.csv and DIR/val.csv, or DIR/train.csv and a val_fraction such as 0.2"
     )
     assert refusal(root / "none") == "data_dir=DIR: No such file or directory"
     with pytest.raises(ValueError, match=r"data_dir=gs://b/x: CSV files and their im"):

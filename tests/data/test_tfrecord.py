@@ -8,7 +8,7 @@ import tensorflow as tf
 from PIL import Image
 from sklearn import datasets
 
-from efficientnet_tf.data import digits, tfrecord
+from efficientnet_tf.data import digits, record_check, record_files, tfrecord
 
 
 def _jpeg(value: int = 0) -> bytes:
@@ -60,7 +60,7 @@ def test_unfinished_shards_are_not_taken_for_finished_ones(tmp_path):
 def test_records_are_counted(tmp_path, records):
     tfrecord.write_shards(str(tmp_path), "train", [(_jpeg(), 1)] * records, shards=1)
     path = f"{tmp_path}/train-00000-of-00001"
-    assert tfrecord.count_records(path) == records == len(_read(path))
+    assert record_files.count_records(path) == records == len(_read(path))
 
 
 @pytest.mark.parametrize(
@@ -71,7 +71,7 @@ def test_a_cut_file_is_damaged(tmp_path, keep, record):
     path = tmp_path / "train-00000-of-00001"
     path.write_bytes(path.read_bytes()[:keep])
     with pytest.raises(ValueError) as error:
-        tfrecord.count_records(str(path))
+        record_files.count_records(str(path))
     assert str(error.value) == (
         f"{path} is damaged: record {record} (from 1) is cut short"
     )
@@ -82,7 +82,7 @@ def test_a_file_with_something_behind_its_records_is_damaged(tmp_path):
     path = tmp_path / "train-00000-of-00001"
     path.write_bytes(path.read_bytes() + b"tail")
     with pytest.raises(ValueError, match=r"damaged: record 4 \(from 1\)"):
-        tfrecord.count_records(str(path))
+        record_files.count_records(str(path))
 
 
 def test_open_splits_meets_damaged_files(tmp_path):
@@ -161,7 +161,7 @@ def _first_record_error(tmp_path, *records: bytes, num_classes=10) -> str:
         for record in records:
             writer.write(record)
     with pytest.raises(ValueError) as error:
-        tfrecord.check_first_record(
+        record_check.check_first_record(
             tfrecord.Split("train", (path,), 1), num_classes=num_classes
         )
     message = str(error.value)
@@ -185,9 +185,9 @@ def _example(**features) -> bytes:
 
 def test_the_first_record_of_a_good_file_passes(digits_dir):
     splits = tfrecord.open_splits(digits_dir)
-    tfrecord.check_first_record(splits.train, num_classes=10)
+    record_check.check_first_record(splits.train, num_classes=10)
     with pytest.raises(ValueError, match=r"allowed is 1 to num_classes=1$"):
-        tfrecord.check_first_record(splits.train, num_classes=1)
+        record_check.check_first_record(splits.train, num_classes=1)
 
 
 @pytest.mark.parametrize("label", [0, -1, 11])
