@@ -24,6 +24,7 @@ LIGHT = (
     "data.catalogue",
     "data.detection",
     "data.folder",
+    "data.image_headers",
     "data.label_csv",
     "data.photos",
     "data.tfds_table",
