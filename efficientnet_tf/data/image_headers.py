@@ -4,6 +4,7 @@ The bytes decide, never the file's name. No TensorFlow; `decoding` decodes.
 """
 
 import dataclasses
+import re
 import struct
 import zlib
 from collections.abc import Callable, Iterator
@@ -32,6 +33,7 @@ _HEIF = {
     **dict.fromkeys((b"avif", b"avis"), "an AVIF"),
     **dict.fromkeys((b"heic", b"heix", b"hevc", b"mif1", b"msf1"), "a HEIC"),
 }
+_MARKER = re.compile(rb"(?s)\xff+([\x01-\xfe])")  # of a segment of JPEG
 _BMP_BITS = (1, 4, 8, 24, 32)
 _BGRX = (0xFF0000, 0xFF00, 0xFF)  # the masks of red, green and blue
 
@@ -66,11 +68,10 @@ def read(encoded: bytes) -> Header:
     """Reads the header of an image; raises ValueError with the words of `reason`."""
     if not encoded:
         raise ValueError("an empty file")
-    for magic, (name, parse) in _FORMATS.items():
-        if encoded.startswith(magic):
-            break
-    else:
+    magic = next(filter(encoded.startswith, _FORMATS), None)
+    if magic is None:
         raise ValueError(f"{_other(encoded)}; {ALLOWED}")
+    name, parse = _FORMATS[magic]
     try:
         header = Header(name, *parse(encoded))
     except (struct.error, IndexError):
@@ -106,17 +107,19 @@ def _jpeg(encoded: bytes) -> tuple[int, int]:
     """Finds the frame header, which follows any number of other segments."""
     position = 2
     while True:
-        while encoded[position] == 0xFF and encoded[position + 1] == 0xFF:
-            position += 1  # fill bytes
-        start, marker, length = struct.unpack_from(">BBH", encoded, position)
-        if start != 0xFF or marker == 0xDA:
-            raise ValueError("a JPEG without a frame header before its pixels")
+        found = _MARKER.search(encoded, position)  # libjpeg skips other bytes too
+        if found is None:
+            raise IndexError
+        marker, position = found[1][0], found.end()
         if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
             break
-        position += 2 + length
+        if marker in (0xD9, 0xDA):
+            raise ValueError("a JPEG without a frame header before its pixels")
+        if not 0xD0 <= marker <= 0xD8:  # those have no length
+            position += struct.unpack_from(">H", encoded, position)[0]
     if marker & 3 == 3:
         raise ValueError("a lossless JPEG; allowed are baseline and progressive")
-    bits, height, width = struct.unpack_from(">BHH", encoded, position + 4)
+    bits, height, width = struct.unpack_from(">BHH", encoded, position + 2)
     if bits != 8:
         raise ValueError(f"a JPEG of {bits} bits a sample; allowed are 8")
     return height, width
