@@ -34,8 +34,8 @@ _HEIF = {
     **dict.fromkeys((b"heic", b"heix", b"hevc", b"mif1", b"msf1"), "a HEIC"),
 }
 _MARKER = re.compile(rb"(?s)\xff+([\x01-\xfe])")  # of a segment of JPEG
-_BMP_BITS = (1, 4, 8, 24, 32)
-_BGRX = (0xFF0000, 0xFF00, 0xFF)  # the masks of red, green and blue
+BMP_BITS = (1, 4, 8, 24, 32)
+BMP_MASKS = (0xFF0000, 0xFF00, 0xFF)  # the masks of red, green and blue
 
 
 @dataclasses.dataclass(frozen=True)
@@ -143,9 +143,9 @@ def _bmp(encoded: bytes) -> tuple[int, int]:
         raise ValueError("a BMP of OS/2; allowed is that of Windows")
     bits, compression = struct.unpack_from("<HI", encoded, 28)
     # Compression 3 is none: it gives masks. Pillow and TensorFlow know no other order.
-    plain = compression == 0 and bits in _BMP_BITS
+    plain = compression == 0 and bits in BMP_BITS
     masked = compression == 3 and bits == 32
-    if masked and struct.unpack_from("<III", encoded, 54) != _BGRX:
+    if masked and struct.unpack_from("<III", encoded, 54) != BMP_MASKS:
         raise ValueError("a BMP of another order of colours than blue, green, red")
     if not (plain or masked):
         kind = {1: "run lengths", 2: "run lengths"}.get(compression)
