@@ -19,13 +19,14 @@ Note = Callable[[bytes, int, bytes], None]  # path, number in the file, record
 
 def examples(
     records: tf.data.Dataset,
-    make: Callable[[tf.Tensor, tf.Tensor], Example],
+    make: Callable[[Example, tf.Tensor], Example],
     note: Note,
 ) -> tf.data.Dataset:
     """Makes an example of each record, or says that there is none.
 
     Args:
-        records: pairs (number, (path, number in the file, record)).
+        records: pairs (number, (path, number in the file, record)). The number may be
+            anything that `make` needs.
         make: function of the number and the record, which may fail.
         note: called for each record of which no example can be made. An error that it
             raises ends the pipeline.
@@ -36,8 +37,8 @@ def examples(
     """
 
     @tf.autograph.experimental.do_not_convert
-    def try_some(numbers: tf.Tensor, placed: tuple[tf.Tensor, ...]) -> tf.data.Dataset:
-        count = tf.shape(numbers)[0]
+    def try_some(numbers: Example, placed: tuple[tf.Tensor, ...]) -> tf.data.Dataset:
+        count = tf.shape(placed[-1])[0]
         made = tf.data.Dataset.from_tensor_slices(
             (tf.range(count), numbers, placed[-1])
         ).map(lambda slot, number, record: (slot, make(number, record)))

@@ -1,20 +1,28 @@
 """Counts and lists the records of a run that no example can be made of."""
 
 import contextlib
-import dataclasses
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from typing import NoReturn
 
 import tensorflow as tf
 
-from efficientnet_tf import files, label_sets
+from efficientnet_tf import files
 from efficientnet_tf.data import attempts, faults, placed, tfrecord
 from efficientnet_tf.data.settings import Labels
 
-_HELP = "--on_bad_record=skip leaves such records out, and --mode=check lists them all"
-_READ_BY = (tf.errors.InvalidArgumentError, tf.errors.DataLossError)
-_ERRORS = (*_READ_BY, tf.errors.NotFoundError, tf.errors.UnknownError)
+_HELP = "on_bad_record=skip leaves such records out, --mode=check lists them all"
+# What operations raise that read, parse, check or decode; a Python function's error
+# arrives as one of them.
+_ERRORS = (
+    tf.errors.InvalidArgumentError,
+    tf.errors.DataLossError,
+    tf.errors.NotFoundError,
+    tf.errors.FailedPreconditionError,
+    tf.errors.UnimplementedError,
+    tf.errors.UnknownError,
+)
 
 
 class TooManyError(ValueError):
@@ -29,10 +37,13 @@ class BadRecords:
 
     Args:
         limit: how many records of a split may be bad: a count, or below 1 a fraction of
-            the split's images (rounded down, at least one); 0 allows none.
+            the split's images (rounded down, at least one); 0 allows none, None all.
+
+    Attributes:
+        stopped: the line for the user once there were too many, else None.
     """
 
-    def __init__(self, limit: float):
+    def __init__(self, limit: float | None):
         self._limit = limit
         self._found: dict[str, dict[object, faults.Fault]] = {}
         self._lock = threading.Lock()
@@ -40,9 +51,9 @@ class BadRecords:
 
     def reader(self, split: tfrecord.Split) -> placed.Placed:
         """Returns a reader of a split that reads past damage."""
-        if self._limit:
-            return placed.Placed(split)
-        return placed.Placed(split, damaged=self._refuse)
+        if self._limit == 0:
+            return placed.Placed(split, damaged=self._refuse)
+        return placed.Placed(split)
 
     def note(self, split: tfrecord.Split, labels: Labels) -> attempts.Note:
         """Returns a function that `attempts.examples` calls."""
@@ -71,26 +82,78 @@ class BadRecords:
             found = self._found.setdefault(split.name, {})
             found[fault.place] = fault
             allowed = self._allowed(split)
-            if len(found) <= allowed:
+            if allowed is None or len(found) <= allowed:
                 return
+            if self._limit == 0:
+                self._stop(f"{fault}; {_HELP}")
             self._stop(
-                f"{fault}; {_HELP}"
-                if not self._limit
-                else f"{fault}. It is bad record {len(found)} of the {split.name} data, "
-                f"and bad_record_limit={self._limit:g} allows {allowed}; repair the "
-                "data (--mode=check lists what is wrong) or raise the limit"
+                f"{fault}. It is bad record {len(found)} of the {split.name} data, and "
+                f"bad_record_limit={self._limit:g} allows {allowed}; repair the data "
+                "(--mode=check lists what is wrong) or raise the limit"
             )
 
-    def _allowed(self, split: tfrecord.Split) -> int:
+    def _allowed(self, split: tfrecord.Split) -> int | None:
+        if self._limit is None:
+            return None
         if 0 < self._limit < 1:
             return max(1, int(self._limit * split.images))
         return int(self._limit)
+
+    def refuse_batch(self) -> bool:
+        """Ends the run where a training batch has no example at all."""
+        worst = self.rows()[-1:]
+        self._stop(
+            "all records of a training batch are bad"
+            + "".join(f", as {row['file']}: {row['reason']}" for row in worst)
+            + "; repair the data (--mode=check lists what is wrong)"
+        )
+        return False
 
     def _refuse(self, path: str, damage: dict[int, str]) -> None:
         for record, reason in damage.items():
             place = placed.Place(path, record)
             self._stop(f"{faults.Fault(place, reason)}; {_HELP}")
 
-    def _stop(self, message: str) -> None:
+    def _stop(self, message: str) -> NoReturn:
         self.stopped = self.stopped or message
         raise TooManyError(message)
+
+
+@contextlib.contextmanager
+def named(
+    bad: BadRecords | None,
+    again: Callable[[BadRecords], Iterable[tf.data.Dataset]],
+) -> Iterator[None]:
+    """Replaces TensorFlow's error about a record by one line that names the record.
+
+    Args:
+        bad: the records that the run skips; None where it stops at the first one.
+        again: returns datasets that read once more what was read when the error came,
+            with `BadRecords` that stop at the first bad record.
+
+    Raises:
+        ValueError: naming file, record and reason.
+    """
+    try:
+        yield
+    except _ERRORS as error:
+        if bad is not None and bad.stopped:
+            raise ValueError(bad.stopped) from None
+        if bad is not None or files.why_refused(error):
+            raise
+        print("searching the record that cannot be used ...", file=sys.stderr)
+        first = BadRecords(limit=0)
+        read_all(again(first), first)
+        raise
+
+
+def read_all(datasets: Iterable[tf.data.Dataset], bad: BadRecords) -> None:
+    """Reads datasets to their ends; raises ValueError if the records end that."""
+    try:
+        for dataset in datasets:
+            for _ in dataset:
+                pass
+    except tf.errors.OpError:
+        if not bad.stopped:
+            raise
+        raise ValueError(bad.stopped) from None

@@ -9,13 +9,15 @@ AutoAugment.
 """
 
 import dataclasses
+from collections.abc import Callable
 from typing import Any
 
 import tensorflow as tf
 
-from efficientnet_tf.data import tfrecord
+from efficientnet_tf.data import attempts, placed, tfrecord
 from efficientnet_tf.data.augment import batch as augmented
 from efficientnet_tf.data.augment.plan import Plan
+from efficientnet_tf.data.bad_records import BadRecords
 from efficientnet_tf.data.preparation import Preparation, decode_and_distort
 from efficientnet_tf.data.settings import Augmentation, Labels
 
@@ -58,6 +60,7 @@ def train_batches(
     start: int = 0,
     shuffle_buffer: int = 16384,
     shard: Shard = Shard(),
+    bad: BadRecords | None = None,
 ) -> tf.data.Dataset:
     """Reads an endless stream of shuffled, augmented batches.
 
@@ -69,6 +72,8 @@ def train_batches(
         start: int, images that this host has already consumed.
         shuffle_buffer: int, records shuffled at a time.
         shard: this host's share of the files.
+        bad: notes records that no example can be made of. A copy of another example of
+            the batch takes the place of each. None: such a record ends the pipeline.
 
     Returns:
         A dataset of {"image": uint8 [batch, size, size, 3], "label": float32 [batch,
@@ -86,7 +91,7 @@ def train_batches(
         )
     plan = transform.plan()
     records = shuffled_records(
-        split,
+        bad.reader(split) if bad else split,
         _entries(split, shard),
         images=split.images // shard.count,
         seed=seed,
@@ -94,21 +99,27 @@ def train_batches(
         shuffle_buffer=shuffle_buffer,
     )
 
-    @tf.autograph.experimental.do_not_convert
-    def example(number: tf.Tensor, record: Any) -> Any:
+    def image_seed(number: tf.Tensor) -> tf.Tensor:
         # Unique over hosts and epochs, so that no two images share a seed.
         unique = number * shard.count + shard.index
-        image_seed = tf.stack([tf.cast(seed, tf.int64), unique])
-        encoded, label = split.example(record)
-        image = _train_image(encoded, transform, plan, image_seed)
-        return image | {"label": _probabilities(label, transform.labels)}, image_seed
+        return tf.stack([tf.cast(seed, tf.int64), unique])
 
     @tf.autograph.experimental.do_not_convert
-    def mix(batch: dict[str, tf.Tensor], seeds: tf.Tensor) -> dict[str, tf.Tensor]:
-        return augmented.mixed(batch, seeds[0], plan)
+    def example(number: tf.Tensor, record: Any) -> dict[str, tf.Tensor]:
+        encoded, label = split.example(record)
+        image = _train_image(encoded, transform, plan, image_seed(number))
+        return image | {"label": _probabilities(label, transform.labels)}
+
+    @tf.autograph.experimental.do_not_convert
+    def mix(
+        numbers: tf.Tensor, there: tf.Tensor, batch: dict[str, tf.Tensor]
+    ) -> dict[str, tf.Tensor]:
+        if bad:
+            batch = _without_gaps(there, batch, bad)
+        return augmented.mixed(batch, image_seed(numbers[0]), plan)
 
     batches = (
-        records.map(example, num_parallel_calls=tf.data.AUTOTUNE)
+        _examples(records, example, bad and bad.note(split, transform.labels))
         .batch(batch_size, drop_remainder=True)
         .map(mix, num_parallel_calls=tf.data.AUTOTUNE)
         .prefetch(tf.data.AUTOTUNE)
@@ -126,6 +137,7 @@ def eval_batches(
     labels: Labels,
     batch_size: int,
     shard: Shard = Shard(),
+    bad: BadRecords | None = None,
 ) -> tf.data.Dataset:
     """Reads every image once, then batches whose mask is zero, without end.
 
@@ -139,6 +151,8 @@ def eval_batches(
         labels: numbering of the labels and of the network's outputs.
         batch_size: int, images in a batch.
         shard: this host's share of the files.
+        bad: notes images that no example can be made of, which are left out. None: such
+            an image ends the pipeline.
 
     Returns:
         A dataset of {"image": uint8 [batch, size, size, 3], "label": int32 [batch]
@@ -165,15 +179,49 @@ def eval_batches(
         "mask": tf.zeros([]),
         "number": tf.constant(-1),
     }
+    reader = bad.reader(split) if bad else split
+    records = reader.records(
+        tf.data.Dataset.from_tensor_slices(_entries(split, shard))
+    ).enumerate()
+    made = _examples(records, example, bad and bad.note(split, labels))
+    if bad:
+        made = made.filter(lambda place, there, example: there)
     batches = (
-        split.records(tf.data.Dataset.from_tensor_slices(_entries(split, shard)))
-        .enumerate()
-        .map(example, num_parallel_calls=tf.data.AUTOTUNE)
+        made.map(lambda place, there, example: example)
         .concatenate(tf.data.Dataset.from_tensors(padding).repeat())
         .batch(batch_size, drop_remainder=True)
         .prefetch(tf.data.AUTOTUNE)
     )
     return batches.with_options(_options())
+
+
+def _examples(
+    records: tf.data.Dataset,
+    make: Callable[[tf.Tensor, Any], dict[str, tf.Tensor]],
+    note: attempts.Note | None,
+) -> tf.data.Dataset:
+    """Makes triples (number, whether there is an example, example) of records."""
+    if note:
+        return attempts.examples(records, make, note)
+
+    @tf.autograph.experimental.do_not_convert
+    def example(number: tf.Tensor, record: Any) -> tuple:
+        return number, True, make(number, record)
+
+    return records.map(example, num_parallel_calls=tf.data.AUTOTUNE)
+
+
+def _without_gaps(
+    there: tf.Tensor, batch: dict[str, tf.Tensor], bad: BadRecords
+) -> dict[str, tf.Tensor]:
+    """Returns a batch in which other examples replace those that are missing."""
+    possible = tf.cond(
+        tf.reduce_any(there),
+        lambda: True,
+        lambda: tf.numpy_function(bad.refuse_batch, [], tf.bool),
+    )
+    with tf.control_dependencies([possible]):
+        return attempts.replace_missing(tf.identity(there), batch)
 
 
 def numbered(images: int, batch_size: int) -> tf.data.Dataset:
@@ -202,7 +250,7 @@ def _entries(split: tfrecord.Split, shard: Shard) -> tf.Tensor:
 
 
 def shuffled_records(
-    split: tfrecord.Split,
+    reader: tfrecord.Split | placed.Placed,
     paths: tf.Tensor,
     *,
     images: int,
@@ -216,7 +264,7 @@ def shuffled_records(
     an epoch may read records but decodes no image.
 
     Args:
-        split: the files' split, which reads records.
+        reader: reads the records of files.
         paths: string [files], this host's files as `tfrecord.Split.entry` tells them.
         images: int, records of an epoch.
         seed: int, decides the order together with the epoch.
@@ -236,7 +284,7 @@ def shuffled_records(
         ordered = tf.data.Dataset.from_tensor_slices(paths).shuffle(
             paths.shape[0], seed=seeds[0], reshuffle_each_iteration=False
         )
-        records = split.records(ordered).shuffle(
+        records = reader.records(ordered).shuffle(
             min(shuffle_buffer, images), seed=seeds[1], reshuffle_each_iteration=False
         )
         # A host that has fewer images than its share starts over; one with more stops.

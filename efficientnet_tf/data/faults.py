@@ -4,10 +4,9 @@ import dataclasses
 import os
 
 import tensorflow as tf
-from google.protobuf import message
 
-from efficientnet_tf import files, label_sets
-from efficientnet_tf.data import image_files, tfrecord
+from efficientnet_tf import label_sets
+from efficientnet_tf.data import decoding, image_files, record_check, tfrecord
 from efficientnet_tf.data.places import Place
 from efficientnet_tf.data.settings import Labels
 
@@ -66,38 +65,32 @@ def _of_file(path: str) -> str | None:
 
 
 def _of_record(split: tfrecord.Split, record: bytes, labels: Labels) -> str | None:
-    try:
-        features = tf.train.Example.FromString(record).features.feature
-    except message.DecodeError:
-        return "is no tf.train.Example"
-    for key in (split.image_key, split.label_key):
-        if key not in features or not features[key].WhichOneof("kind"):
-            there = ", ".join(sorted(features)) or "none"
-            return f"has no feature {key}; its features are {there}"
-    try:
-        encoded, label = split.example(tf.constant(record))
-    except tf.errors.OpError as error:
-        return f"cannot be read ({files.reason(error)})"
-    return _of_label(split, int(label), labels) or _of_image(encoded.numpy())
+    unusable = record_check.why_unusable(record, split)
+    if unusable:
+        return unusable
+    encoded, label = split.example(tf.constant(record))
+    wrong = _of_label(split, record, int(label), labels)
+    return wrong or _of_image(encoded.numpy())
 
 
-def _of_label(split: tfrecord.Split, label: int, labels: Labels) -> str | None:
-    """Says that a label, from 0, is none of the classes."""
+def _of_label(
+    split: tfrecord.Split, record: bytes, label: int, labels: Labels
+) -> str | None:
+    """Says that a record's label, from 0, is none of the classes."""
     count = labels.num_classes - labels.label_offset
     if 0 <= label < count:
         return None
+    (stated,) = record_check.values(record, split.label_key)
+    if split.label_names is not None:
+        text = label_sets.printable(stated.decode("utf8", "replace"))
+        return f"has the label {text!r}, which is none of the {count} classes"
     first = split.first_label
     return (
-        f"has the label {label + first}; allowed is {first} to {first + count - 1} "
+        f"has the label {stated}; allowed is {first} to {first + count - 1} "
         f"(num_classes={labels.num_classes})"
     )
 
 
 def _of_image(encoded: bytes) -> str | None:
-    if not encoded:
-        return "holds no bytes of an image"
-    try:
-        tf.io.decode_image(encoded, channels=3, expand_animations=False)
-    except tf.errors.OpError as error:
-        return f"cannot be decoded ({files.reason(error)})"
-    return None
+    why = decoding.reason(encoded)
+    return f"cannot be decoded ({why})" if why else None

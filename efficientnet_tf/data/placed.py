@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import tensorflow as tf
 
-from efficientnet_tf.data import image_files, tfrecord
+from efficientnet_tf.data import image_files, record_files, tfrecord
 from efficientnet_tf.data.places import Place
 
 CHECKSUM = "its checksum is wrong"
@@ -146,7 +146,7 @@ def _spans(path: str) -> tuple[list[tuple[int, int]], bool]:
     """Finds the records of a file, and whether another one behind is cut short."""
     found = []
     try:
-        for span in tfrecord.find_records(path):
+        for span in record_files.find_records(path):
             found.append(span)
     except ValueError:
         return found, True
