@@ -175,6 +175,7 @@ def check() -> None:
     hardware()
     # Before the folder is opened to find out what it holds.
     preflight.check_paths(_remote(), data_dir=FLAGS.data_dir)
+    preflight.check_skipping(_remote(), FLAGS.on_bad_record)
 
 
 def _check_folders() -> None:
@@ -316,6 +317,7 @@ MODES = {
     "cam": Mode("cam", _for_maps, takes_images=True),
     "plan": Mode("plan", _for_plan),
     "list": Mode("list", dict),
+    "check": Mode("check", lambda: {"config": to_config()}),
     "show": Mode("show", lambda: {"resolved": config.resolve(**chosen())}),
     "devices": Mode("devices", dict, True),
 }
@@ -326,6 +328,7 @@ absl_flags.DEFINE_enum(
     "What to do; eval, export, predict and cam take a run, or --weights; plan says "
     "whether a step fits a TPU that need not be there; list prints the models and "
     "their released weights; show prints every setting and where it comes from; "
+    "check reads all data once and lists what is wrong with it; "
     "devices tries the hardware.",
 )
 

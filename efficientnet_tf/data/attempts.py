@@ -47,7 +47,9 @@ def examples(
         made = made.concatenate(tf.data.Dataset.from_tensors(none)).take(1)
 
         def spread(slots: tf.Tensor, found: Example) -> tuple[tf.Tensor, ...]:
-            there = tf.scatter_nd(slots[:, tf.newaxis], tf.ones_like(slots), [count]) > 0
+            there = (
+                tf.scatter_nd(slots[:, tf.newaxis], tf.ones_like(slots), [count]) > 0
+            )
             noted = _note_missing(placed, there, note)
             with tf.control_dependencies([noted]):
                 return numbers, tf.identity(there), _spread(found, there)

@@ -9,7 +9,6 @@ AutoAugment.
 """
 
 import dataclasses
-from collections.abc import Callable
 from typing import Any
 
 import tensorflow as tf
@@ -110,6 +109,16 @@ def train_batches(
         image = _train_image(encoded, transform, plan, image_seed(number))
         return image | {"label": _probabilities(label, transform.labels)}
 
+    if bad:
+        made = attempts.examples(records, example, bad.note(split, transform.labels))
+    else:
+
+        @tf.autograph.experimental.do_not_convert
+        def whole(number: tf.Tensor, record: Any) -> tuple:
+            return number, True, example(number, record)
+
+        made = records.map(whole, num_parallel_calls=tf.data.AUTOTUNE)
+
     @tf.autograph.experimental.do_not_convert
     def mix(
         numbers: tf.Tensor, there: tf.Tensor, batch: dict[str, tf.Tensor]
@@ -119,8 +128,7 @@ def train_batches(
         return augmented.mixed(batch, image_seed(numbers[0]), plan)
 
     batches = (
-        _examples(records, example, bad and bad.note(split, transform.labels))
-        .batch(batch_size, drop_remainder=True)
+        made.batch(batch_size, drop_remainder=True)
         .map(mix, num_parallel_calls=tf.data.AUTOTUNE)
         .prefetch(tf.data.AUTOTUNE)
         # Otherwise hosts ask each other before each step whether data is left, and the
@@ -183,32 +191,29 @@ def eval_batches(
     records = reader.records(
         tf.data.Dataset.from_tensor_slices(_entries(split, shard))
     ).enumerate()
-    made = _examples(records, example, bad and bad.note(split, labels))
     if bad:
-        made = made.filter(lambda place, there, example: there)
+        made = attempts.examples(records, example, bad.note(split, labels))
+        made = made.filter(_is_there).map(_example)
+    else:
+        made = records.map(example, num_parallel_calls=tf.data.AUTOTUNE)
     batches = (
-        made.map(lambda place, there, example: example)
-        .concatenate(tf.data.Dataset.from_tensors(padding).repeat())
+        made.concatenate(tf.data.Dataset.from_tensors(padding).repeat())
         .batch(batch_size, drop_remainder=True)
         .prefetch(tf.data.AUTOTUNE)
     )
     return batches.with_options(_options())
 
 
-def _examples(
-    records: tf.data.Dataset,
-    make: Callable[[tf.Tensor, Any], dict[str, tf.Tensor]],
-    note: attempts.Note | None,
-) -> tf.data.Dataset:
-    """Makes triples (number, whether there is an example, example) of records."""
-    if note:
-        return attempts.examples(records, make, note)
+@tf.autograph.experimental.do_not_convert
+def _is_there(_: tf.Tensor, there: tf.Tensor, example: Any) -> tf.Tensor:
+    del example
+    return there
 
-    @tf.autograph.experimental.do_not_convert
-    def example(number: tf.Tensor, record: Any) -> tuple:
-        return number, True, make(number, record)
 
-    return records.map(example, num_parallel_calls=tf.data.AUTOTUNE)
+@tf.autograph.experimental.do_not_convert
+def _example(_: tf.Tensor, there: tf.Tensor, example: Any) -> Any:
+    del there
+    return example
 
 
 def _without_gaps(
@@ -317,7 +322,7 @@ def _probabilities(label: tf.Tensor, labels: Labels) -> tf.Tensor:
         label: int64, one label from 0, or int64 [labels], all different.
         labels: numbering of the labels and of the network's outputs.
     """
-    outputs = tf.reshape(_class_of(label, labels), [-1])
+    outputs = tf.reshape(class_of(label, labels), [-1])
     return tf.reduce_sum(tf.one_hot(outputs, labels.num_classes), 0)
 
 
@@ -325,7 +330,7 @@ def _true(label: tf.Tensor, labels: Labels) -> tf.Tensor:
     """Returns a label as evaluation takes it, see `eval_batches`."""
     if labels.multi_label:
         return _probabilities(label, labels)
-    return tf.cast(_class_of(label, labels), tf.int32)
+    return tf.cast(class_of(label, labels), tf.int32)
 
 
 def _padding(labels: Labels) -> tf.Tensor:
@@ -334,7 +339,7 @@ def _padding(labels: Labels) -> tf.Tensor:
     return tf.zeros([], tf.int32)
 
 
-def _class_of(label: tf.Tensor, labels: Labels) -> tf.Tensor:
+def class_of(label: tf.Tensor, labels: Labels) -> tf.Tensor:
     """Returns the network's outputs for labels from 0, after checking their range."""
     message = f"a record's label is none of num_classes={labels.num_classes}"
     if labels.label_offset:

@@ -7,9 +7,10 @@ wrong. Here each record of the file keeps its number; a damaged one is empty.
 import dataclasses
 import functools
 import os
+import shutil
+import tempfile
 from collections.abc import Callable, Iterator
 
-import numpy as np
 import tensorflow as tf
 
 from efficientnet_tf.data import image_files, record_files, tfrecord
@@ -19,8 +20,6 @@ CHECKSUM = "its checksum is wrong"
 _CUT = "it is cut short; nothing behind it can be read"
 _ALONE = -1  # in place of a record's number where a file is one image
 _HEADER = 8 + 4  # bytes of a record's length and of that number's checksum
-
-Run = tuple[int, int, int]  # first record, number of records, first byte; -1: damaged
 
 
 def place(path: bytes, record: int) -> Place:
@@ -54,20 +53,31 @@ class Placed:
 
     @tf.autograph.experimental.do_not_convert
     def _read(self, path: tf.Tensor) -> tf.data.Dataset:
-        runs = tf.numpy_function(self._runs, [path], tf.int64)
-        runs = tf.ensure_shape(runs, [None, 3])
-        records = tf.data.Dataset.from_tensor_slices(runs).flat_map(
-            functools.partial(_run, path)
+        readable, compression = tf.numpy_function(
+            self._readable, [path], [tf.string, tf.string]
         )
+        records = tf.data.TFRecordDataset(
+            tf.ensure_shape(readable, []), tf.ensure_shape(compression, [])
+        ).enumerate()
         keeps = self.split.keeps(path)
         if keeps is not None:
-            records = records.filter(lambda _, number, record: keeps(number))
-        return records
+            records = records.filter(lambda number, _: keeps(number))
+        return records.map(lambda number, record: (path, number, record))
 
-    def _runs(self, path: bytes) -> np.ndarray:
+    def _readable(self, path: bytes) -> tuple[bytes, bytes]:
         name = os.fsdecode(path)
         self.damaged(name, damage(name))
-        return np.array(_runs(name), np.int64).reshape(-1, 3)
+        checked = _checked(name)
+        return os.fsencode(checked.readable), checked.compression.encode()
+
+
+@dataclasses.dataclass(frozen=True)
+class _Checked:
+    """What is known of a file: its damage, and a copy that TensorFlow can read."""
+
+    readable: str
+    compression: str
+    damage: dict[int, str]
 
 
 def damage(path: str) -> dict[int, str]:
@@ -79,14 +89,7 @@ def damage(path: str) -> dict[int, str]:
     Returns:
         The reasons by the records' numbers, from 0.
     """
-    found = {
-        number: CHECKSUM
-        for first, count, offset in _runs(path)
-        if offset < 0
-        for number in range(first, first + count)
-    }
-    spans, cut = _spans(path)
-    return found | {len(spans): _CUT} if cut else found
+    return _checked(path).damage
 
 
 def _entry(entry: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
@@ -94,60 +97,63 @@ def _entry(entry: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
     return path, tf.constant(_ALONE, tf.int64), entry
 
 
-def _run(path: tf.Tensor, run: tf.Tensor) -> tf.data.Dataset:
-    """Reads a run of whole records, or yields empty ones for damaged records."""
-    first, count, offset = tf.unstack(run)
-    is_whole = tf.cast(offset >= 0, tf.int64)
-    whole = _from_byte(path, tf.maximum(offset, 0)).take(count * is_whole)
-    empty = tf.data.Dataset.from_tensors("").repeat(count * (1 - is_whole))
-    numbers = tf.data.Dataset.range(first, first + count)
-    paths = tf.data.Dataset.from_tensors(path).repeat(count)
-    return tf.data.Dataset.zip((paths, numbers, whole.concatenate(empty)))
+def _checked(path: str) -> _Checked:
+    """Reads a file to its end, once in a process."""
+    status = tf.io.gfile.stat(path)
+    return _check(path, status.mtime_nsec, status.length)
 
 
-def _from_byte(path: tf.Tensor | str, offset: tf.Tensor | int) -> tf.data.Dataset:
-    """Reads records from a byte on, which `tf.data.TFRecordDataset` does not offer."""
-    variant = tf.raw_ops.TFRecordDatasetV2(
-        filenames=[path],
-        compression_type="",
-        buffer_size=1 << 18,
-        byte_offsets=[offset],
-        metadata="",
-    )
-    return tf.data.experimental.from_variant(variant, tf.TensorSpec([], tf.string))
+@functools.cache
+def _check(path: str, *version: int) -> _Checked:
+    """Copies a damaged file, with an empty record for each that is damaged."""
+    del version
+    spans, is_cut = record_files.find_whole_records(path)
+    compression = "GZIP" if record_files.zipped([path]) else ""
+    if not is_cut and _count(path, compression) == len(spans):
+        return _Checked(path, compression, {})
+    copy = os.path.join(_copies().name, f"{len(os.listdir(_copies().name))}")
+    damage = {}
+    with tf.io.TFRecordWriter(copy) as writer:
+        for number, record in enumerate(_salvaged(path, spans)):
+            writer.write(record or b"")
+            if record is None:
+                damage[number] = CHECKSUM
+        if is_cut:
+            writer.write(b"")
+            damage[len(spans)] = _CUT
+    return _Checked(copy, "", damage)
 
 
-@functools.lru_cache(maxsize=1 << 16)  # of a file, read once in a process
-def _runs(path: str) -> tuple[Run, ...]:
-    """Divides a file into runs of records that can be read, and damaged ones."""
-    spans, cut = _spans(path)
-    found = list(_checked(path, spans))
-    if cut:
-        found.append((len(spans), 1, -1))
-    return tuple(found)
-
-
-def _checked(path: str, spans: list[tuple[int, int]]) -> Iterator[Run]:
+def _salvaged(path: str, spans: list[tuple[int, int]]) -> Iterator[bytes | None]:
+    """Yields the records of a file; None for each one whose checksum is wrong."""
     first = 0
     while first < len(spans):
-        offset = spans[first][0] - _HEADER
-        read = _from_byte(path, offset).take(len(spans) - first).ignore_errors()
-        count = int(read.reduce(np.int64(0), lambda total, _: total + 1))
-        if count:
-            yield first, count, offset
-        first += count
+        with tempfile.NamedTemporaryFile() as rest:
+            with record_files.opened(path) as file:
+                file.seek(spans[first][0] - _HEADER)
+                shutil.copyfileobj(file, rest)
+            rest.flush()
+            left = len(spans) - first
+            readable = tf.data.TFRecordDataset(rest.name).take(left)
+            for record in _ignoring(readable).as_numpy_iterator():
+                yield record
+                first += 1
         if first < len(spans):
-            yield first, 1, -1
+            yield None
         first += 1
 
 
-@functools.lru_cache(maxsize=16)
-def _spans(path: str) -> tuple[list[tuple[int, int]], bool]:
-    """Finds the records of a file, and whether another one behind is cut short."""
-    found = []
-    try:
-        for span in record_files.find_records(path):
-            found.append(span)
-    except ValueError:
-        return found, True
-    return found, False
+def _count(path: str, compression: str) -> int:
+    """Counts the records before the first damage."""
+    records = _ignoring(tf.data.TFRecordDataset(os.fsencode(path), compression))
+    return int(records.reduce(tf.zeros([], tf.int64), lambda total, _: total + 1))
+
+
+def _ignoring(records: tf.data.Dataset) -> tf.data.Dataset:
+    return records.ignore_errors(log_warning=False)
+
+
+@functools.cache
+def _copies() -> tempfile.TemporaryDirectory:
+    """The folder of the copies, which is removed when the process ends."""
+    return tempfile.TemporaryDirectory(prefix="efficientnet_tf-")

@@ -10,28 +10,37 @@ from efficientnet_tf import files
 from efficientnet_tf.data import tfrecord
 
 
-def records(split: tfrecord.Split, path: str, *, most: int = -1) -> Iterator[bytes]:
+def records(
+    split: tfrecord.Split, path: str, *, most: int = -1, tolerant: bool = False
+) -> Iterator[bytes]:
     """Yields the records of one of a split's files, in their order.
 
     Args:
         split: the split.
         path: one of its files.
         most: int, records to read; -1 reads all.
+        tolerant: whether damage ends the file's records, and is no error.
     """
     compression = "GZIP" if path in split.zipped else None
     dataset = tf.data.TFRecordDataset(os.fsencode(path), compression)
+    if tolerant:
+        dataset = dataset.ignore_errors(log_warning=False)
     yield from dataset.take(most).as_numpy_iterator()
 
 
-def first_record(split: tfrecord.Split) -> tuple[str, bytes]:
+def first_record(split: tfrecord.Split, *, tolerant: bool = False) -> tuple[str, bytes]:
     """Returns a split's first record and the file that holds it.
+
+    Args:
+        split: the split.
+        tolerant: whether to go on to another file where the first is damaged.
 
     Raises:
         ValueError: naming the file that cannot be read, or the split without records.
     """
     for path in split.files:
         try:
-            for record in records(split, path, most=1):
+            for record in records(split, path, most=1, tolerant=tolerant):
                 return path, record
         except tf.errors.OpError as error:
             if files.why_refused(error):

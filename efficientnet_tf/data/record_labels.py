@@ -16,7 +16,12 @@ _SHOWN = 3
 
 
 def settle(
-    splits: tfrecord.Splits, data_dir: str, *, num_classes: int, reading: Reading
+    splits: tfrecord.Splits,
+    data_dir: str,
+    *,
+    num_classes: int,
+    reading: Reading,
+    tolerant: bool = False,
 ) -> tfrecord.Splits:
     """Returns the splits with the features to read and the names of their labels.
 
@@ -28,6 +33,7 @@ def settle(
         data_dir: local folder or gs:// URL.
         num_classes: int, number of labels.
         reading: the features' names and the smallest label.
+        tolerant: whether damaged records are no error here.
 
     Raises:
         ValueError: naming what does not fit.
@@ -39,7 +45,7 @@ def settle(
         first_label=reading.first_label,
     )
     first = splits.read()[0]
-    _, record = record_check.first_record(first)
+    _, record = record_check.first_record(first, tolerant=tolerant)
     names = _named(data_dir)
     if record_check.kind(record, reading.label_key) == "bytes_list":
         return _of_texts(splits, data_dir, names, num_classes)
@@ -118,7 +124,7 @@ def _listed(splits: tfrecord.Splits, data_dir: str) -> list[bytes]:
     found = set()
     for split in filter(None, (splits.train, splits.minival)):
         for path in split.files:
-            for record in record_check.records(split, path):
+            for record in record_check.records(split, path, tolerant=True):
                 found.update(record_check.values(record, split.label_key))
     return sorted(found)
 
@@ -155,5 +161,7 @@ def _some_labels(split: tfrecord.Split) -> Iterator[int]:
     """Yields labels of records at the beginning of files at even distances."""
     step = max(1, len(split.files) // _FILES_LOOKED_AT)
     for path in split.files[::step]:
-        for record in record_check.records(split, path, most=_RECORDS_OF_EACH):
+        for record in record_check.records(
+            split, path, most=_RECORDS_OF_EACH, tolerant=True
+        ):
             yield from record_check.values(record, split.label_key)

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from efficientnet_tf import expansion
 from efficientnet_tf.config import Config
-from efficientnet_tf.data import batches, sources, tfrecord
+from efficientnet_tf.data import bad_records, batches, sources, tfrecord
 from efficientnet_tf.data.settings import Labels, Reading
 from efficientnet_tf.models import stages
 from efficientnet_tf.runs import run_model
@@ -31,8 +31,17 @@ from efficientnet_tf.training.predictions import Predictions, Predictor
 from efficientnet_tf.training.settings import Optimisation, Schedule
 
 
-def open_source(config: Config) -> sources.Source:
-    """Finds and checks the run's data."""
+def open_source(
+    config: Config, bad: bad_records.BadRecords | None = None
+) -> sources.Source:
+    """Finds and checks the run's data.
+
+    Args:
+        config: configuration of the run.
+        bad: notes records that cannot be used; None takes what `on_bad_record` says.
+    """
+    if bad is None and config.on_bad_record == "skip":
+        bad = bad_records.BadRecords(config.bad_record_limit)
     return sources.open_source(
         config.dataset,
         config.data_dir,
@@ -42,6 +51,7 @@ def open_source(config: Config) -> sources.Source:
         multi_label=config.multi_label,
         reading=config.section(Reading),
         seed=config.seed,
+        bad=bad,
     )
 
 
@@ -166,19 +176,36 @@ def _train_batches(
     consumed: int,
 ) -> Any:
     """Returns distributed training batches behind the first `consumed` images."""
-    transform = augmentation.train_transform(config)
 
     def dataset(context: tf.distribute.InputContext) -> tf.data.Dataset:
-        return source.train(
-            transform,
-            batch_size=context.get_per_replica_batch_size(config.train_batch_size),
-            seed=config.seed,
-            start=consumed // context.num_input_pipelines,
-            shuffle_buffer=config.shuffle_buffer,
-            shard=_shard(context),
-        )
+        return train_dataset(config, source, context, consumed=consumed)
 
     return strategy.distribute_datasets_from_function(dataset)
+
+
+def train_dataset(
+    config: Config,
+    source: sources.Source,
+    context: tf.distribute.InputContext,
+    *,
+    consumed: int,
+) -> tf.data.Dataset:
+    """Returns one pipeline's training batches behind the first `consumed` images.
+
+    Args:
+        config: configuration of the run.
+        source: the run's data.
+        context: says which of how many pipelines this is.
+        consumed: int, images of all pipelines.
+    """
+    return source.train(
+        augmentation.train_transform(config),
+        batch_size=context.get_per_replica_batch_size(config.train_batch_size),
+        seed=config.seed,
+        start=consumed // context.num_input_pipelines,
+        shuffle_buffer=config.shuffle_buffer,
+        shard=shard(context),
+    )
 
 
 def recalibrator(
@@ -317,7 +344,7 @@ def evaluator(
             run_model.preparation(config),
             labels=config.section(Labels),
             batch_size=context.get_per_replica_batch_size(config.eval_batch_size),
-            shard=_shard(context),
+            shard=shard(context),
         )
 
     data = strategy.distribute_datasets_from_function(dataset)
@@ -329,5 +356,6 @@ def evaluator(
     )
 
 
-def _shard(context: tf.distribute.InputContext) -> batches.Shard:
+def shard(context: tf.distribute.InputContext) -> batches.Shard:
+    """Returns which part of the data a pipeline reads."""
     return batches.Shard(context.input_pipeline_id, context.num_input_pipelines)

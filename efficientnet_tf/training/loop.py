@@ -1,6 +1,9 @@
 """Trains or continues a run, up to its last evaluation."""
 
+import contextlib
+import functools
 import math
+from collections.abc import Callable
 
 import keras
 import orbit
@@ -19,6 +22,7 @@ from efficientnet_tf.training import (
     checks,
     evaluation,
     host_facts,
+    input_faults,
     label_kinds,
     progress,
     state,
@@ -75,14 +79,21 @@ def train(
     latest = run_dir.latest_checkpoint()
     hosts.require_same(host_facts.facts(config, source, latest))
     checks.check_one_host(config, hosts.count)
+    for split in (source.splits.minival, validate and source.splits.validation):
+        if split:
+            input_faults.look(config, source, split, strategy)
     policy = devices.configure_numerics(strategy, config.precision)
     evaluations = state.Evaluations()
     is_fresh = latest is None
     with strategy.scope():
         model = _initial_model(config, run_dir, policy=policy, is_fresh=is_fresh)
     cached = build.cached_features(config, model, source, strategy)
+    features_read = functools.partial(
+        input_faults.in_evaluation, config, source, source.splits.train, strategy
+    )
     if is_fresh:
-        build.begin_classifier(config, model, cached)
+        with features_read():
+            build.begin_classifier(config, model, cached)
     with strategy.scope():
         run_state = build.train_state(
             config,
@@ -103,10 +114,14 @@ def train(
         weights_file.print_notes(getattr(model, "load_report", None))
     data = cached if config.trains_classifier_only else source
     del cached  # otherwise the features stay in memory, 0.5 GB of 100,000 images
-    run = _Run(
-        config, model_dir, strategy, hosts, data, run_state, checkpoints, validate
-    )
-    result = {"finished": run.to_the_end(), "step": run.step}
+    with input_faults.listed(source, model_dir, hosts.number) as write_list:
+        with features_read():
+            run = _Run(
+                *(config, model_dir, strategy, hosts, data, run_state, checkpoints),
+                validate=validate,
+                write_list=write_list,
+            )
+        result = {"finished": run.to_the_end(), "step": run.step}
     if not (result["finished"] and validate):
         return result
     return result | evaluation.evaluate(
@@ -146,14 +161,18 @@ class _Run:
         source: sources.Source,
         state: state.TrainState,
         checkpoints: checkpoint_folders.CheckpointFolders,
+        *,
         validate: bool,
+        write_list: Callable[[], None],
     ):
         self._config = config
         self._kind = label_kinds.of(config.multi_label)
         self._uploads = uploads.Uploads(model_dir)
         self._strategy = strategy
         self._hosts = hosts
-        self._recalibrate = build.recalibrator(config, state, source, strategy)
+        self._source = source
+        self._write_list = write_list
+        self._recalibration = build.recalibrator(config, state, source, strategy)
         self._state = state
         self._checkpoints = checkpoints
         self._train_images = source.splits.train_images
@@ -216,7 +235,7 @@ class _Run:
                     return True
                 if stopped:
                     break
-                with evaluation.quiet_orbit():
+                with evaluation.quiet_orbit(), self._reading():
                     self._controller.train(
                         self._next_stop(), checkpoint_at_completion=False
                     )
@@ -235,10 +254,28 @@ class _Run:
         if note := devices.precision_note(self._strategy, self._config.precision):
             self._progress.say(note)
 
+    def _reading(self) -> contextlib.AbstractContextManager:
+        """Names a record that ends the steps to the next stop."""
+        return input_faults.in_training(
+            self._config, self._source, self._strategy, step=lambda: self.step
+        )
+
+    def _recalibrate(self) -> None:
+        first = input_faults.in_training(
+            self._config,
+            self._source,
+            self._strategy,
+            step=lambda: 0,
+            steps=self._config.recalibration_batches,
+        )
+        with first:
+            self._recalibration()
+
     def _save(self) -> None:
         """Saves this step, unless it is saved: a checkpoint is never overwritten."""
         if self.step not in (0, self._saved_step):
             self._uploads.send()
+            self._write_list()
             self._checkpoints.save()
             self._saved_step = self.step
 
@@ -257,7 +294,10 @@ class _Run:
         self._recalibrate()
         if self._is_last() and not self._picks_best:
             return
-        scores = evaluation.score(self._controller, self._config, self._split)
+        with input_faults.in_evaluation(
+            self._config, self._source, self._split, self._strategy
+        ):
+            scores = evaluation.score(self._controller, self._config, self._split)
         self._append_metrics("eval", scores)
         improved = self._state.evaluations.note(
             step=self.step, score=scores[self._kind.leading], loss=scores["loss"]
