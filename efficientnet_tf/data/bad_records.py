@@ -12,6 +12,7 @@ from efficientnet_tf import files
 from efficientnet_tf.data import attempts, faults, placed, tfrecord
 from efficientnet_tf.data.settings import Labels
 
+_LONG = 5  # seconds
 _HELP = "on_bad_record=skip leaves such records out, --mode=check lists them all"
 # What operations raise that read, parse, check or decode; a Python function's error
 # arrives as one of them.
@@ -38,20 +39,23 @@ class BadRecords:
     Args:
         limit: how many records of a split may be bad: a count, or below 1 a fraction of
             the split's images (rounded down, at least one); 0 allows none, None all.
+        ends_at_damage: whether a file with a damaged record ends the reading when it is
+            opened: a shuffled record may come much later.
 
     Attributes:
         stopped: the line for the user once there were too many, else None.
     """
 
-    def __init__(self, limit: float | None):
+    def __init__(self, limit: float | None, *, ends_at_damage: bool = False):
         self._limit = limit
+        self._ends_at_damage = ends_at_damage
         self._found: dict[str, dict[object, faults.Fault]] = {}
         self._lock = threading.Lock()
         self.stopped: str | None = None
 
     def reader(self, split: tfrecord.Split) -> placed.Placed:
         """Returns a reader of a split that reads past damage."""
-        if self._limit == 0:
+        if self._ends_at_damage:
             return placed.Placed(split, damaged=self._refuse)
         return placed.Placed(split)
 
@@ -141,10 +145,22 @@ def named(
             raise ValueError(bad.stopped) from None
         if bad is not None or files.why_refused(error):
             raise
-        print("searching the record that cannot be used ...", file=sys.stderr)
-        first = BadRecords(limit=0)
-        read_all(again(first), first)
+        is_damage = isinstance(error, tf.errors.DataLossError)
+        first = BadRecords(limit=0, ends_at_damage=is_damage)
+        with _announced("searching the record that cannot be used"):
+            read_all(again(first), first)
         raise
+
+
+@contextlib.contextmanager
+def _announced(work: str) -> Iterator[None]:
+    """Says what is being done if it takes long."""
+    timer = threading.Timer(_LONG, print, [f"{work} ..."], {"file": sys.stderr})
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 def read_all(datasets: Iterable[tf.data.Dataset], bad: BadRecords) -> None:

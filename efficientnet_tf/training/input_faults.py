@@ -20,7 +20,6 @@ from efficientnet_tf.training import build
 LOOKED_AT = 1024
 _BATCH = 32
 _LIST = "bad_records"
-_AHEAD = 2  # batches in which the record is that ended a step
 
 Context = tf.distribute.InputContext
 Again = Callable[[sources.Source, Context], tf.data.Dataset]
@@ -32,7 +31,7 @@ def in_training(
     strategy: tf.distribute.Strategy,
     *,
     step: Callable[[], int],
-    steps: int = _AHEAD,
+    steps: int,
 ) -> AbstractContextManager:
     """Names a record that ends training, see `named`.
 
@@ -40,14 +39,16 @@ def in_training(
         config: configuration of the run.
         source: the run's data.
         strategy: the strategy that reads them.
-        step: returns the step that was not taken.
-        steps: int, batches from this step on among which the record is.
+        step: returns the last step that was taken.
+        steps: int, steps behind it; the record is in the batches of these. A loop on a
+            device reads some batches before it takes their steps.
     """
 
     def again(source: sources.Source, context: Context) -> tf.data.Dataset:
         consumed = step() * config.train_batch_size
         dataset = build.train_dataset(config, source, context, consumed=consumed)
-        return dataset.take(steps)
+        replicas = context.num_replicas_in_sync // context.num_input_pipelines
+        return dataset.take(steps * replicas)
 
     return named(source, strategy, again)
 

@@ -257,7 +257,11 @@ class _Run:
     def _reading(self) -> contextlib.AbstractContextManager:
         """Names a record that ends the steps to the next stop."""
         return input_faults.in_training(
-            self._config, self._source, self._strategy, step=lambda: self.step
+            self._config,
+            self._source,
+            self._strategy,
+            step=lambda: self.step,
+            steps=self._config.steps_per_loop,
         )
 
     def _recalibrate(self) -> None:
