@@ -143,7 +143,8 @@ def named(
     except _ERRORS as error:
         if bad is not None and bad.stopped:
             raise ValueError(bad.stopped) from None
-        if bad is not None or files.why_refused(error):
+        is_of_data = "Iterator" in str(error)  # which TensorFlow names
+        if bad is not None or files.why_refused(error) or not is_of_data:
             raise
         is_damage = isinstance(error, tf.errors.DataLossError)
         first = BadRecords(limit=0, ends_at_damage=is_damage)

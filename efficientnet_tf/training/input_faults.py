@@ -31,7 +31,6 @@ def in_training(
     strategy: tf.distribute.Strategy,
     *,
     step: Callable[[], int],
-    steps: int,
 ) -> AbstractContextManager:
     """Names a record that ends training, see `named`.
 
@@ -39,16 +38,16 @@ def in_training(
         config: configuration of the run.
         source: the run's data.
         strategy: the strategy that reads them.
-        step: returns the last step that was taken.
-        steps: int, steps behind it; the record is in the batches of these. A loop on a
-            device reads some batches before it takes their steps.
+        step: returns the last step that was taken. The record is somewhere behind it,
+            because batches are read ahead, but at most an epoch.
     """
 
     def again(source: sources.Source, context: Context) -> tf.data.Dataset:
         consumed = step() * config.train_batch_size
         dataset = build.train_dataset(config, source, context, consumed=consumed)
-        replicas = context.num_replicas_in_sync // context.num_input_pipelines
-        return dataset.take(steps * replicas)
+        images = source.splits.train_images // context.num_input_pipelines
+        size = context.get_per_replica_batch_size(config.train_batch_size)
+        return dataset.take(images // size + 1)
 
     return named(source, strategy, again)
 
@@ -144,7 +143,7 @@ def listed(
     """
     bad = source.bad if isinstance(source, sources.Files) else None
     name = f"{_LIST}-host{host}.csv" if host else f"{_LIST}.csv"
-    written = 0
+    before, written = len(bad.rows()) if bad else 0, 0
 
     def write() -> None:
         nonlocal written
@@ -157,9 +156,9 @@ def listed(
         yield write
     finally:
         write()
-        if bad and (rows := bad.rows()):
-            place = f": {model_dir}/{name} lists them" if model_dir else ""
-            print(f"{len(rows)} bad records left out{place}", file=sys.stderr)
+        if bad and (count := len(bad.rows())) > before:
+            place = f", listed in {model_dir}/{name}" if model_dir else ""
+            print(f"left out      bad records: {count}{place}", file=sys.stderr)
 
 
 def _write(path: str, rows: list[dict]) -> None:

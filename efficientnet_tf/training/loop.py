@@ -257,20 +257,12 @@ class _Run:
     def _reading(self) -> contextlib.AbstractContextManager:
         """Names a record that ends the steps to the next stop."""
         return input_faults.in_training(
-            self._config,
-            self._source,
-            self._strategy,
-            step=lambda: self.step,
-            steps=self._config.steps_per_loop,
+            self._config, self._source, self._strategy, step=lambda: self.step
         )
 
     def _recalibrate(self) -> None:
         first = input_faults.in_training(
-            self._config,
-            self._source,
-            self._strategy,
-            step=lambda: 0,
-            steps=self._config.recalibration_batches,
+            self._config, self._source, self._strategy, step=lambda: 0
         )
         with first:
             self._recalibration()

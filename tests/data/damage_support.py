@@ -42,10 +42,12 @@ def write(path: pathlib.Path, records) -> None:
 
 
 def spans(path: pathlib.Path) -> list[tuple[int, int]]:
-    """Offset and length of each record's bytes, from the format's definition."""
-    content, found, offset = path.read_bytes(), [], 0
-    while offset < len(content):
-        (length,) = struct.unpack("<Q", content[offset : offset + 8])
+    """Offset and length of each record, by the format; the last may be cut short."""
+    size = path.stat().st_size
+    found, content, offset = [], path.read_bytes(), 0
+    while offset < size:
+        head = content[offset : offset + 8]
+        length = struct.unpack("<Q", head)[0] if len(head) == 8 else size
         found.append((offset + 12, length))
         offset += 12 + length + 4
     return found
@@ -67,7 +69,9 @@ def damaged(encoded: bytes, rng: np.random.Generator) -> tuple[str, bytes]:
     if kind == "truncated":
         content = content[: rng.integers(1, size)]
     elif kind == "flipped":
-        content[rng.integers(0, size, 1 + size // 50)] ^= 1 << rng.integers(0, 8)
+        content[rng.integers(0, size, 1 + size // 50)] ^= np.uint8(
+            1 << rng.integers(0, 8)
+        )
     elif kind == "swapped":
         half, length = size // 2, max(1, size // 8)
         start = rng.integers(0, half - length)
