@@ -328,8 +328,7 @@ absl_flags.DEFINE_enum(
     "What to do; eval, export, predict and cam take a run, or --weights; plan says "
     "whether a step fits a TPU that need not be there; list prints the models and "
     "their released weights; show prints every setting and where it comes from; "
-    "check reads all data once and lists what is wrong with it; "
-    "devices tries the hardware.",
+    "check reads all data and lists what is wrong; devices tries the hardware.",
 )
 
 

@@ -2,7 +2,7 @@
 
 import collections
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import tensorflow as tf
@@ -43,7 +43,7 @@ class Checked:
     smallest: tuple[int, int] | None = None
     largest: tuple[int, int] | None = None
 
-    def add(self, labels: list[int], size: tuple[int, int]) -> None:
+    def add(self, labels: Iterable[int], size: tuple[int, int]) -> None:
         """Counts an image.
 
         Args:

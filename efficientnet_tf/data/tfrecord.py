@@ -241,9 +241,9 @@ def number_held_out(minival_shards: float, total: int, *, unit: str) -> int:
 
 
 def _count(files: Sequence[str], tally: inventory.Tally, tolerant: bool) -> int:
-    count = functools.partial(record_files.count_records, tolerant=tolerant)
+    count_one = functools.partial(record_files.count_records, tolerant=tolerant)
     with concurrent.futures.ThreadPoolExecutor(_COUNTERS) as pool:
-        counts = list(pool.map(count, files))
+        counts = list(pool.map(count_one, files))
     for path, count in zip(files, counts, strict=True):
         if not count:
             tally.add("record files without a record", path)

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from efficientnet_tf import expansion
 from efficientnet_tf.config import Config
-from efficientnet_tf.data import bad_records, batches, sources, tfrecord
+from efficientnet_tf.data import bad_records, sources, tfrecord
 from efficientnet_tf.data.settings import Labels, Reading
 from efficientnet_tf.models import stages
 from efficientnet_tf.runs import run_model
@@ -20,6 +20,7 @@ from efficientnet_tf.training import (
     fused,
     label_kinds,
     optimizer,
+    pipelines,
     recalibration,
     schedules,
     state,
@@ -178,34 +179,9 @@ def _train_batches(
     """Returns distributed training batches behind the first `consumed` images."""
 
     def dataset(context: tf.distribute.InputContext) -> tf.data.Dataset:
-        return train_dataset(config, source, context, consumed=consumed)
+        return pipelines.train_dataset(config, source, context, consumed=consumed)
 
     return strategy.distribute_datasets_from_function(dataset)
-
-
-def train_dataset(
-    config: Config,
-    source: sources.Source,
-    context: tf.distribute.InputContext,
-    *,
-    consumed: int,
-) -> tf.data.Dataset:
-    """Returns one pipeline's training batches behind the first `consumed` images.
-
-    Args:
-        config: configuration of the run.
-        source: the run's data.
-        context: says which of how many pipelines this is.
-        consumed: int, images of all pipelines.
-    """
-    return source.train(
-        augmentation.train_transform(config),
-        batch_size=context.get_per_replica_batch_size(config.train_batch_size),
-        seed=config.seed,
-        start=consumed // context.num_input_pipelines,
-        shuffle_buffer=config.shuffle_buffer,
-        shard=shard(context),
-    )
 
 
 def recalibrator(
@@ -344,7 +320,7 @@ def evaluator(
             run_model.preparation(config),
             labels=config.section(Labels),
             batch_size=context.get_per_replica_batch_size(config.eval_batch_size),
-            shard=shard(context),
+            shard=pipelines.shard(context),
         )
 
     data = strategy.distribute_datasets_from_function(dataset)
@@ -354,8 +330,3 @@ def evaluator(
     return Predictor(
         model, weights, data, strategy=strategy, predictions=predictions, kind=kind
     )
-
-
-def shard(context: tf.distribute.InputContext) -> batches.Shard:
-    """Returns which part of the data a pipeline reads."""
-    return batches.Shard(context.input_pipeline_id, context.num_input_pipelines)

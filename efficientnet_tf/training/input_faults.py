@@ -14,15 +14,14 @@ from efficientnet_tf.config import Config
 from efficientnet_tf.data import bad_records, batches, image_files, sources, tfrecord
 from efficientnet_tf.data.settings import Labels
 from efficientnet_tf.runs import run_model
-from efficientnet_tf.training import build
+from efficientnet_tf.training import pipelines
 
 # Validation images that are decoded before training begins: a second of a CPU's time.
 LOOKED_AT = 1024
 _BATCH = 32
 _LIST = "bad_records"
 
-Context = tf.distribute.InputContext
-Again = Callable[[sources.Source, Context], tf.data.Dataset]
+Again = Callable[[sources.Source, tf.distribute.InputContext], tf.data.Dataset]
 
 
 def in_training(
@@ -42,9 +41,11 @@ def in_training(
             because batches are read ahead, but at most an epoch.
     """
 
-    def again(source: sources.Source, context: Context) -> tf.data.Dataset:
+    def again(
+        source: sources.Source, context: tf.distribute.InputContext
+    ) -> tf.data.Dataset:
         consumed = step() * config.train_batch_size
-        dataset = build.train_dataset(config, source, context, consumed=consumed)
+        dataset = pipelines.train_dataset(config, source, context, consumed=consumed)
         images = source.splits.train_images // context.num_input_pipelines
         size = context.get_per_replica_batch_size(config.train_batch_size)
         return dataset.take(images // size + 1)
@@ -55,13 +56,24 @@ def in_training(
 def in_evaluation(
     config: Config,
     source: sources.Source,
-    split: tfrecord.Split,
+    split: tfrecord.Split | None,
     strategy: tf.distribute.Strategy,
 ) -> AbstractContextManager:
-    """Names a record that ends an evaluation of a split, see `named`."""
+    """Names a record that ends an evaluation of a split, see `named`.
 
-    def again(source: sources.Source, context: Context) -> tf.data.Dataset:
-        shard = build.shard(context)
+    Args:
+        config: configuration of the run.
+        source: the run's data.
+        split: the images; None where none are read.
+        strategy: the strategy that reads them.
+    """
+    if split is None:
+        return contextlib.nullcontext()
+
+    def again(
+        source: sources.Source, context: tf.distribute.InputContext
+    ) -> tf.data.Dataset:
+        shard = pipelines.shard(context)
         return _evaluated(config, source, split, shard, images=split.images)
 
     return named(source, strategy, again)
@@ -117,7 +129,7 @@ def look(
     bad = bad_records.BadRecords(limit=0)
     strict = dataclasses.replace(source, bad=bad)
     some = _some(split)
-    shards = [build.shard(context) for context in _contexts(strategy)]
+    shards = [pipelines.shard(context) for context in _contexts(strategy)]
     looks = (
         _evaluated(config, strict, some, shard, images=LOOKED_AT) for shard in shards
     )
@@ -202,11 +214,11 @@ def _some(split: tfrecord.Split) -> tfrecord.Split:
     )
 
 
-def _contexts(strategy: tf.distribute.Strategy) -> list[Context]:
+def _contexts(strategy: tf.distribute.Strategy) -> list[tf.distribute.InputContext]:
     """Returns the pipelines that this process makes for a strategy."""
     found = []
 
-    def dataset(context: Context) -> tf.data.Dataset:
+    def dataset(context: tf.distribute.InputContext) -> tf.data.Dataset:
         found.append(context)
         return tf.data.Dataset.range(1)
 

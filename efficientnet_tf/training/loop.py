@@ -172,7 +172,7 @@ class _Run:
         self._hosts = hosts
         self._source = source
         self._write_list = write_list
-        self._recalibration = build.recalibrator(config, state, source, strategy)
+        self._recalibrate = build.recalibrator(config, state, source, strategy)
         self._state = state
         self._checkpoints = checkpoints
         self._train_images = source.splits.train_images
@@ -235,7 +235,7 @@ class _Run:
                     return True
                 if stopped:
                     break
-                with evaluation.quiet_orbit(), self._reading():
+                with evaluation.quiet_orbit(), self._reading(lambda: self.step):
                     self._controller.train(
                         self._next_stop(), checkpoint_at_completion=False
                     )
@@ -254,18 +254,11 @@ class _Run:
         if note := devices.precision_note(self._strategy, self._config.precision):
             self._progress.say(note)
 
-    def _reading(self) -> contextlib.AbstractContextManager:
-        """Names a record that ends the steps to the next stop."""
+    def _reading(self, step: Callable[[], int]) -> contextlib.AbstractContextManager:
+        """Names a record that ends the reading of the batches behind a step."""
         return input_faults.in_training(
-            self._config, self._source, self._strategy, step=lambda: self.step
+            self._config, self._source, self._strategy, step=step
         )
-
-    def _recalibrate(self) -> None:
-        first = input_faults.in_training(
-            self._config, self._source, self._strategy, step=lambda: 0
-        )
-        with first:
-            self._recalibration()
 
     def _save(self) -> None:
         """Saves this step, unless it is saved: a checkpoint is never overwritten."""
@@ -287,7 +280,8 @@ class _Run:
         Without held-out images the last step is only recalibrated: it is scored after
         training, perhaps by another command.
         """
-        self._recalibrate()
+        with self._reading(lambda: 0):
+            self._recalibrate()
         if self._is_last() and not self._picks_best:
             return
         with input_faults.in_evaluation(

@@ -186,6 +186,23 @@ def test_the_first_bad_record_is_named_where_none_is_allowed(damaged):
     assert "\n" not in str(error.value)
 
 
+def test_a_damaged_gzip_file_loses_what_is_behind_the_damage(tmp_path):
+    path = tmp_path / "zipped"
+    options = tf.io.TFRecordOptions(compression_type="GZIP")
+    with tf.io.TFRecordWriter(str(path), options) as writer:
+        for record in _records()[:6]:
+            writer.write(record)
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 2])
+    split = damage_support.split_of([path], 6)
+    files = tf.data.Dataset.from_tensors(str(path))
+    read = [(int(n), r.numpy()) for _, n, r in placed.Placed(split).records(files)]
+    whole = len(read) - 1
+    assert 0 < whole < 6
+    assert read == [*enumerate(_records()[:whole]), (whole, b"")]
+    assert list(placed.damage(str(path))) == [whole]
+
+
 def test_an_error_of_anything_else_stays_as_it_is(whole):
     named = bad_records.named(None, lambda bad: ())
     with pytest.raises(tf.errors.InvalidArgumentError, match="of a layer"), named:
