@@ -29,19 +29,21 @@ _HOME = {
     "inference.classifier": ("Classifier",),
     "inference.decoding": ("decode_predictions",),
 }
-_NEED_TENSORFLOW = ("models", "weights", "training", "inference")
+_PACKAGES = ("data",)  # whose names are public under theirs: `data.from_arrays`
+_NEED_TENSORFLOW = ("models", "weights", "training", "inference", *_PACKAGES)
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
-__all__ = sorted(_MODULE_OF)
+__all__ = sorted({*_MODULE_OF, *_PACKAGES})
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _MODULE_OF:
+    if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    module = _MODULE_OF[name]
+    module = _MODULE_OF.get(name, name)
     if module.split(".")[0] in _NEED_TENSORFLOW:
         # An import that aborts would end a notebook's kernel without a message.
         importlib.import_module(f"{__name__}.hardware.preflight").before_import()
-    value = getattr(importlib.import_module(f"{__name__}.{module}"), name)
+    home = importlib.import_module(f"{__name__}.{module}")
+    value = home if name in _PACKAGES else getattr(home, name)
     globals()[name] = value
     return value
 

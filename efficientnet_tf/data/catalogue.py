@@ -34,6 +34,7 @@ def facts(
         label_offset: int, outputs before the first label.
         multi_label: bool, whether the user or the weights say that an image may have
             several labels; None if nobody says.
+        val_fraction: float, the setting of that name, see `data.settings.Reading`.
 
     Raises:
         ValueError: if the number of classes chosen is not the data's, or unknown; if

@@ -30,17 +30,23 @@ def prepare(data_dir: str) -> None:
     """Writes the records unless a complete copy is there.
 
     Raises:
-        ValueError: if the folder holds record files that are not the digits.
+        ValueError: if the folder holds anything but the digits.
     """
     data_dir = data_dir.rstrip("/")
     marker = f"{data_dir}/{_MARKER}"
     if files.read_text(marker) == _COMPLETE:
         return
-    others = tf.io.gfile.glob([f"{data_dir}/train-*", f"{data_dir}/validation-*"])
-    if others and files.read_text(marker) is None:
+    is_ours = files.read_text(marker) is not None
+    others = [] if is_ours else _entries(data_dir)
+    if any(name.startswith(("train-", "validation-")) for name in others):
         raise ValueError(
             f"data_dir={data_dir} holds records that are not the digits; to train on "
             "them give --dataset=imagenet (any TFRecords in its schema)"
+        )
+    if others:
+        raise ValueError(
+            f"data_dir={data_dir} holds other files ({', '.join(others[:3])}); the "
+            "digits are written to a folder of their own, or leave --data_dir out"
         )
     files.write_whole(marker, "being written\n")
     from sklearn import datasets, model_selection  # 1 s to import, needed once
@@ -60,6 +66,13 @@ def prepare(data_dir: str) -> None:
         shards=_VALIDATION_SHARDS,
     )
     files.write_whole(marker, _COMPLETE)
+
+
+def _entries(data_dir: str) -> list[str]:
+    """Lists what a folder holds; nothing if it is not there."""
+    if not tf.io.gfile.isdir(data_dir):
+        return []
+    return sorted(tf.io.gfile.listdir(data_dir))
 
 
 def _examples(images: np.ndarray, labels: np.ndarray) -> Iterator[tuple[bytes, int]]:

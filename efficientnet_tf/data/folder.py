@@ -16,7 +16,7 @@ from efficientnet_tf.data import held_out, image_tree, inventory
 
 TRAINING_LAYOUT = (
     "training needs DIR/train/CLASS/* and DIR/val/CLASS/*, or one folder of classes "
-    "and a val_fraction such as 0.2"
+    "and --val_fraction=0.2"
 )
 # The first that exists is used.
 _VALIDATION = ("val", "validation", "valid", "test")
@@ -119,6 +119,19 @@ def find_layout(
             "TFRecords for gs://"
         )
     root = data_dir.rstrip("/") or "/"
+    train, validation = _splits(data_dir, root, val_fraction)
+    if not train and not validation:
+        _check_is_classes(data_dir)
+        train, validation = (root, None) if val_fraction else (None, root)
+    layout = Layout(train, validation, _folders(validation or train or root))
+    _check_classes(data_dir, layout, num_classes)
+    return layout
+
+
+def _splits(
+    data_dir: str, root: str, val_fraction: float
+) -> tuple[str | None, str | None]:
+    """Returns the folders of train and validation; None where there is none."""
     # A class may be called train too, but only a split holds folders.
     splits = {
         name: os.path.join(root, name)
@@ -137,12 +150,7 @@ def find_layout(
             f"data_dir={data_dir}: no class folders in {', '.join(_VALIDATION)} beside "
             f"train; {TRAINING_LAYOUT}{_alike(root)}"
         )
-    if not train and not validation:
-        _check_is_classes(data_dir)
-        train, validation = (root, None) if val_fraction else (None, root)
-    layout = Layout(train, validation, _folders(validation or train or root))
-    _check_classes(data_dir, layout, num_classes)
-    return layout
+    return train, validation
 
 
 def _check_is_classes(data_dir: str) -> None:
@@ -190,18 +198,8 @@ def _check_classes(data_dir: str, layout: Layout, num_classes: int | None) -> No
         raise ValueError(
             f"data_dir={data_dir}: no class folders{_held(data_dir)}; {TRAINING_LAYOUT}"
         )
-    in_train = set(_folders(layout.train)) if layout.train else classes
-    if layout.train and layout.validation and classes != in_train:
-        name = min(classes ^ in_train)
-        there, missing = layout.train, layout.validation
-        if name in classes:
-            there, missing = missing, there
-        same = [one for one in _folders(missing) if _plain(one) == _plain(name)]
-        hint = f" ({same[0]!r} there differs in case or spelling)" if same else ""
-        raise ValueError(
-            f"data_dir={data_dir}: class {name!r} is in {os.path.basename(there)} but "
-            f"not in {os.path.basename(missing)}{hint}; both need the same classes"
-        )
+    if layout.train and layout.validation:
+        _check_same(data_dir, layout.train, layout.validation)
     if len(classes) == 1 and num_classes != 1:
         (name,) = classes
         inside = _folders(os.path.join(layout.train or layout.validation or "", name))
@@ -215,6 +213,21 @@ def _check_classes(data_dir: str, layout: Layout, num_classes: int | None) -> No
             f"num_classes={num_classes}: data_dir={data_dir} holds {len(classes)} "
             "class folders; the two must agree"
         )
+
+
+def _check_same(data_dir: str, train: str, validation: str) -> None:
+    """Raises ValueError for the first class that only one of two splits has."""
+    classes, in_train = set(_folders(validation)), set(_folders(train))
+    if classes == in_train:
+        return
+    name = min(classes ^ in_train)
+    there, missing = (validation, train) if name in classes else (train, validation)
+    same = [one for one in _folders(missing) if _plain(one) == _plain(name)]
+    hint = f" ({same[0]!r} there differs in case or spelling)" if same else ""
+    raise ValueError(
+        f"data_dir={data_dir}: class {name!r} is in {os.path.basename(there)} but "
+        f"not in {os.path.basename(missing)}{hint}; both need the same classes"
+    )
 
 
 def _held(data_dir: str) -> str:
@@ -290,7 +303,7 @@ def _notes(
     """Says what was decided about the images."""
     notes = []
     if val_fraction:
-        notes.append(divided_by(val_fraction, seed, layout.train or ""))
+        notes.append(held_out.in_words(val_fraction, seed, layout.train or ""))
     deeper = [
         path
         for split, images in listed.items()
@@ -308,14 +321,6 @@ def _notes(
         if other != name:
             notes.append(f"classes {other} and {name} differ in case or spelling only")
     return tuple(notes)
-
-
-def divided_by(val_fraction: float, seed: int, what: str) -> str:
-    """Says how the images for validation were chosen."""
-    return (
-        f"val_fraction={val_fraction:g} and seed={seed} choose the images for "
-        f"validation from {what}"
-    )
 
 
 def _plain(name: str) -> str:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 import tensorflow as tf
 
+from efficientnet_tf import files as whole_files
 from efficientnet_tf import label_sets
 from efficientnet_tf.data import folder, held_out, label_csv, tfrecord
 
@@ -127,4 +128,5 @@ def check_first_images(images: Sequence[folder.Image]) -> None:
             encoded = tf.io.read_file(os.fsencode(path))
             tf.io.decode_image(encoded, channels=3, expand_animations=False)
         except tf.errors.OpError as error:
-            raise ValueError(f"{path} cannot be read ({error.message})") from None
+            told = whole_files.reason(error)
+            raise ValueError(f"{path} cannot be read ({told})") from None

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 
 from efficientnet_tf import suffixes
 
+_SUFFIXES = frozenset(suffixes.IMAGES + suffixes.OTHER_IMAGES)
 NO_IMAGE = "not images, by the ending of the name"
 
 LeaveOut = Callable[[str, str], None]  # is told the reason and the path
@@ -12,8 +13,7 @@ LeaveOut = Callable[[str, str], None]  # is told the reason and the path
 
 def is_image(name: str) -> bool:
     """Whether a file's name has an image's suffix, readable here or not."""
-    suffix = os.path.splitext(name)[1].lower()
-    return suffix in suffixes.IMAGES + suffixes.OTHER_IMAGES
+    return os.path.splitext(name)[1].lower() in _SUFFIXES
 
 
 def images(path: str, leave_out: LeaveOut = lambda reason, path: None) -> list[str]:

@@ -119,15 +119,12 @@ class Inventory:
         if not part.counts:
             return {"classes": None, "smallest": None, "largest": None}
         names = self.class_names or [f"class {i}" for i in range(len(part.counts))]
-        found = [
-            {"name": name, "images": count}
-            for name, count in zip(names, part.counts, strict=True)
-        ]
-        return {
-            "classes": sum(count > 0 for count in part.counts),
-            "smallest": min(found, key=lambda one: one["images"]),
-            "largest": max(found, key=lambda one: one["images"]),
+        smallest, largest = min(part.counts), max(part.counts)
+        told = {
+            name: {"name": names[part.counts.index(count)], "images": count}
+            for name, count in (("smallest", smallest), ("largest", largest))
         }
+        return told | {"classes": sum(count > 0 for count in part.counts)}
 
 
 def _table(rows: Sequence[Sequence[str]]) -> Iterable[str]:

@@ -18,8 +18,8 @@ from efficientnet_tf.spelling import did_you_mean
 
 TRAIN = "train.csv"
 TRAINING_LAYOUT = (
-    "training needs DIR/train.csv and DIR/val.csv, or DIR/train.csv and a val_fraction "
-    "such as 0.2"
+    "training needs DIR/train.csv and DIR/val.csv, or DIR/train.csv and "
+    "--val_fraction=0.2"
 )
 SEPARATOR = "|"
 _VALIDATION = ("val.csv", "validation.csv", "test.csv")  # the first that exists is used
@@ -131,9 +131,9 @@ def divide(
     listing: Listing, data_dir: str, val_fraction: float, seed: int
 ) -> folder.Found:
     """Returns the images of each split; see `folder.read` for the arguments."""
-    train = listing.train and listing.images(listing.train)
-    validation = listing.validation and listing.images(listing.validation)
-    notes = ()
+    train = listing.images(listing.train) if listing.train else None
+    validation = listing.images(listing.validation) if listing.validation else None
+    notes: tuple[str, ...] = ()
     if train and not validation:
         validation, train = held_out.by_name(
             train,
@@ -142,7 +142,7 @@ def divide(
             seed=seed,
             in_each=not listing.multi_label,
         )
-        notes = (folder.divided_by(val_fraction, seed, TRAIN),)
+        notes = (held_out.in_words(val_fraction, seed, TRAIN),)
     return folder.Found(
         *(train, validation or (), listing.classes, listing.multi_label), notes=notes
     )

@@ -5,7 +5,7 @@ import gzip
 import struct
 import zlib
 from collections.abc import Iterator, Sequence
-from typing import IO
+from typing import Any
 
 import tensorflow as tf
 
@@ -46,11 +46,14 @@ def _begins_zipped(head: bytes) -> bool:
 
 
 @contextlib.contextmanager
-def opened(path: str) -> Iterator[IO[bytes]]:
+def opened(path: str) -> Iterator[Any]:
     """Opens a file of records to read and seek what its records are, uncompressed.
 
     Args:
         path: path or URL of the file.
+
+    Yields:
+        A binary file.
 
     Raises:
         ValueError: if what is read cannot be uncompressed.
@@ -129,7 +132,7 @@ def find_records(path: str) -> Iterator[tuple[int, int]]:
             offset = end
 
 
-def _reaches(file: IO[bytes], end: int, size: int | None) -> bool:
+def _reaches(file: Any, end: int, size: int | None) -> bool:
     """Whether a file has so many bytes; those of a compressed one have to be read."""
     if size is not None:
         return end <= size

@@ -45,8 +45,9 @@ def select(paths: Sequence[str], split: str, tally: inventory.Tally) -> tuple[st
     taken = sure or numbered
     if not taken:
         return tuple(found)
-    for path in found.keys() - taken.keys():
-        tally.add(_BESIDE, path)
+    for path in found:
+        if path not in taken:
+            tally.add(_BESIDE, path)
     _check_complete({p: (int(m["number"]), int(m["total"])) for p, m in taken.items()})
     return tuple(taken)
 

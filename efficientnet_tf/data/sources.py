@@ -162,16 +162,13 @@ def open_source(
         validation = tfrecord.Split("validation", (), 1024)
         return Fake(tfrecord.Splits(train, None, validation))
     if dataset in ("folder", "csv"):
-        chosen = {"val_fraction": reading.val_fraction, "seed": seed}
-        if dataset == "csv":
-            chosen["multi_label"] = multi_label
-        find = folder.read if dataset == "folder" else image_files.of_csv
-        found = find(data_dir or "", num_classes=num_classes, **chosen)
-        image_splits = image_files.splits(found, minival_images=minival_shards)
+        found = _found_images(
+            dataset, data_dir or "", num_classes, multi_label, reading, seed
+        )
         if bad is None:
             image_files.check_first_images(found.train or ())
             image_files.check_first_images(found.validation)
-        return Files(image_splits, bad)
+        return Files(image_files.splits(found, minival_images=minival_shards), bad)
     tfds_name = tfds_table.name_of(dataset)
     if tfds_name:
         splits = tfds_records.open_splits(
@@ -200,6 +197,31 @@ def open_source(
     for split in splits.read() if bad is None else ():
         record_check.check_first_record(split, num_classes=num_classes)
     return Files(splits, bad)
+
+
+def _found_images(
+    dataset: str,
+    data_dir: str,
+    num_classes: int,
+    multi_label: bool,
+    reading: Reading,
+    seed: int,
+) -> folder.Found:
+    """Finds the images of class folders or CSV files."""
+    if dataset == "folder":
+        return folder.read(
+            data_dir,
+            num_classes=num_classes,
+            val_fraction=reading.val_fraction,
+            seed=seed,
+        )
+    return image_files.of_csv(
+        data_dir,
+        num_classes=num_classes,
+        multi_label=multi_label,
+        val_fraction=reading.val_fraction,
+        seed=seed,
+    )
 
 
 def _random_images(batch_size: int, image_size: int) -> tf.Tensor:

@@ -8,9 +8,11 @@ order that is a function of the step.
 
 import contextlib
 import dataclasses
+import glob
 import io
 import itertools
 import os
+import re
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -21,6 +23,7 @@ from efficientnet_tf import label_sets
 from efficientnet_tf.data import tfds_table, tfrecord
 from efficientnet_tf.spelling import did_you_mean
 
+_VERSION = re.compile(r"\d+\.\d+\.\d+.*")
 _VALIDATION = ("validation", "test")  # the first there; a test split may lack labels
 
 
@@ -87,6 +90,7 @@ def open_splits(
     """
     builder = _builder(name, data_dir)
     if not builder.is_prepared():
+        check_own(name, data_dir)
         _prepare(name, builder)
     info = builder.info
     _check_features(name, info, num_classes)
@@ -136,6 +140,28 @@ def _builder(name: str, data_dir: str | None) -> Any:
         ) from None
     except (ValueError, AssertionError, RuntimeError) as error:
         raise ValueError(f"dataset=tfds:{name}: {_first_line(error)}") from None
+
+
+def check_own(name: str, data_dir: str | None) -> None:
+    """Raises ValueError if a folder to be written to holds anything but tfds' own."""
+    if data_dir is None or not os.path.isdir(data_dir):
+        return
+    for entry in sorted(os.scandir(data_dir), key=lambda entry: entry.name):
+        is_hidden = entry.name.startswith(".")
+        if is_hidden or entry.name == "downloads" or _is_of_tfds(entry.path):
+            continue
+        raise ValueError(
+            f"data_dir={data_dir}: dataset=tfds:{name} would be prepared there, beside "
+            f"{entry.name}; name an empty folder, or that of other data sets of tfds"
+        )
+
+
+def _is_of_tfds(path: str) -> bool:
+    """Whether a folder is a data set's: of versions, or of configurations with some."""
+    inside = [
+        found for depth in ("*", "*/*") for found in glob.glob(depth, root_dir=path)
+    ]
+    return any(_VERSION.fullmatch(os.path.basename(found)) for found in inside)
 
 
 def _prepare(name: str, builder: Any) -> None:

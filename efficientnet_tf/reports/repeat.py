@@ -46,7 +46,9 @@ def deciding(config: config_lib.Config) -> dict[str, Any]:
         config: configuration of the run.
     """
     saved = {name: getattr(config, name) for name in config_lib.FIELDS}
-    always = ("recipe", "model", "dataset", "data_dir", "weights", "num_classes")
+    always = ["recipe", "model", "dataset", "data_dir", "weights", "num_classes"]
+    if config.val_fraction:
+        always.append("val_fraction")  # which decides how many images there are
     chosen = {name: saved[name] for name in always if saved[name] is not None}
     try:
         implied = config_lib.create(**chosen)

@@ -1,9 +1,10 @@
 """A run's folder: the files that a run writes and continues from.
 
-The folder holds config.json, passport.json, labels.txt (a name for each output of the
-model, one a line), checkpoints/ (to continue), best/ (to serve), TensorBoard events and
-metrics.jsonl. Every file appears whole or not at all, so the same command can continue
-a run that was killed at any moment.
+The folder holds config.json, data.json (what the data was found to hold),
+passport.json, labels.txt (a name for each output of the model, one a line),
+checkpoints/ (to continue), best/ (to serve), TensorBoard events and metrics.jsonl.
+Every file appears whole or not at all, so the same command can continue a run that was
+killed at any moment.
 """
 
 import dataclasses
@@ -13,6 +14,7 @@ import tensorflow as tf
 
 from efficientnet_tf import config as config_lib
 from efficientnet_tf import files, label_sets
+from efficientnet_tf.data import inventory
 from efficientnet_tf.runs import checkpoints
 from efficientnet_tf.weights import passport as passports
 
@@ -84,6 +86,10 @@ class RunDir:
     def write_config(self, config: config_lib.Config) -> None:
         """Writes config.json."""
         files.write_whole(f"{self.path}/config.json", config_lib.dumps(config))
+
+    def write_data(self, found: inventory.Inventory) -> None:
+        """Writes data.json: what the run's data was found to hold."""
+        files.write_whole(f"{self.path}/data.json", found.dumps())
 
     def read_passport(self) -> passports.Passport:
         """Reads passport.json; returns an empty passport if the folder has none."""

@@ -3,6 +3,7 @@
 import contextlib
 import io
 import math
+import sys
 
 import keras
 import orbit
@@ -19,6 +20,7 @@ from efficientnet_tf.training import (
     checks,
     host_facts,
     input_faults,
+    introduction,
     uploads,
 )
 from efficientnet_tf.training.predictions import Predictions
@@ -55,12 +57,15 @@ def evaluate(
     hosts.wait()  # the chief may still be writing the checkpoint
     run = RunDir(model_dir)
     path = run.inference_checkpoint()
+    is_new = source is None
     source = source or build.open_source(config)
     hosts.require_same(host_facts.facts(config, source, path))
     policy = devices.configure_numerics(strategy, config.precision)
     with strategy.scope():
         model = run_model.of_checkpoint(run, config, path, policy=policy)
     names = _class_names(config, model, source)
+    if is_new and hosts.is_chief:
+        say(introduction.inventory(config, source.splits).lines())
     step = checkpoints.step_of(path)
     with (
         uploads.Uploads(model_dir) as out,
@@ -102,6 +107,8 @@ def evaluate_weights(
     with strategy.scope():
         model = run_model.of_weights(config, weights, policy=policy)
     names = _class_names(config, model, source)
+    if agreement.Hosts(strategy).is_chief:
+        say(introduction.inventory(config, source.splits).lines())
     with input_faults.listed(source, None, 0):
         scores = _validate(config, model, source, strategy, 0, None, predictions)
     return scores | {"weights": weights.origin, "class_names": names}
@@ -173,6 +180,12 @@ def score(controller: orbit.Controller, config: Config, split: tfrecord.Split) -
         scores = controller.evaluate()
     weights = "ema" if config.moving_average_decay > 0 else "raw"
     return scores | {"weights": weights, "split": split.name}
+
+
+def say(lines: list[str]) -> None:
+    """Prints lines to stderr; stdout is for results."""
+    for line in lines:
+        print(line, file=sys.stderr, flush=True)
 
 
 def quiet_orbit() -> contextlib.AbstractContextManager:

@@ -23,6 +23,7 @@ from efficientnet_tf.training import (
     evaluation,
     host_facts,
     input_faults,
+    introduction,
     label_kinds,
     progress,
     state,
@@ -87,6 +88,8 @@ def train(
     is_fresh = latest is None
     with strategy.scope():
         model = _initial_model(config, run_dir, policy=policy, is_fresh=is_fresh)
+    if hosts.is_chief:
+        evaluation.say(introduction.lines(config, source.splits))
     cached = build.cached_features(config, model, source, strategy)
     features_read = functools.partial(
         input_faults.in_evaluation, config, source, source.splits.train, strategy
@@ -108,6 +111,7 @@ def train(
             checkpoints.restore(latest)
     if hosts.is_chief:
         run_dir.write_config(config)
+        run_dir.write_data(introduction.inventory(config, source.splits))
     if hosts.is_chief and is_fresh:
         run_model.name_classes(model, source.splits.class_names)
         run_dir.write_passport(model.passport)

@@ -65,6 +65,12 @@ def test_training_learns_and_says_where_everything_is(trained):
     for folder in (model_dir, model_dir / "saved_model"):
         assert (folder / "labels.txt").read_text().splitlines() == digits
     assert scores["class_names"] == digits
+    found = json.loads((model_dir / "data.json").read_text())
+    images = {part["name"]: part["images"] for part in found["parts"]}
+    assert images == {"train": 1347, "minival": 90, "validation": 360}
+    head = f"data          digits in {found['data_dir']}\n"
+    assert result.stderr.count(head) == 1
+    assert result.stderr.count("chosen        recipe paper: 3 epochs in ba") == 1
     assert "classes       0, 1, 2, 3, 4 and 5 more\n" in result.stdout
 
 

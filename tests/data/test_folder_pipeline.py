@@ -210,6 +210,11 @@ def test_a_folder_trains_and_a_flat_one_scores_it(both, flat, tmp_path, strategy
     run, model_dir = _tiny(both), f"{tmp_path}/run"
     trained = loop.train(run, model_dir=model_dir, strategy=strategy, validate=False)
     assert trained == {"finished": True, "step": 43 // 6}
+    found = json.loads(pathlib.Path(model_dir, "data.json").read_text())
+    assert [part["counts"] for part in found["parts"]] == [
+        *(list(TRAIN), list(VALIDATION))
+    ]
+    assert found["class_names"] == list(CLASSES)
     elsewhere = config.override(run, data_dir=str(flat))
     scored = evaluation.evaluate(elsewhere, model_dir=model_dir, strategy=strategy)
     assert (scored["examples"], scored["split"]) == (12, "validation")

@@ -175,3 +175,23 @@ def test_random_images_have_one_label_of_as_many_as_there_are():
     )
     labels = next(iter(drawn.take(1).as_numpy_iterator()))["label"]
     np.testing.assert_array_equal(labels, np.eye(4)[[0, 1, 2, 3, 0, 1]])
+
+
+@pytest.mark.parametrize("column", ["label", "labels"])
+def test_train_csv_alone_is_divided_by_seed_and_names(tmp_path, column):
+    names = [f"photos/{i:03d}.jpg" for i in range(90)]
+    rows = [(name, ("ant", "bee", "cat")[i % 3]) for i, name in enumerate(names)]
+    write(tmp_path / "train.csv", ("file", column), rows)
+    listing = label_csv.read(str(tmp_path), val_fraction=0.2)
+    assert listing.validation is None
+
+    def chosen(seed):
+        found = label_csv.divide(listing, str(tmp_path), 0.2, seed)
+        counts = [sum(labels == (i,) for _, labels in found.validation) for i in (0, 1)]
+        assert counts == [6, 6] and len(found.train) == 72
+        assert f"val_fraction=0.2 and seed={seed}" in found.notes[0]
+        return {path for path, _ in found.validation}
+
+    assert chosen(0) == chosen(0) != chosen(1)
+    made = config.create(data_dir=str(tmp_path), val_fraction=0.2)
+    assert (made.dataset, made.num_classes) == ("csv", 3)

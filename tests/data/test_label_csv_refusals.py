@@ -125,7 +125,7 @@ def test_missing_files_and_folders(root):
     (root / "val.csv").unlink()
     assert refusal(root) == (
         "data_dir=DIR: holds none of val.csv, validation.csv, test.csv; training needs "
-        "DIR/train.csv and DIR/val.csv, or DIR/train.csv and a val_fraction such as 0.2"
+        "DIR/train.csv and DIR/val.csv, or DIR/train.csv and --val_fraction=0.2"
     )
     assert refusal(root / "none") == "data_dir=DIR: No such file or directory"
     with pytest.raises(ValueError, match=r"data_dir=gs://b/x: CSV files and their im"):
@@ -187,6 +187,15 @@ def test_records_and_a_csv_file_are_not_guessed_between(root):
     assert str(error.value).endswith(
         "holds TFRecord files (train-00000-of-00001) and images (train.csv); say which "
         "with --dataset=imagenet or --dataset=csv"
+    )
+
+
+@pytest.mark.parametrize("there", ["val.csv", "validation.csv", "test.csv"])
+def test_a_part_of_train_csv_is_not_taken_beside_a_file_for_validation(root, there):
+    (root / "val.csv").rename(root / there)
+    assert refusal(root, val_fraction=0.5) == (
+        f"val_fraction=0.5: data_dir=DIR has images for validation in {there}; allowed "
+        "is 0"
     )
 
 

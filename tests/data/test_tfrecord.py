@@ -146,7 +146,7 @@ def test_missing_files_are_named(tmp_path, missing):
         tfrecord.open_splits(str(tmp_path))
     assert str(error.value) == (
         f"data_dir={tmp_path}: no {missing}-* files there; it must hold TFRecord "
-        "files named train-* and validation-*"
+        f"files named train-* and validation-* (it holds {present}-00000-of-00001)"
     )
 
 
