@@ -11,7 +11,7 @@ from collections.abc import Callable
 import tensorflow as tf
 
 from efficientnet_tf import files
-from efficientnet_tf.data import bitmaps, image_headers, orientation
+from efficientnet_tf.data import bitmaps, graphs, image_headers, orientation
 
 _TWO_14 = 1 << 14  # WebP's sides have 14 bits
 Window = Callable[[tf.Tensor], tf.Tensor]
@@ -55,7 +55,7 @@ def decode_window(
 
         return _upright(read, tf.shape(image), window, turned if exif else None)
 
-    return tf.cond(tf.io.is_jpeg(encoded), jpeg, other)
+    return tf.cond(tf.io.is_jpeg(encoded), jpeg, graphs.apart(other))
 
 
 def reason(encoded: bytes) -> str | None:
@@ -92,9 +92,13 @@ def _upright(
     """Reads a window of the upright image; `turned` is the stored one's orientation."""
     if turned is None:
         return read(window(shape))
-    at = window(orientation.upright_shape(shape, turned))
-    stored = read(orientation.stored_window(at, shape, turned))
-    return orientation.upright(stored, turned)
+
+    def turn() -> tf.Tensor:
+        at = window(orientation.upright_shape(shape, turned))
+        stored = read(orientation.stored_window(at, shape, turned))
+        return orientation.upright(stored, turned)
+
+    return tf.cond(turned > 1, graphs.apart(turn), lambda: read(window(shape)))
 
 
 def _decode_other(encoded: tf.Tensor, *, exif: bool) -> tuple[tf.Tensor, tf.Tensor]:
