@@ -39,11 +39,12 @@ def facts(
     labels = None if num_classes is None else num_classes - label_offset
     if dataset == "folder" and data_dir is not None:
         layout = folder.find_layout(data_dir, num_classes=labels)
-        return {"num_classes": len(layout.classes) + label_offset}
+        return {"num_classes": len(layout.classes) + label_offset, "exif": True}
     if dataset == "csv" and data_dir is not None:
         listing = label_csv.read(data_dir, num_classes=labels, multi_label=multi_label)
         classes = len(listing.classes) + label_offset
-        return {"num_classes": classes, "multi_label": listing.multi_label}
+        multi_label = listing.multi_label
+        return {"num_classes": classes, "multi_label": multi_label, "exif": True}
     name = tfds_table.name_of(dataset)
     if name is None:
         return dict(_FACTS.get(dataset, {}))

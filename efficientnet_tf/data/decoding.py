@@ -186,7 +186,7 @@ def _bounded(height: tf.Tensor, width: tf.Tensor) -> tf.Operation:
     pixels = tf.cast(height, tf.int64) * tf.cast(width, tf.int64)
     return tf.debugging.Assert(
         (pixels > 0) & (pixels <= image_headers.MOST_PIXELS),
-        [f"allowed are 1 to {image_headers.MOST_PIXELS:,} pixels; found", pixels],
+        [f"an image of no pixels or more than {image_headers.MOST_PIXELS:,}"],
     )
 
 

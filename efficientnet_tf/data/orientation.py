@@ -192,7 +192,9 @@ def _words(text: tf.Tensor, *, big: tf.Tensor | bool) -> tf.Tensor:
     if isinstance(big, bool):
         words = tf.io.decode_raw(text, tf.uint16, little_endian=not big)
     else:
-        orders = [tf.io.decode_raw(text, tf.uint16, little_endian=e) for e in (False, True)]
+        orders = [
+            tf.io.decode_raw(text, tf.uint16, little_endian=e) for e in (False, True)
+        ]
         words = tf.where(big, *orders)
     return tf.cast(words, tf.int64)
 

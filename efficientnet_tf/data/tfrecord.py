@@ -1,6 +1,6 @@
 """ImageNet-schema TFRecord files: finding, counting, checking, writing.
 
-A record is a tf.train.Example with `image/encoded` (JPEG or PNG bytes) and
+A record is a tf.train.Example with `image/encoded` (bytes of an image file) and
 `image/class/label` (int64 from 1). A folder holds `train-*` and `validation-*`.
 """
 
@@ -16,6 +16,7 @@ import tensorflow as tf
 
 from efficientnet_tf import files as whole_files
 from efficientnet_tf import label_sets
+from efficientnet_tf.data import decoding
 
 # Written here because counting the images in a bucket takes minutes.
 IMAGENET_TRAIN_SHARDS, IMAGENET_TRAIN_IMAGES = 1024, 1_281_167
@@ -272,10 +273,19 @@ def check_first_record(split: Split, *, num_classes: int) -> None:
         ValueError: naming the file and what is wrong with its first record.
     """
     path = split.files[0]
+    wanted = (
+        f"it must be a tf.train.Example with {split.image_key} (JPEG or PNG) and "
+        f"{split.label_key}"
+    )
     try:
         for serialized in tf.data.TFRecordDataset(path).take(1):
             encoded, label = parse(serialized, split.image_key, split.label_key)
-            tf.io.decode_image(encoded, channels=3, expand_animations=False)
+            reason = decoding.reason(encoded.numpy())
+            if reason:
+                raise ValueError(
+                    f"{path}: the first record cannot be read (its image: {reason}); "
+                    f"{wanted}"
+                )
             first = split.first_label
             if not first <= int(label) < first + num_classes:
                 last = f"num_classes={num_classes}" + ("" if first else " - 1")
@@ -288,9 +298,8 @@ def check_first_record(split: Split, *, num_classes: int) -> None:
         if whole_files.why_refused(error):
             raise
         raise ValueError(
-            f"{path}: the first record cannot be read ({error.message}); it must be a "
-            f"tf.train.Example with {split.image_key} (JPEG or PNG) and "
-            f"{split.label_key}"
+            f"{path}: the first record cannot be read ({whole_files.reason(error)}); "
+            f"{wanted}"
         ) from None
     raise ValueError(f"{path} holds no records")
 
