@@ -11,7 +11,7 @@ from collections.abc import Callable
 import tensorflow as tf
 
 from efficientnet_tf import files
-from efficientnet_tf.data import bitmaps, image_headers, orientation
+from efficientnet_tf.data import bitmaps, graphs, image_headers, orientation
 
 _TWO_14 = 1 << 14  # WebP's sides have 14 bits
 Window = Callable[[tf.Tensor], tf.Tensor]
@@ -55,7 +55,7 @@ def decode_window(
 
         return _upright(read, tf.shape(image), window, turned if exif else None)
 
-    return tf.cond(tf.io.is_jpeg(encoded), jpeg, other)
+    return tf.cond(tf.io.is_jpeg(encoded), jpeg, graphs.apart(other))
 
 
 def reason(encoded: bytes) -> str | None:
@@ -92,9 +92,13 @@ def _upright(
     """Reads a window of the upright image; `turned` is the stored one's orientation."""
     if turned is None:
         return read(window(shape))
-    at = window(orientation.upright_shape(shape, turned))
-    stored = read(orientation.stored_window(at, shape, turned))
-    return orientation.upright(stored, turned)
+
+    def turn() -> tf.Tensor:
+        at = window(orientation.upright_shape(shape, turned))
+        stored = read(orientation.stored_window(at, shape, turned))
+        return orientation.upright(stored, turned)
+
+    return tf.cond(turned > 1, graphs.apart(turn), lambda: read(window(shape)))
 
 
 def _decode_other(encoded: tf.Tensor, *, exif: bool) -> tuple[tf.Tensor, tf.Tensor]:
@@ -182,7 +186,7 @@ def _bounded(height: tf.Tensor, width: tf.Tensor) -> tf.Operation:
     pixels = tf.cast(height, tf.int64) * tf.cast(width, tf.int64)
     return tf.debugging.Assert(
         (pixels > 0) & (pixels <= image_headers.MOST_PIXELS),
-        [f"allowed are 1 to {image_headers.MOST_PIXELS:,} pixels; found", pixels],
+        [f"an image of no pixels or more than {image_headers.MOST_PIXELS:,}"],
     )
 
 

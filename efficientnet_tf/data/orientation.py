@@ -9,8 +9,17 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
+from efficientnet_tf.data import graphs
+
 _TAG, _SHORT = 0x0112, 3  # of the entry that holds the orientation; its type
 _HIGH = 1 << 16  # what the higher pair of bytes counts in a number of four
+_UPRIGHT = (
+    r"(?s)(?:\C{6}|\C{24})Exif\x00\x00"
+    r"(?:II\*\x00\x08\x00\x00\x00\C\C(?:(?:\C\x00|[\x00-\x11]\x01)\C{10})*"
+    r"\x12\x01\x03\x00\x01\x00\x00\x00\x01\x00"
+    r"|MM\x00\*\x00\x00\x00\x08\C\C(?:(?:\x00\C|\x01[\x00-\x11])\C{10})*"
+    r"\x01\x12\x00\x03\x00\x00\x00\x01\x00\x01)\C*"
+)
 _BEGIN = b"Exif\0\0"
 # From a block's first bytes: its length, whether another one may follow, and whether it
 # is the one that is looked for.
@@ -32,7 +41,15 @@ def of_jpeg(encoded: tf.Tensor) -> tf.Tensor:
         found = (marker == 0xFFE1) & (tf.strings.substr(text, 4, 6) == _BEGIN)
         return 2 + length, is_app, found
 
-    return _of_block(encoded, 2, 10, parse)
+    def search() -> tf.Tensor:
+        return _of_block(encoded, 2, 10, parse)
+
+    start = tf.strings.substr(encoded, 0, 512)
+    is_upright = tf.strings.regex_full_match(start, _UPRIGHT)
+    # Of the ways to search, this one takes 10 us, a regular expression 100.
+    parts = tf.raw_ops.StringSplitV2(input=[encoded], sep=_BEGIN, maxsplit=1)
+    is_upright |= tf.size(parts.values) < 2
+    return tf.cond(is_upright, lambda: tf.ones([], tf.int64), graphs.apart(search))
 
 
 def of_png(encoded: tf.Tensor) -> tf.Tensor:

@@ -7,7 +7,7 @@ import tensorflow as tf
 from google.protobuf import message
 
 from efficientnet_tf import files
-from efficientnet_tf.data import tfrecord
+from efficientnet_tf.data import decoding, tfrecord
 
 
 def records(
@@ -112,12 +112,10 @@ def check_first_record(split: tfrecord.Split, *, num_classes: int) -> None:
             "names: image_key, label_key)"
         )
     encoded, label = split.example(tf.constant(record))
-    try:
-        tf.io.decode_image(encoded, channels=3, expand_animations=False)
-    except tf.errors.OpError as error:
+    if reason := decoding.reason(encoded.numpy()):
         raise ValueError(
-            f"{path}: the first record cannot be read ({files.reason(error)}); {must}"
-        ) from None
+            f"{path}: the first record cannot be read (its image: {reason}); {must}"
+        )
     if 0 <= int(label) < num_classes:
         return
     if split.label_names is not None:

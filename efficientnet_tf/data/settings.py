@@ -190,6 +190,11 @@ class Images(Section):
         "seventh of the size in whole pixels, about 0.875; exact takes 0.875"
     )
     resize: Literal["bicubic", "bilinear"] = setting("resampling to the image size")
+    exif: bool = setting(
+        "turn images upright as their EXIF orientation says; default: on for image "
+        "folders and CSV files, off for TFRecords",
+        default=False,
+    )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -1,8 +1,8 @@
 """Splits of TFRecord files, and finding and writing them.
 
 A record is a tf.train.Example with an encoded image and its label, in ImageNet's schema
-`image/encoded` (JPEG or PNG bytes) and `image/class/label` (int64 from 1). A folder
-holds `train-*` and `validation-*`, as they are or compressed by GZIP.
+`image/encoded` (bytes of an image file) and `image/class/label` (int64 from 1). A
+folder holds `train-*` and `validation-*`, as they are or compressed by GZIP.
 """
 
 import concurrent.futures
