@@ -4,6 +4,7 @@ TensorFlow's reader leaves out the rest of a file behind a record whose checksum
 wrong. Here each record of the file keeps its number; a damaged one is empty.
 """
 
+import contextlib
 import dataclasses
 import functools
 import os
@@ -129,7 +130,8 @@ def _salvaged(path: str, spans: list[tuple[int, int]]) -> Iterator[bytes | None]
     first = 0
     while first < len(spans):
         with tempfile.NamedTemporaryFile() as rest:
-            with record_files.opened(path) as file:
+            # Of a GZIP file that is cut short everything up to there is copied.
+            with contextlib.suppress(ValueError), record_files.opened(path) as file:
                 file.seek(spans[first][0] - _HEADER)
                 shutil.copyfileobj(file, rest)
             rest.flush()
