@@ -205,6 +205,26 @@ def test_a_damaged_gzip_file_loses_what_is_behind_the_damage(tmp_path):
     assert [n for n, _ in read[whole:]] == sorted(placed.damage(str(path)))
 
 
+def test_damage_that_is_met_while_shuffling_is_named(tmp_path):
+    damage_support.write(tmp_path / "one", _records()[:10])
+    damage_support.flip_byte(tmp_path / "one", 7)
+    split = damage_support.split_of([tmp_path / "one"], 10)
+
+    def datasets(bad):
+        yield batches.train_batches(
+            split,
+            pipelines.transform(batches_support.SMALL, 4),
+            batch_size=2,
+            seed=0,
+            bad=bad,
+        )
+
+    named = bad_records.named(None, datasets)
+    message = f"{tmp_path}/one#7: its checksum is wrong"
+    with pytest.raises(ValueError, match=message), named:
+        list(next(datasets(None)).take(1))
+
+
 def test_an_error_of_anything_else_stays_as_it_is(whole):
     named = bad_records.named(None, lambda bad: ())
     with pytest.raises(tf.errors.InvalidArgumentError, match="of a layer"), named:
