@@ -200,7 +200,7 @@ def test_a_damaged_gzip_file_loses_what_is_behind_the_damage(tmp_path):
     files = tf.data.Dataset.from_tensors(str(path))
     read = [(int(n), record.numpy()) for _, n, record in reader.records(files)]
     whole = sum(record != b"" for _, record in read)
-    assert 40 <= whole <= 50  # half of them, without what the reader has ahead
+    assert 20 <= whole <= 50  # half of them, without what the readers have ahead
     assert read[:whole] == list(enumerate(records[:whole]))
     assert [n for n, _ in read[whole:]] == sorted(placed.damage(str(path)))
 
