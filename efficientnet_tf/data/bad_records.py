@@ -20,7 +20,6 @@ _ERRORS = (
     tf.errors.InvalidArgumentError,
     tf.errors.DataLossError,
     tf.errors.NotFoundError,
-    tf.errors.FailedPreconditionError,
     tf.errors.UnimplementedError,
     tf.errors.UnknownError,
 )
@@ -144,13 +143,14 @@ def named(
         if bad is not None and bad.stopped:
             raise ValueError(bad.stopped) from None
         is_of_data = "Iterator" in str(error)  # which TensorFlow names
-        if bad is not None or files.why_refused(error) or not is_of_data:
+        if files.why_refused(error) or not is_of_data:
             raise
-        is_damage = isinstance(error, tf.errors.DataLossError)
-        first = BadRecords(limit=0, ends_at_damage=is_damage)
-        with _announced("searching the record that cannot be used"):
-            read_all(again(first), first)
-        raise
+        if bad is None:
+            is_damage = isinstance(error, tf.errors.DataLossError)
+            first = BadRecords(limit=0, ends_at_damage=is_damage)
+            with _announced("searching the record that cannot be used"):
+                read_all(again(first), first)
+        raise ValueError(f"the data cannot be read: {files.reason(error)}") from error
 
 
 @contextlib.contextmanager

@@ -9,6 +9,7 @@ AutoAugment.
 """
 
 import dataclasses
+from collections.abc import Callable
 from typing import Any
 
 import tensorflow as tf
@@ -109,16 +110,6 @@ def train_batches(
         image = _train_image(encoded, transform, plan, image_seed(number))
         return image | {"label": _probabilities(label, transform.labels)}
 
-    if bad:
-        made = attempts.examples(records, example, bad.note(split, transform.labels))
-    else:
-
-        @tf.autograph.experimental.do_not_convert
-        def whole(number: tf.Tensor, record: Any) -> tuple:
-            return number, True, example(number, record)
-
-        made = records.map(whole, num_parallel_calls=tf.data.AUTOTUNE)
-
     @tf.autograph.experimental.do_not_convert
     def mix(
         numbers: tf.Tensor, there: tf.Tensor, batch: dict[str, tf.Tensor]
@@ -128,7 +119,8 @@ def train_batches(
         return augmented.mixed(batch, image_seed(numbers[0]), plan)
 
     batches = (
-        made.batch(batch_size, drop_remainder=True)
+        _tried(records, example, bad and bad.note(split, transform.labels))
+        .batch(batch_size, drop_remainder=True)
         .map(mix, num_parallel_calls=tf.data.AUTOTUNE)
         .prefetch(tf.data.AUTOTUNE)
         # Otherwise hosts ask each other before each step whether data is left, and the
@@ -202,6 +194,22 @@ def eval_batches(
         .prefetch(tf.data.AUTOTUNE)
     )
     return batches.with_options(_options())
+
+
+def _tried(
+    records: tf.data.Dataset,
+    make: Callable[[tf.Tensor, Any], Any],
+    note: attempts.Note | None,
+) -> tf.data.Dataset:
+    """Makes triples (number, whether there is an example, example) of records."""
+    if note:
+        return attempts.examples(records, make, note)
+
+    @tf.autograph.experimental.do_not_convert
+    def example(number: tf.Tensor, record: Any) -> tuple:
+        return number, True, make(number, record)
+
+    return records.map(example, num_parallel_calls=tf.data.AUTOTUNE)
 
 
 @tf.autograph.experimental.do_not_convert

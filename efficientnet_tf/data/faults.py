@@ -5,7 +5,7 @@ import os
 
 import tensorflow as tf
 
-from efficientnet_tf import label_sets
+from efficientnet_tf import files, label_sets
 from efficientnet_tf.data import decoding, image_files, record_check, tfrecord
 from efficientnet_tf.data.places import Place
 from efficientnet_tf.data.settings import Labels
@@ -68,7 +68,10 @@ def _of_record(split: tfrecord.Split, record: bytes, labels: Labels) -> str | No
     unusable = record_check.why_unusable(record, split)
     if unusable:
         return unusable
-    encoded, label = split.example(tf.constant(record))
+    try:
+        encoded, label = split.example(tf.constant(record))
+    except tf.errors.OpError as error:
+        return f"cannot be read ({files.reason(error)})"
     wrong = _of_label(split, record, int(label), labels)
     return wrong or _of_image(encoded.numpy())
 

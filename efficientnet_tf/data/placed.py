@@ -10,6 +10,7 @@ import functools
 import os
 import shutil
 import tempfile
+import threading
 from collections.abc import Callable, Iterator
 
 import tensorflow as tf
@@ -17,8 +18,9 @@ import tensorflow as tf
 from efficientnet_tf.data import image_files, record_files, tfrecord
 from efficientnet_tf.data.places import Place
 
-CHECKSUM = "its checksum is wrong"
+_CHECKSUM = "its checksum is wrong"
 _CUT = "it is cut short; nothing behind it can be read"
+_LOCK = threading.Lock()
 _ALONE = -1  # in place of a record's number where a file is one image
 _HEADER = 8 + 4  # bytes of a record's length and of that number's checksum
 
@@ -112,13 +114,15 @@ def _check(path: str, *version: int) -> _Checked:
     compression = "GZIP" if record_files.zipped([path]) else ""
     if not is_cut and _count(path, compression) == len(spans):
         return _Checked(path, compression, {})
-    copy = os.path.join(_copies().name, f"{len(os.listdir(_copies().name))}")
+    with _LOCK:  # several files are read at once
+        handle, copy = tempfile.mkstemp(dir=_copies().name)
+    os.close(handle)
     damage = {}
     with tf.io.TFRecordWriter(copy) as writer:
         for number, record in enumerate(_salvaged(path, spans)):
             writer.write(record or b"")
             if record is None:
-                damage[number] = CHECKSUM
+                damage[number] = _CHECKSUM
         if is_cut:
             writer.write(b"")
             damage[len(spans)] = _CUT

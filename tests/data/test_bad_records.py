@@ -231,6 +231,14 @@ def test_an_error_of_anything_else_stays_as_it_is(whole):
         raise tf.errors.InvalidArgumentError(None, None, "of a layer")
 
 
+def test_data_that_cannot_be_read_at_all_is_one_line():
+    error = tf.errors.NotFoundError(None, None, "gone [[{{node IteratorGetNext}}]]")
+    for bad in (None, bad_records.BadRecords(1)):
+        named = bad_records.named(bad, lambda _: ())
+        with pytest.raises(ValueError, match=r"^the data cannot be read: gone$"), named:
+            raise error
+
+
 def test_a_wrong_length_loses_the_rest_of_the_file_alone(tmp_path):
     damage_support.write(tmp_path / "one", _records()[:6])
     damage_support.flip_byte(tmp_path / "one", 3, in_length=True)
