@@ -29,7 +29,9 @@ def _damaged_record(number: int, rng: np.random.Generator) -> bytes:
     label = number % CLASSES
     kind = FORMATS[rng.integers(len(FORMATS))]
     encoded = damage_support.picture(label, number, kind)
-    case = rng.integers(8)
+    case = rng.integers(12)
+    if case > 7:
+        return damage_support.example(encoded=encoded, label=label + 1)
     if case < 5:
         _, encoded = damage_support.damaged(encoded, rng)
         return damage_support.example(encoded=encoded, label=label + 1)
