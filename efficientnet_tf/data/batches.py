@@ -119,7 +119,7 @@ def train_batches(
         return augmented.mixed(batch, image_seed(numbers[0]), plan)
 
     batches = (
-        _tried(records, example, bad and bad.note(split, transform.labels))
+        _tried(records, example, bad.note(split, transform.labels) if bad else None)
         .batch(batch_size, drop_remainder=True)
         .map(mix, num_parallel_calls=tf.data.AUTOTUNE)
         .prefetch(tf.data.AUTOTUNE)
