@@ -167,6 +167,7 @@ def check() -> None:
     hardware()
     # Before the folder is opened to find out what it holds.
     preflight.check_paths(_remote(), data_dir=FLAGS.data_dir)
+    preflight.check_skipping(_remote(), FLAGS.on_bad_record)
 
 
 def _check_folders() -> None:
@@ -306,6 +307,7 @@ MODES = {
     "cam": Mode("cam", _for_maps, takes_images=True),
     "plan": Mode("plan", _for_plan),
     "list": Mode("list", dict),
+    "check": Mode("check", lambda: {"config": to_config()}),
     "show": Mode("show", lambda: {"resolved": config.resolve(**chosen())}),
     "devices": Mode("devices", dict, True),
 }
@@ -313,7 +315,7 @@ _MODE = settings.setting(
     "what to do; eval, export, predict and cam take a run, or --weights; plan says "
     "whether a step fits a TPU that need not be there; list prints the models and "
     "their released weights; show prints every setting and where it comes from; "
-    "devices tries the hardware",
+    "check reads all data and lists what is wrong; devices tries the hardware",
     settings.choice(*MODES),
     default=next(iter(MODES)),
 )

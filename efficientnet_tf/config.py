@@ -33,6 +33,7 @@ class Config(
     training_settings.Optimisation,
     training_settings.Schedule,
     data_settings.Augmentation,
+    data_settings.BadRecordPolicy,
     data_settings.Data,
     StartingWeights,
     training_settings.Computation,

@@ -211,6 +211,7 @@ def reason(error: Exception) -> str:
     """
     told = getattr(error, "strerror", None) or getattr(error, "message", None)
     words = _AROUND.sub("", told or str(error))
+    words = re.sub(r"(?s)assertion failed: \[(.*?)\]\s*$", r"\1", words)
     return why_refused(error) or " ".join(words.split())
 
 

@@ -1,12 +1,12 @@
 """Suffixes of file names, by what the files hold."""
 
-IMAGES = (".bmp", ".gif", ".jpeg", ".jpg", ".png")  # what TensorFlow decodes
-# Images that TensorFlow does not decode. They raise an error, because training on fewer
-# images than the user believes would be worse.
+# Images that `data.decoding` decodes, by their bytes: these names only find them.
+IMAGES = (".bmp", ".gif", ".jfif", ".jpe", ".jpeg", ".jpg", ".png", ".webp")
+# Images that are not decoded. They raise an error, because training on fewer images
+# than the user believes would be worse.
 OTHER_IMAGES = (
-    *(".avif", ".dng", ".heic", ".heif", ".ico", ".jfif", ".jp2", ".jpe", ".jxl"),
-    *(".pbm", ".pgm", ".pnm", ".ppm", ".psd", ".svg", ".tga", ".tif", ".tiff"),
-    ".webp",
+    *(".avif", ".dng", ".heic", ".heif", ".ico", ".jp2", ".jxl", ".pbm", ".pgm"),
+    *(".pnm", ".ppm", ".psd", ".svg", ".tga", ".tif", ".tiff"),
 )
 TORCH = (".safetensors", ".pth", ".pt", ".bin")
 KERAS = (".h5", ".hdf5", ".keras")

@@ -27,6 +27,7 @@ LIGHT = (
     "data.detection",
     "data.folder",
     "data.held_out",
+    "data.image_headers",
     "data.image_tree",
     "data.inventory",
     "data.label_csv",

@@ -12,7 +12,7 @@ def run(
     """Draws the maps and prints where they are.
 
     Args:
-        images: JPEG, PNG, GIF or BMP files.
+        images: JPEG, PNG, GIF, BMP or WebP files.
         directory: folder for the maps, see `cam_pictures.save_maps`.
         cam_class: the class to map, see `cam_pictures.save_maps`.
         **origin: the keyword arguments of `classifier.open_classifier`.

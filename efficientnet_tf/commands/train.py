@@ -12,6 +12,7 @@ from efficientnet_tf.export import saved_model
 from efficientnet_tf.hardware import agreement
 from efficientnet_tf.inference.classifier import Classifier
 from efficientnet_tf.reports import repeat, report
+from efficientnet_tf.runs.run_dir import RunDir
 from efficientnet_tf.training import label_kinds, loop
 from efficientnet_tf.training.predictions import Predictions
 
@@ -41,6 +42,7 @@ def run(
         "report", the path of the page; on other hosts an empty dict.
     """
     files.check_writable(model_dir, label="model_dir=")
+    config = RunDir(model_dir).as_begun(config)
     if export_dir is not None:
         saved_model.check_target(export_dir)
     if report_dir not in (None, model_dir):

@@ -9,13 +9,15 @@ AutoAugment.
 """
 
 import dataclasses
+from collections.abc import Callable
 from typing import Any
 
 import tensorflow as tf
 
-from efficientnet_tf.data import tfrecord
+from efficientnet_tf.data import attempts, order, tfrecord
 from efficientnet_tf.data.augment import batch as augmented
 from efficientnet_tf.data.augment.plan import Plan
+from efficientnet_tf.data.bad_records import BadRecords
 from efficientnet_tf.data.preparation import Preparation, decode_and_distort
 from efficientnet_tf.data.settings import Augmentation, Labels
 
@@ -58,6 +60,7 @@ def train_batches(
     start: int = 0,
     shuffle_buffer: int = 16384,
     shard: Shard = Shard(),
+    bad: BadRecords | None = None,
 ) -> tf.data.Dataset:
     """Reads an endless stream of shuffled, augmented batches.
 
@@ -69,6 +72,8 @@ def train_batches(
         start: int, images that this host has already consumed.
         shuffle_buffer: int, records shuffled at a time.
         shard: this host's share of the files.
+        bad: notes records that no example can be made of. A copy of another example of
+            the batch takes the place of each. None: such a record ends the pipeline.
 
     Returns:
         A dataset of {"image": uint8 [batch, size, size, 3], "label": float32 [batch,
@@ -85,8 +90,8 @@ def train_batches(
             "each host needs at least one: write more shards"
         )
     plan = transform.plan()
-    records = shuffled_records(
-        split,
+    records = order.shuffled_records(
+        bad.reader(split) if bad else split,
         _entries(split, shard),
         images=split.images // shard.count,
         seed=seed,
@@ -94,21 +99,27 @@ def train_batches(
         shuffle_buffer=shuffle_buffer,
     )
 
-    @tf.autograph.experimental.do_not_convert
-    def example(number: tf.Tensor, record: Any) -> Any:
+    def image_seed(number: tf.Tensor) -> tf.Tensor:
         # Unique over hosts and epochs, so that no two images share a seed.
         unique = number * shard.count + shard.index
-        image_seed = tf.stack([tf.cast(seed, tf.int64), unique])
-        encoded, label = split.example(record)
-        image = _train_image(encoded, transform, plan, image_seed)
-        return image | {"label": _probabilities(label, transform.labels)}, image_seed
+        return tf.stack([tf.cast(seed, tf.int64), unique])
 
     @tf.autograph.experimental.do_not_convert
-    def mix(batch: dict[str, tf.Tensor], seeds: tf.Tensor) -> dict[str, tf.Tensor]:
-        return augmented.mixed(batch, seeds[0], plan)
+    def example(number: tf.Tensor, record: Any) -> dict[str, tf.Tensor]:
+        encoded, label = split.example(record)
+        image = _train_image(encoded, transform, plan, image_seed(number))
+        return image | {"label": _probabilities(label, transform.labels)}
+
+    @tf.autograph.experimental.do_not_convert
+    def mix(
+        numbers: tf.Tensor, there: tf.Tensor, batch: dict[str, tf.Tensor]
+    ) -> dict[str, tf.Tensor]:
+        if bad:
+            batch = _without_gaps(there, batch, bad)
+        return augmented.mixed(batch, image_seed(numbers[0]), plan)
 
     batches = (
-        records.map(example, num_parallel_calls=tf.data.AUTOTUNE)
+        _tried(records, example, bad.note(split, transform.labels) if bad else None)
         .batch(batch_size, drop_remainder=True)
         .map(mix, num_parallel_calls=tf.data.AUTOTUNE)
         .prefetch(tf.data.AUTOTUNE)
@@ -126,6 +137,7 @@ def eval_batches(
     labels: Labels,
     batch_size: int,
     shard: Shard = Shard(),
+    bad: BadRecords | None = None,
 ) -> tf.data.Dataset:
     """Reads every image once, then batches whose mask is zero, without end.
 
@@ -139,6 +151,8 @@ def eval_batches(
         labels: numbering of the labels and of the network's outputs.
         batch_size: int, images in a batch.
         shard: this host's share of the files.
+        bad: notes images that no example can be made of, which are left out. None: such
+            an image ends the pipeline.
 
     Returns:
         A dataset of {"image": uint8 [batch, size, size, 3], "label": int32 [batch]
@@ -165,15 +179,62 @@ def eval_batches(
         "mask": tf.zeros([]),
         "number": tf.constant(-1),
     }
+    reader = bad.reader(split) if bad else split
+    records = reader.records(
+        tf.data.Dataset.from_tensor_slices(_entries(split, shard))
+    ).enumerate()
+    if bad:
+        made = attempts.examples(records, example, bad.note(split, labels))
+        made = made.filter(_is_there).map(_example)
+    else:
+        made = records.map(example, num_parallel_calls=tf.data.AUTOTUNE)
     batches = (
-        split.records(tf.data.Dataset.from_tensor_slices(_entries(split, shard)))
-        .enumerate()
-        .map(example, num_parallel_calls=tf.data.AUTOTUNE)
-        .concatenate(tf.data.Dataset.from_tensors(padding).repeat())
+        made.concatenate(tf.data.Dataset.from_tensors(padding).repeat())
         .batch(batch_size, drop_remainder=True)
         .prefetch(tf.data.AUTOTUNE)
     )
     return batches.with_options(_options())
+
+
+def _tried(
+    records: tf.data.Dataset,
+    make: Callable[[tf.Tensor, Any], Any],
+    note: attempts.Note | None,
+) -> tf.data.Dataset:
+    """Makes triples (number, whether there is an example, example) of records."""
+    if note:
+        return attempts.examples(records, make, note)
+
+    @tf.autograph.experimental.do_not_convert
+    def example(number: tf.Tensor, record: Any) -> tuple:
+        return number, True, make(number, record)
+
+    return records.map(example, num_parallel_calls=tf.data.AUTOTUNE)
+
+
+@tf.autograph.experimental.do_not_convert
+def _is_there(_: tf.Tensor, there: tf.Tensor, example: Any) -> tf.Tensor:
+    del example
+    return there
+
+
+@tf.autograph.experimental.do_not_convert
+def _example(_: tf.Tensor, there: tf.Tensor, example: Any) -> Any:
+    del there
+    return example
+
+
+def _without_gaps(
+    there: tf.Tensor, batch: dict[str, tf.Tensor], bad: BadRecords
+) -> dict[str, tf.Tensor]:
+    """Returns a batch in which other examples replace those that are missing."""
+    possible = tf.cond(
+        tf.reduce_any(there),
+        lambda: True,
+        lambda: tf.numpy_function(bad.refuse_batch, [], tf.bool),
+    )
+    with tf.control_dependencies([possible]):
+        return attempts.replace_missing(tf.identity(there), batch)
 
 
 def numbered(images: int, batch_size: int) -> tf.data.Dataset:
@@ -201,51 +262,6 @@ def _entries(split: tfrecord.Split, shard: Shard) -> tf.Tensor:
     return tf.constant([split.entry(file) for file in files], tf.string)
 
 
-def shuffled_records(
-    split: tfrecord.Split,
-    paths: tf.Tensor,
-    *,
-    images: int,
-    seed: int,
-    start: int,
-    shuffle_buffer: int,
-) -> tf.data.Dataset:
-    """Reads pairs (running number, record), from the number `start` on.
-
-    An epoch is `images` records in an order of its own. Skipping to the middle of
-    an epoch may read records but decodes no image.
-
-    Args:
-        split: the files' split, which reads records.
-        paths: string [files], this host's files as `tfrecord.Split.entry` tells them.
-        images: int, records of an epoch.
-        seed: int, decides the order together with the epoch.
-        start: int, running number of the first record.
-        shuffle_buffer: int, records to draw from.
-    """
-    first_epoch, offset = divmod(start, images)
-
-    @tf.autograph.experimental.do_not_convert
-    def epoch(number: tf.Tensor) -> tf.data.Dataset:
-        # Sets the seed of this function's graph alone. Otherwise a global seed that the
-        # program has set would be mixed into the two below.
-        tf.random.set_seed(1)
-        seeds = tf.random.stateless_uniform(
-            [2], [seed, number], minval=None, maxval=None, dtype=tf.int64
-        )
-        ordered = tf.data.Dataset.from_tensor_slices(paths).shuffle(
-            paths.shape[0], seed=seeds[0], reshuffle_each_iteration=False
-        )
-        records = split.records(ordered).shuffle(
-            min(shuffle_buffer, images), seed=seeds[1], reshuffle_each_iteration=False
-        )
-        # A host that has fewer images than its share starts over; one with more stops.
-        return records.repeat().take(images)
-
-    epochs = tf.data.Dataset.range(first_epoch, tf.int64.max)
-    return epochs.flat_map(epoch).skip(offset).enumerate(start)
-
-
 def _train_image(
     encoded: tf.Tensor, transform: TrainTransform, plan: Plan, seed: tf.Tensor
 ) -> dict[str, tf.Tensor]:
@@ -269,7 +285,7 @@ def _probabilities(label: tf.Tensor, labels: Labels) -> tf.Tensor:
         label: int64, one label from 0, or int64 [labels], all different.
         labels: numbering of the labels and of the network's outputs.
     """
-    outputs = tf.reshape(_class_of(label, labels), [-1])
+    outputs = tf.reshape(class_of(label, labels), [-1])
     return tf.reduce_sum(tf.one_hot(outputs, labels.num_classes), 0)
 
 
@@ -277,7 +293,7 @@ def _true(label: tf.Tensor, labels: Labels) -> tf.Tensor:
     """Returns a label as evaluation takes it, see `eval_batches`."""
     if labels.multi_label:
         return _probabilities(label, labels)
-    return tf.cast(_class_of(label, labels), tf.int32)
+    return tf.cast(class_of(label, labels), tf.int32)
 
 
 def _padding(labels: Labels) -> tf.Tensor:
@@ -286,7 +302,7 @@ def _padding(labels: Labels) -> tf.Tensor:
     return tf.zeros([], tf.int32)
 
 
-def _class_of(label: tf.Tensor, labels: Labels) -> tf.Tensor:
+def class_of(label: tf.Tensor, labels: Labels) -> tf.Tensor:
     """Returns the network's outputs for labels from 0, after checking their range."""
     message = f"a record's label is none of num_classes={labels.num_classes}"
     if labels.label_offset:

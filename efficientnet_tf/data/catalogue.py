@@ -45,7 +45,7 @@ def facts(
         layout = folder.find_layout(
             data_dir, num_classes=labels, val_fraction=val_fraction
         )
-        return {"num_classes": len(layout.classes) + label_offset}
+        return {"num_classes": len(layout.classes) + label_offset, "exif": True}
     if dataset == "csv" and data_dir is not None:
         listing = label_csv.read(
             data_dir,
@@ -54,7 +54,8 @@ def facts(
             val_fraction=val_fraction,
         )
         classes = len(listing.classes) + label_offset
-        return {"num_classes": classes, "multi_label": listing.multi_label}
+        multi_label = listing.multi_label
+        return {"num_classes": classes, "multi_label": multi_label, "exif": True}
     if dataset == "imagenet" and data_dir is not None:
         return _FACTS["imagenet"] | _of_records(data_dir, label_offset)
     name = tfds_table.name_of(dataset)

@@ -11,10 +11,10 @@ import tensorflow as tf
 
 from efficientnet_tf import files as whole_files
 from efficientnet_tf import label_sets
-from efficientnet_tf.data import folder, held_out, label_csv, tfrecord
+from efficientnet_tf.data import decoding, folder, held_out, label_csv, tfrecord
 
-# The first two bytes of JPEG, PNG, GIF and BMP.
-_MAGIC = (b"\xff\xd8", b"\x89P", b"GI", b"BM")
+# The first two bytes of JPEG, PNG, GIF, BMP and WebP.
+_MAGIC = (b"\xff\xd8", b"\x89P", b"GI", b"BM", b"RI")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,7 +54,7 @@ class ImageFiles(tfrecord.Split):
         told, path = tf.unstack(tf.strings.split(record, "\n", maxsplit=1), num=2)
         encoded = tf.io.read_file(path)
         known = tf.reduce_any(tf.equal(tf.strings.substr(encoded, 0, 2), _MAGIC))
-        message = "no JPEG, PNG, GIF or BMP file:"
+        message = "no JPEG, PNG, GIF, BMP or WebP file:"
         with tf.control_dependencies([tf.debugging.Assert(known, [message, path])]):
             encoded = tf.identity(encoded)
         labels = tf.strings.to_number(tf.strings.split(told), tf.int64)
@@ -125,8 +125,8 @@ def check_first_images(images: Sequence[folder.Image]) -> None:
     first = {label: path for path, labels in reversed(images) for label in labels}
     for path in dict.fromkeys(first.values()):
         try:
-            encoded = tf.io.read_file(os.fsencode(path))
-            tf.io.decode_image(encoded, channels=3, expand_animations=False)
+            reason = decoding.reason(tf.io.read_file(os.fsencode(path)).numpy())
         except tf.errors.OpError as error:
-            told = whole_files.reason(error)
-            raise ValueError(f"{path} cannot be read ({told})") from None
+            reason = whole_files.reason(error)
+        if reason:
+            raise ValueError(f"{path} cannot be read ({reason})")

@@ -93,7 +93,7 @@ def _in_order(split: tfrecord.Split, paths: tuple[str, ...]) -> list[Place]:
         return [Place(path) for path in paths]
     if not paths:
         return []
-    records = [list(record_files.find_records(path)) for path in paths]
+    records = [_spans(path) for path in paths]
     numbers = _Numbers("numbers", paths, 0, tuple(map(len, records)))
     taken = numbers.records(tf.data.Dataset.range(len(paths))).batch(_BLOCK)
     return [
@@ -101,6 +101,12 @@ def _in_order(split: tfrecord.Split, paths: tuple[str, ...]) -> list[Place]:
         for block in taken.as_numpy_iterator()
         for file, record in block.tolist()
     ]
+
+
+def _spans(path: str) -> list[tuple[int, int]]:
+    """Finds the records of a file; one that is cut short is none to be read."""
+    found, is_cut = record_files.find_whole_records(path)
+    return [*found, (0, 0)] if is_cut else found
 
 
 @dataclasses.dataclass(frozen=True)

@@ -5,9 +5,10 @@ is stateless: the same seed gives the same image wherever and whenever it is dra
 """
 
 import dataclasses
-from collections.abc import Callable
 
 import tensorflow as tf
+
+from efficientnet_tf.data import decoding
 
 CROP_PADDING = 32
 CROP_FRACTION = 0.875
@@ -41,17 +42,19 @@ class Preparation:
         crop_fraction: float above 0, at most 1: the side of the central square that is
             kept, as a share of the image's short side; see `crop_fraction`.
         resize: "bicubic" or "bilinear".
+        exif: whether images are turned upright, as their EXIF orientation says.
     """
 
     image_size: int
     crop_fraction: float
     resize: str
+    exif: bool = False
 
     def decode(self, encoded: tf.Tensor) -> tf.Tensor:
         """Decodes the central square and resizes it.
 
         Args:
-            encoded: string scalar, JPEG or PNG (any channels, 8 or 16 bit), GIF or BMP.
+            encoded: string scalar, an image of any format of `decoding`.
 
         Returns:
             uint8 [image_size, image_size, 3], RGB.
@@ -60,7 +63,8 @@ class Preparation:
         def window(shape: tf.Tensor) -> tf.Tensor:
             return _center_window(shape, self.crop_fraction)
 
-        return _resize(_decode_window(encoded, window), self)
+        image = decoding.decode_window(encoded, window, exif=self.exif)
+        return _resize(image, self)
 
 
 def decode_and_distort(
@@ -110,7 +114,8 @@ def decode_and_distort(
             tf.concat([begin[:2], size[:2]], 0),
         )
 
-    image = _resize(_decode_window(encoded, window), preparation, cut_off=cut_off)
+    image = decoding.decode_window(encoded, window, exif=preparation.exif)
+    image = _resize(image, preparation, cut_off=cut_off)
     if flip:
         image = tf.image.stateless_random_flip_left_right(image, flip_seed)
     return image
@@ -123,27 +128,6 @@ def _center_window(shape: tf.Tensor, fraction: float) -> tf.Tensor:
     y = (shape[0] - side + 1) // 2
     x = (shape[1] - side + 1) // 2
     return tf.stack([y, x, side, side])
-
-
-def _decode_window(
-    encoded: tf.Tensor, window: Callable[[tf.Tensor], tf.Tensor]
-) -> tf.Tensor:
-    """Decodes the window that a function of the image's shape returns.
-
-    Only the window of a JPEG is decoded. The format is read from the bytes, because
-    ImageNet has a PNG named .JPEG.
-    """
-
-    def decode_jpeg() -> tf.Tensor:
-        shape = tf.image.extract_jpeg_shape(encoded)
-        return tf.image.decode_and_crop_jpeg(encoded, window(shape), channels=3)
-
-    def decode_other() -> tf.Tensor:
-        image = tf.io.decode_image(encoded, channels=3, expand_animations=False)
-        y, x, height, width = tf.unstack(window(tf.shape(image)))
-        return image[y : y + height, x : x + width]
-
-    return tf.cond(tf.io.is_jpeg(encoded), decode_jpeg, decode_other)
 
 
 def _resize(

@@ -7,31 +7,40 @@ import tensorflow as tf
 from google.protobuf import message
 
 from efficientnet_tf import files
-from efficientnet_tf.data import tfrecord
+from efficientnet_tf.data import decoding, tfrecord
 
 
-def records(split: tfrecord.Split, path: str, *, most: int = -1) -> Iterator[bytes]:
+def records(
+    split: tfrecord.Split, path: str, *, most: int = -1, tolerant: bool = False
+) -> Iterator[bytes]:
     """Yields the records of one of a split's files, in their order.
 
     Args:
         split: the split.
         path: one of its files.
         most: int, records to read; -1 reads all.
+        tolerant: whether damage ends the file's records, and is no error.
     """
     compression = "GZIP" if path in split.zipped else None
     dataset = tf.data.TFRecordDataset(os.fsencode(path), compression)
+    if tolerant:
+        dataset = dataset.ignore_errors(log_warning=False)
     yield from dataset.take(most).as_numpy_iterator()
 
 
-def first_record(split: tfrecord.Split) -> tuple[str, bytes]:
+def first_record(split: tfrecord.Split, *, tolerant: bool = False) -> tuple[str, bytes]:
     """Returns a split's first record and the file that holds it.
+
+    Args:
+        split: the split.
+        tolerant: whether to go on to another file where the first is damaged.
 
     Raises:
         ValueError: naming the file that cannot be read, or the split without records.
     """
     for path in split.files:
         try:
-            for record in records(split, path, most=1):
+            for record in records(split, path, most=1, tolerant=tolerant):
                 return path, record
         except tf.errors.OpError as error:
             if files.why_refused(error):
@@ -103,12 +112,10 @@ def check_first_record(split: tfrecord.Split, *, num_classes: int) -> None:
             "names: image_key, label_key)"
         )
     encoded, label = split.example(tf.constant(record))
-    try:
-        tf.io.decode_image(encoded, channels=3, expand_animations=False)
-    except tf.errors.OpError as error:
+    if reason := decoding.reason(encoded.numpy()):
         raise ValueError(
-            f"{path}: the first record cannot be read ({files.reason(error)}); {must}"
-        ) from None
+            f"{path}: the first record cannot be read (its image: {reason}); {must}"
+        )
     if 0 <= int(label) < num_classes:
         return
     if split.label_names is not None:

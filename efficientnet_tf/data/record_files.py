@@ -73,9 +73,28 @@ def opened(path: str) -> Iterator[Any]:
             ) from None
 
 
-def count_records(path: str) -> int:
-    """Counts records; see `find_records`."""
+def count_records(path: str, *, tolerant: bool = False) -> int:
+    """Counts records; see `find_records`.
+
+    Args:
+        path: path or URL of a TFRecord file.
+        tolerant: whether a record that is cut short counts too, and is no error.
+    """
+    if tolerant:
+        found, is_cut = find_whole_records(path)
+        return len(found) + is_cut
     return sum(1 for _ in find_records(path))
+
+
+def find_whole_records(path: str) -> tuple[list[tuple[int, int]], bool]:
+    """Finds the records of a file, and whether another one behind is cut short."""
+    found = []
+    try:
+        for span in find_records(path):
+            found.append(span)
+    except ValueError:
+        return found, True
+    return found, False
 
 
 def find_records(path: str) -> Iterator[tuple[int, int]]:

@@ -17,7 +17,12 @@ _SHOWN = 3
 
 
 def settle(
-    splits: tfrecord.Splits, data_dir: str, *, num_classes: int, reading: Reading
+    splits: tfrecord.Splits,
+    data_dir: str,
+    *,
+    num_classes: int,
+    reading: Reading,
+    tolerant: bool = False,
 ) -> tfrecord.Splits:
     """Returns the splits with the features to read and the names of their labels.
 
@@ -29,6 +34,7 @@ def settle(
         data_dir: local folder or gs:// URL.
         num_classes: int, number of labels.
         reading: the features' names and the smallest label.
+        tolerant: whether damaged records are no error here.
 
     Raises:
         ValueError: naming what does not fit.
@@ -40,7 +46,7 @@ def settle(
         first_label=reading.first_label,
     )
     first = splits.read()[0]
-    _, record = record_check.first_record(first)
+    _, record = record_check.first_record(first, tolerant=tolerant)
     names = _named(data_dir)
     if record_check.kind(record, reading.label_key) == "bytes_list":
         return _of_texts(splits, data_dir, names, num_classes)
@@ -119,7 +125,7 @@ def _listed(splits: tfrecord.Splits, data_dir: str) -> list[bytes]:
     found = set()
     for split in filter(None, (splits.train, splits.minival)):
         for path in split.files:
-            for record in record_check.records(split, path):
+            for record in record_check.records(split, path, tolerant=True):
                 found.update(record_check.values(record, split.label_key))
     return sorted(found)
 

@@ -133,6 +133,29 @@ def check_folder(dataset: str, data_dir: str | None) -> None:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class BadRecordPolicy(Section):
+    """What a run does about a record or image that it cannot use."""
+
+    on_bad_record: Literal["error", "skip"] = setting(
+        "what to do about a record or image that cannot be read or decoded, or has no "
+        "valid label: end with one line that names it, or leave it out and list it in "
+        "bad_records.csv of the run",
+        default="error",
+        may_change=True,
+    )
+    bad_record_limit: float = setting(
+        "records that on_bad_record=skip leaves out of a split, on each host, before "
+        "it ends the run: a count, or a fraction of the images if below 1",
+        Allowed(
+            "a fraction above 0 and below 1, or a whole number from 1",
+            lambda value: 0 < value < 1 or (value >= 1 and value == int(value)),
+        ),
+        default=0.01,
+        may_change=True,
+    )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Labels(Section):
     """The numbering of the network's outputs and of the data's labels."""
 
@@ -178,6 +201,11 @@ class Images(Section):
         "seventh of the size in whole pixels, about 0.875; exact takes 0.875"
     )
     resize: Literal["bicubic", "bilinear"] = setting("resampling to the image size")
+    exif: bool = setting(
+        "turn images upright as their EXIF orientation says; default: on for image "
+        "folders and CSV files, off for TFRecords",
+        default=False,
+    )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -18,6 +18,7 @@ from efficientnet_tf.data import (
     tfrecord,
 )
 from efficientnet_tf.data.augment import batch as augmented
+from efficientnet_tf.data.bad_records import BadRecords
 from efficientnet_tf.data.preparation import Preparation
 from efficientnet_tf.data.settings import Labels, Reading
 
@@ -48,9 +49,15 @@ class Source(Protocol):
 
 @dataclasses.dataclass(frozen=True)
 class Files:
-    """Images in TFRecord files, or in one file each."""
+    """Images in TFRecord files, or in one file each.
+
+    Args:
+        splits: the splits.
+        bad: notes images that cannot be used; None: such an image ends the reading.
+    """
 
     splits: tfrecord.Splits
+    bad: BadRecords | None = None
 
     def train(
         self, transform: batches.TrainTransform, **position: Any
@@ -58,13 +65,15 @@ class Files:
         """See `batches.train_batches`."""
         if self.splits.train is None:
             raise ValueError("the dataset holds no images to train on")
-        return batches.train_batches(self.splits.train, transform, **position)
+        return batches.train_batches(
+            self.splits.train, transform, bad=self.bad, **position
+        )
 
     def evaluate(
         self, split: tfrecord.Split, preparation: Preparation, **kwargs: Any
     ) -> tf.data.Dataset:
         """See `batches.eval_batches`."""
-        return batches.eval_batches(split, preparation, **kwargs)
+        return batches.eval_batches(split, preparation, bad=self.bad, **kwargs)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -124,6 +133,7 @@ def open_source(
     multi_label: bool = False,
     reading: Reading | None = None,
     seed: int = 0,
+    bad: BadRecords | None = None,
 ) -> Source:
     """Finds a data set and tries some images; writes the digits first if need be.
 
@@ -139,6 +149,8 @@ def open_source(
         multi_label: whether an image may have several labels.
         reading: what is where in `data_dir`; None takes the defaults.
         seed: int, decides which images `reading.val_fraction` takes.
+        bad: notes images that cannot be used, as they are read, so none is tried here.
+            None: such an image is an error.
 
     Raises:
         ValueError: if something is missing or damaged.
@@ -149,23 +161,14 @@ def open_source(
         train = tfrecord.Split("train", (), count)
         validation = tfrecord.Split("validation", (), 1024)
         return Fake(tfrecord.Splits(train, None, validation))
-    if dataset == "folder":
-        found = folder.read(
-            data_dir or "",
-            num_classes=num_classes,
-            val_fraction=reading.val_fraction,
-            seed=seed,
+    if dataset in ("folder", "csv"):
+        found = _found_images(
+            dataset, data_dir or "", num_classes, multi_label, reading, seed
         )
-        return Files(_image_splits(found, minival_shards))
-    if dataset == "csv":
-        found = image_files.of_csv(
-            data_dir or "",
-            num_classes=num_classes,
-            multi_label=multi_label,
-            val_fraction=reading.val_fraction,
-            seed=seed,
-        )
-        return Files(_image_splits(found, minival_shards))
+        if bad is None:
+            image_files.check_first_images(found.train or ())
+            image_files.check_first_images(found.validation)
+        return Files(image_files.splits(found, minival_images=minival_shards), bad)
     tfds_name = tfds_table.name_of(dataset)
     if tfds_name:
         splits = tfds_records.open_splits(
@@ -179,23 +182,46 @@ def open_source(
             data_dir or "",
             minival_shards=minival_shards,
             num_train_images=num_train_images,
+            tolerant=bad is not None,
         )
     if dataset == "digits":
         splits = dataclasses.replace(splits, class_names=label_sets.names("digits"))
     elif not tfds_name:
         splits = record_labels.settle(
-            splits, data_dir or "", num_classes=num_classes, reading=reading
+            splits,
+            data_dir or "",
+            num_classes=num_classes,
+            reading=reading,
+            tolerant=bad is not None,
         )
-    for split in splits.read():
+    for split in splits.read() if bad is None else ():
         record_check.check_first_record(split, num_classes=num_classes)
-    return Files(splits)
+    return Files(splits, bad)
 
 
-def _image_splits(found: folder.Found, minival_images: float) -> tfrecord.Splits:
-    splits = image_files.splits(found, minival_images=minival_images)
-    for images in (found.train or (), found.validation):
-        image_files.check_first_images(images)
-    return splits
+def _found_images(
+    dataset: str,
+    data_dir: str,
+    num_classes: int,
+    multi_label: bool,
+    reading: Reading,
+    seed: int,
+) -> folder.Found:
+    """Finds the images of class folders or CSV files."""
+    if dataset == "folder":
+        return folder.read(
+            data_dir,
+            num_classes=num_classes,
+            val_fraction=reading.val_fraction,
+            seed=seed,
+        )
+    return image_files.of_csv(
+        data_dir,
+        num_classes=num_classes,
+        multi_label=multi_label,
+        val_fraction=reading.val_fraction,
+        seed=seed,
+    )
 
 
 def _random_images(batch_size: int, image_size: int) -> tf.Tensor:

@@ -14,6 +14,7 @@ import itertools
 import os
 import re
 import sys
+from collections.abc import Callable
 from typing import Any
 
 import tensorflow as tf
@@ -46,19 +47,27 @@ class Records(tfrecord.Split):
     @tf.autograph.experimental.do_not_convert  # AutoGraph would warn of os.fsencode
     def read(self, path: tf.Tensor) -> tf.data.Dataset:
         """See `tfrecord.Split.read`."""
-        records = super().read(path)
-        if not self.held_out:
+        records, keeps = super().read(path), self.keeps(path)
+        if keeps is None:
             return records
+        kept = records.enumerate().filter(lambda number, _: keeps(number))
+        return kept.map(lambda _, record: record)
+
+    def keeps(self, path: tf.Tensor) -> Callable[[tf.Tensor], tf.Tensor] | None:
+        """See `tfrecord.Split.keeps`."""
+        if not self.held_out:
+            return None
         total = sum(self.lengths)
         starts = [0, *itertools.accumulate(self.lengths[:-1])]
         is_file = tf.equal([os.fsencode(file) for file in self.files], path)
         start = tf.constant(starts, tf.int64)[tf.where(is_file)[0, 0]]
 
-        def is_mine(number: tf.Tensor, _: tf.Tensor) -> tf.Tensor:
+        def is_mine(in_file: tf.Tensor) -> tf.Tensor:
+            number = start + in_file
             before, after = number * self.held_out, (number + 1) * self.held_out
             return (after // total > before // total) == self.is_minival
 
-        return records.enumerate(start).filter(is_mine).map(lambda _, record: record)
+        return is_mine
 
 
 def open_splits(

@@ -1,15 +1,16 @@
 """Splits of TFRecord files, and finding and writing them.
 
 A record is a tf.train.Example with an encoded image and its label, in ImageNet's schema
-`image/encoded` (JPEG or PNG bytes) and `image/class/label` (int64 from 1). A folder
-holds `train-*` and `validation-*`, as they are or compressed by GZIP.
+`image/encoded` (bytes of an image file) and `image/class/label` (int64 from 1). A
+folder holds `train-*` and `validation-*`, as they are or compressed by GZIP.
 """
 
 import concurrent.futures
 import contextlib
 import dataclasses
+import functools
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import tensorflow as tf
 
@@ -65,12 +66,12 @@ class Split:
 
     def records(self, files: tf.data.Dataset) -> tf.data.Dataset:
         """Reads a string scalar for each image of some files; skipping one is cheap."""
-        return files.interleave(
-            self.read,
-            cycle_length=_READERS,
-            num_parallel_calls=tf.data.AUTOTUNE,
-            deterministic=True,
-        )
+        return in_turn(files, self.read)
+
+    def keeps(self, path: tf.Tensor) -> Callable[[tf.Tensor], tf.Tensor] | None:
+        """Returns a test of the numbers of a file's records, from 0; None: all are."""
+        del path
+        return None
 
     def example(self, record: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Returns image bytes (string scalar) and label (int64, from 0) of a record.
@@ -92,6 +93,18 @@ class Split:
         An image of several labels counts for each of them.
         """
         return None
+
+
+def in_turn(
+    files: tf.data.Dataset, read: Callable[[tf.Tensor], tf.data.Dataset]
+) -> tf.data.Dataset:
+    """Reads several files at a time, a record of each in turn."""
+    return files.interleave(
+        read,
+        cycle_length=_READERS,
+        num_parallel_calls=tf.data.AUTOTUNE,
+        deterministic=True,
+    )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -121,7 +134,11 @@ class Splits:
 
 
 def open_splits(
-    data_dir: str, *, minival_shards: float = 0, num_train_images: int | None = None
+    data_dir: str,
+    *,
+    minival_shards: float = 0,
+    num_train_images: int | None = None,
+    tolerant: bool = False,
 ) -> Splits:
     """Finds the files of a folder and holds the first train shards out as minival.
 
@@ -133,6 +150,7 @@ def open_splits(
             least one shard); 0 holds nothing out.
         num_train_images: images in all of train-*; None counts them, unless the
             1,024 and 128 shards of ImageNet are found.
+        tolerant: whether a record that is cut short is counted and no error.
 
     Raises:
         ValueError: if files are missing, damaged, or too few to hold any out.
@@ -147,8 +165,8 @@ def open_splits(
     if num_train_images is None and is_imagenet:
         num_train_images = IMAGENET_TRAIN_IMAGES
     if num_train_images is None:
-        minival_images = _count(minival_files, tally)
-        train_images = _count(kept_files, tally)
+        minival_images = _count(minival_files, tally, tolerant)
+        train_images = _count(kept_files, tally, tolerant)
     else:
         # In proportion, which gives the exact 25,022 images of ImageNet's 20 shards.
         minival_images = num_train_images * held_out // len(train_files)
@@ -160,7 +178,7 @@ def open_splits(
         )
     validation_images = IMAGENET_VALIDATION_IMAGES
     if not is_imagenet:
-        validation_images = _count(validation_files, tally)
+        validation_images = _count(validation_files, tally, tolerant)
     zipped = {
         name: record_files.zipped(paths)
         for name, paths in (("train", train_files), ("validation", validation_files))
@@ -222,9 +240,10 @@ def number_held_out(minival_shards: float, total: int, *, unit: str) -> int:
     return int(held_out)
 
 
-def _count(files: Sequence[str], tally: inventory.Tally) -> int:
+def _count(files: Sequence[str], tally: inventory.Tally, tolerant: bool) -> int:
+    count_one = functools.partial(record_files.count_records, tolerant=tolerant)
     with concurrent.futures.ThreadPoolExecutor(_COUNTERS) as pool:
-        counts = list(pool.map(record_files.count_records, files))
+        counts = list(pool.map(count_one, files))
     for path, count in zip(files, counts, strict=True):
         if not count:
             tally.add("record files without a record", path)

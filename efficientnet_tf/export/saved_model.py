@@ -20,13 +20,13 @@ def save(classifier: Classifier, export_dir: str) -> str:
     """Writes a SavedModel that needs no Python to load.
 
     Its signatures:
-        serving_default: `encoded` string [batch], JPEG or PNG -> `probabilities`
+        serving_default: `encoded` string [batch], image files -> `probabilities`
             float32 [batch, classes]; `classes` int64 and `class_names` string [batch],
             the likeliest output and its name; `top_k_classes` int32, `top_k_names`
             string and `top_k_probabilities` float32 [batch, 5], or all classes if
             fewer. Every output has the batch for its first axis, which TensorFlow
-            Serving's REST asks for. Decoding, cropping and resizing are evaluation's
-            own.
+            Serving's REST asks for. Decoding, turning upright (where the
+            classifier does), cropping and resizing are evaluation's own.
         tensor: `images` float32 [batch, image_size, image_size, 3], RGB in [0, 255] ->
             `probabilities` and `logits`, float32 [batch, classes].
         tensor_uint8: the same for uint8.

@@ -49,6 +49,11 @@ class Hosts:
         return len(self._names)
 
     @property
+    def number(self) -> int:
+        """The number of this host; the chief's is 0."""
+        return self._number
+
+    @property
     def is_chief(self) -> bool:
         """Whether this host writes the run's files and prints."""
         return self._number == 0

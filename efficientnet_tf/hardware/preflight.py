@@ -69,6 +69,20 @@ def find_cluster(hardware: Hardware) -> hosts.Cluster | None:
     return found
 
 
+def check_skipping(remote: str | None, on_bad_record: str | None) -> None:
+    """Raises ValueError where bad records cannot be skipped.
+
+    Args:
+        remote: the value of `--tpu` where its hosts read the data, else None.
+        on_bad_record: the setting of that name; None for its default.
+    """
+    if tpu_lib.is_remote(remote) and on_bad_record == "skip":
+        raise ValueError(
+            f"on_bad_record=skip: allowed is error with --tpu={remote}, whose hosts "
+            "read the data without this program; --tpu=local on a TPU VM can skip"
+        )
+
+
 def prepare(hardware: Hardware) -> tuple[str, list[str]]:
     """Decides what to run on, checks that it is there, and sets its environment.
 

@@ -123,7 +123,7 @@ def save_maps(
 
     Args:
         classifier: the classifier, with a model as `cam.cam` takes it.
-        paths: JPEG, PNG, GIF or BMP files.
+        paths: JPEG, PNG, GIF, BMP or WebP files.
         directory: gets NAME.cam.png of each file NAME.jpg, NAME-2.cam.png of the next
             of that name, and grid.png of all; such files there are replaced.
         cam_class: the class to map: its number, as `predict_files` counts classes, or

@@ -12,6 +12,7 @@ import tensorflow as tf
 
 from efficientnet_tf import files, label_sets
 from efficientnet_tf.config import Config
+from efficientnet_tf.data import decoding
 from efficientnet_tf.data.preparation import Preparation
 from efficientnet_tf.runs import run_model
 from efficientnet_tf.runs.run_dir import RunDir
@@ -114,7 +115,7 @@ class Classifier:
         """Reads one image file as evaluation does.
 
         Args:
-            path: JPEG, PNG, GIF or BMP file, local or in a bucket.
+            path: JPEG, PNG, GIF, BMP or WebP file, local or in a bucket.
 
         Returns:
             uint8 [image_size, image_size, 3], RGB.
@@ -126,9 +127,9 @@ class Classifier:
         try:
             return self._decode(encoded)
         except tf.errors.OpError as error:
+            reason = decoding.reason(encoded.numpy()) or files.reason(error)
             raise ValueError(
-                f"image file {path} cannot be decoded ({files.reason(error)}); allowed "
-                "are JPEG, PNG, GIF and BMP"
+                f"image file {path} cannot be decoded ({reason})"
             ) from None
 
     @functools.cached_property

@@ -34,7 +34,7 @@ def predict_each(
 
     Args:
         classifier: the model, its preparation and its classes.
-        paths: JPEG, PNG, GIF or BMP files.
+        paths: JPEG, PNG, GIF, BMP or WebP files.
         top_k: int, how many classes to rank; at most all. Where an image may have
             several, all that are likelier than not are ranked.
 

@@ -52,6 +52,20 @@ class RunDir:
             raise ValueError(f"{self.path}/config.json: {error}") from None
         return config_lib.override(saved, **(chosen or {}))
 
+    def as_begun(self, config: config_lib.Config) -> config_lib.Config:
+        """Returns a configuration with what the folder's run began with by default.
+
+        Runs of versions that had no setting `exif` turned no image. They go on so, also
+        where the data now turn it on.
+
+        Args:
+            config: the configuration that the command asks for.
+        """
+        text = files.read_text(f"{self.path}/config.json")
+        if text is None or '"exif"' in text:
+            return config
+        return dataclasses.replace(config, exif=False)
+
     def check_config(self, config: config_lib.Config) -> None:
         """Raises ValueError if the folder holds a run with other settings."""
         if not tf.io.gfile.exists(f"{self.path}/config.json"):

@@ -176,15 +176,20 @@ def open_weights(
         raise ValueError(
             f"weights={source}: does not say which model it holds; name the model too"
         )
-    # "fake" stands for no data set, so that no data set's recipe applies.
-    chosen["dataset"] = chosen.get("dataset") or "fake"
+    if not chosen.get("dataset"):
+        # "fake" stands for no data set, so that no data set's recipe applies. The
+        # images to come are then files, as those of a folder.
+        chosen["dataset"] = "fake"
+        stated.setdefault("exif", True)
     return config_lib.create(stated, **chosen), weights
 
 
 def preparation(config: config_lib.Config) -> preparation_lib.Preparation:
     """Returns the preparation of a run's images for evaluation and serving."""
     fraction = preparation_lib.crop_fraction(config.image_size, config.eval_crop)
-    return preparation_lib.Preparation(config.image_size, fraction, config.resize)
+    return preparation_lib.Preparation(
+        config.image_size, fraction, config.resize, config.exif
+    )
 
 
 def _state_preparation(model: keras.Model, config: config_lib.Config) -> None:
@@ -200,6 +205,7 @@ def _state_preparation(model: keras.Model, config: config_lib.Config) -> None:
         variant=dataclasses.replace(stated, pixels=pixels),
         image_size=config.image_size,
         crop=config.eval_crop,
+        exif=config.exif,
         label_offset=config.label_offset,
         multi_label=config.multi_label,
         label_set=label_set,
@@ -229,6 +235,8 @@ def _stated(weights: WeightsFile) -> dict[str, Any]:
             "image_size": weights.passport.image_size,
             "eval_crop": weights.passport.crop or "padded",
         }
+        if weights.passport.exif is not None:
+            fields["exif"] = weights.passport.exif
     return fields
 
 

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from efficientnet_tf import expansion
 from efficientnet_tf.config import Config
-from efficientnet_tf.data import batches, sources, tfrecord
+from efficientnet_tf.data import bad_records, sources, tfrecord
 from efficientnet_tf.data.settings import Labels, Reading
 from efficientnet_tf.models import stages
 from efficientnet_tf.runs import run_model
@@ -20,6 +20,7 @@ from efficientnet_tf.training import (
     fused,
     label_kinds,
     optimizer,
+    pipelines,
     recalibration,
     schedules,
     state,
@@ -31,8 +32,17 @@ from efficientnet_tf.training.predictions import Predictions, Predictor
 from efficientnet_tf.training.settings import Optimisation, Schedule
 
 
-def open_source(config: Config) -> sources.Source:
-    """Finds and checks the run's data."""
+def open_source(
+    config: Config, bad: bad_records.BadRecords | None = None
+) -> sources.Source:
+    """Finds and checks the run's data.
+
+    Args:
+        config: configuration of the run.
+        bad: notes records that cannot be used; None takes what `on_bad_record` says.
+    """
+    if bad is None and config.on_bad_record == "skip":
+        bad = bad_records.BadRecords(config.bad_record_limit)
     return sources.open_source(
         config.dataset,
         config.data_dir,
@@ -42,6 +52,7 @@ def open_source(config: Config) -> sources.Source:
         multi_label=config.multi_label,
         reading=config.section(Reading),
         seed=config.seed,
+        bad=bad,
     )
 
 
@@ -166,17 +177,9 @@ def _train_batches(
     consumed: int,
 ) -> Any:
     """Returns distributed training batches behind the first `consumed` images."""
-    transform = augmentation.train_transform(config)
 
     def dataset(context: tf.distribute.InputContext) -> tf.data.Dataset:
-        return source.train(
-            transform,
-            batch_size=context.get_per_replica_batch_size(config.train_batch_size),
-            seed=config.seed,
-            start=consumed // context.num_input_pipelines,
-            shuffle_buffer=config.shuffle_buffer,
-            shard=_shard(context),
-        )
+        return pipelines.train_dataset(config, source, context, consumed=consumed)
 
     return strategy.distribute_datasets_from_function(dataset)
 
@@ -317,7 +320,7 @@ def evaluator(
             run_model.preparation(config),
             labels=config.section(Labels),
             batch_size=context.get_per_replica_batch_size(config.eval_batch_size),
-            shard=_shard(context),
+            shard=pipelines.shard(context),
         )
 
     data = strategy.distribute_datasets_from_function(dataset)
@@ -327,7 +330,3 @@ def evaluator(
     return Predictor(
         model, weights, data, strategy=strategy, predictions=predictions, kind=kind
     )
-
-
-def _shard(context: tf.distribute.InputContext) -> batches.Shard:
-    return batches.Shard(context.input_pipeline_id, context.num_input_pipelines)

@@ -2,6 +2,7 @@
 
 import tensorflow as tf
 
+from efficientnet_tf import files
 from efficientnet_tf.training import bucket_checkpoints
 from efficientnet_tf.training import state as state_lib
 
@@ -47,8 +48,8 @@ class CheckpointFolders:
             raise  # a host or a bucket does not answer; the checkpoint is not damaged
         except (AssertionError, IndexError, ValueError, tf.errors.OpError) as error:
             raise ValueError(
-                f"checkpoint {path} cannot be restored ({error}); delete it to fall "
-                "back to the one before, or use another model_dir"
+                f"checkpoint {path} cannot be restored ({files.reason(error)}); delete "
+                "it to fall back to the one before, or use another model_dir"
             ) from None
 
     def save(self) -> None:

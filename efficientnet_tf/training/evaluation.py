@@ -15,7 +15,14 @@ from efficientnet_tf.data import sources, tfrecord
 from efficientnet_tf.hardware import agreement, devices
 from efficientnet_tf.runs import checkpoints, metrics, run_model
 from efficientnet_tf.runs.run_dir import RunDir
-from efficientnet_tf.training import build, checks, host_facts, introduction, uploads
+from efficientnet_tf.training import (
+    build,
+    checks,
+    host_facts,
+    input_faults,
+    introduction,
+    uploads,
+)
 from efficientnet_tf.training.predictions import Predictions
 from efficientnet_tf.weights.weights_file import WeightsFile
 
@@ -60,7 +67,10 @@ def evaluate(
     if is_new and hosts.is_chief:
         say(introduction.inventory(config, source.splits).lines())
     step = checkpoints.step_of(path)
-    with uploads.Uploads(model_dir) as out:
+    with (
+        uploads.Uploads(model_dir) as out,
+        input_faults.listed(source, model_dir, hosts.number),
+    ):
         name = source.splits.validation.name
         events = f"{out.folder}/{name}" if hosts.is_chief else None
         scores = _validate(config, model, source, strategy, step, events, predictions)
@@ -99,7 +109,8 @@ def evaluate_weights(
     names = _class_names(config, model, source)
     if agreement.Hosts(strategy).is_chief:
         say(introduction.inventory(config, source.splits).lines())
-    scores = _validate(config, model, source, strategy, 0, None, predictions)
+    with input_faults.listed(source, None, 0):
+        scores = _validate(config, model, source, strategy, 0, None, predictions)
     return scores | {"weights": weights.origin, "class_names": names}
 
 
@@ -153,7 +164,8 @@ def _validate(
         strategy=strategy,
         eval_summary_dir=events,
     )
-    return score(controller, config, split)
+    with input_faults.in_evaluation(config, source, split, strategy):
+        return score(controller, config, split)
 
 
 def score(controller: orbit.Controller, config: Config, split: tfrecord.Split) -> dict:

@@ -52,6 +52,7 @@ class CachedFeatures:
         self._batch_size = batch_size
         self._strategy = strategy
         self._arrays: dict[str, tuple[np.ndarray, np.ndarray]] = {}
+        self._numbers: dict[str, np.ndarray] = {}  # of the images, int32
         self._model = model
 
     @property
@@ -79,7 +80,8 @@ class CachedFeatures:
                 "and no --freeze=backbone"
             )
         if split.name not in self._arrays:
-            self._arrays[split.name] = self._compute(split)
+            *arrays, self._numbers[split.name] = self._compute(split)
+            self._arrays[split.name] = tuple(arrays)
         return self._arrays[split.name]
 
     def train(
@@ -130,21 +132,23 @@ class CachedFeatures:
         arrays = self.arrays(split)
         features, true = (tf.constant(array) for array in arrays)
         images = len(arrays[0])
+        known = tf.constant(self._numbers[split.name])
 
-        def batch(numbers: tf.Tensor, mask: tf.Tensor) -> dict[str, tf.Tensor]:
-            chosen = tf.minimum(numbers, images - 1)
+        def batch(places: tf.Tensor, mask: tf.Tensor) -> dict[str, tf.Tensor]:
+            chosen = tf.minimum(places, images - 1)
             return {
                 "image": tf.gather(features, chosen),
                 "label": tf.gather(true, chosen),
                 "mask": mask,
-                "number": tf.where(mask > 0, tf.cast(numbers, tf.int32), -1),
+                "number": tf.where(mask > 0, tf.gather(known, chosen), -1),
             }
 
         return batches.numbered(images, batch_size).map(batch)
 
-    def _compute(self, split: tfrecord.Split) -> tuple[np.ndarray, np.ndarray]:
+    def _compute(self, split: tfrecord.Split) -> list[np.ndarray]:
+        """Computes the features, labels and numbers of a split's images."""
         iterator = iter(self._distributed(split))
-        features, labels = [], []
+        found: dict[str, list] = {"image": [], "label": [], "number": []}
         with progress.Images(split.images) as counted:
             counted.say(f"features of {split.images} {split.name} images")
             while True:
@@ -152,10 +156,10 @@ class CachedFeatures:
                 kept = batch["mask"] > 0
                 if not kept.any():
                     break
-                features.append(batch["image"][kept])
-                labels.append(batch["label"][kept])
+                for name, arrays in found.items():
+                    arrays.append(batch[name][kept])
                 counted.add(int(kept.sum()))
-        return np.concatenate(features), np.concatenate(labels)
+        return [np.concatenate(arrays) for arrays in found.values()]
 
     def _distributed(self, split: tfrecord.Split) -> Any:
         def dataset(context: tf.distribute.InputContext) -> tf.data.Dataset:

@@ -1,6 +1,9 @@
 """Trains or continues a run, up to its last evaluation."""
 
+import contextlib
+import functools
 import math
+from collections.abc import Callable
 
 import keras
 import orbit
@@ -19,6 +22,7 @@ from efficientnet_tf.training import (
     checks,
     evaluation,
     host_facts,
+    input_faults,
     introduction,
     label_kinds,
     progress,
@@ -76,6 +80,9 @@ def train(
     latest = run_dir.latest_checkpoint()
     hosts.require_same(host_facts.facts(config, source, latest))
     checks.check_one_host(config, hosts.count)
+    for split in (source.splits.minival, validate and source.splits.validation):
+        if split:
+            input_faults.look(config, source, split, strategy)
     policy = devices.configure_numerics(strategy, config.precision)
     evaluations = state.Evaluations()
     is_fresh = latest is None
@@ -84,8 +91,12 @@ def train(
     if hosts.is_chief:
         evaluation.say(introduction.lines(config, source.splits))
     cached = build.cached_features(config, model, source, strategy)
+    features_read = functools.partial(
+        input_faults.in_evaluation, config, source, source.splits.train, strategy
+    )
     if is_fresh:
-        build.begin_classifier(config, model, cached)
+        with features_read():
+            build.begin_classifier(config, model, cached)
     with strategy.scope():
         run_state = build.train_state(
             config,
@@ -107,10 +118,14 @@ def train(
         weights_file.print_notes(getattr(model, "load_report", None))
     data = cached if config.trains_classifier_only else source
     del cached  # otherwise the features stay in memory, 0.5 GB of 100,000 images
-    run = _Run(
-        config, model_dir, strategy, hosts, data, run_state, checkpoints, validate
-    )
-    result = {"finished": run.to_the_end(), "step": run.step}
+    with input_faults.listed(source, model_dir, hosts.number) as write_list:
+        with features_read():
+            run = _Run(
+                *(config, model_dir, strategy, hosts, data, run_state, checkpoints),
+                validate=validate,
+                write_list=write_list,
+            )
+        result = {"finished": run.to_the_end(), "step": run.step}
     if not (result["finished"] and validate):
         return result
     return result | evaluation.evaluate(
@@ -150,13 +165,17 @@ class _Run:
         source: sources.Source,
         state: state.TrainState,
         checkpoints: checkpoint_folders.CheckpointFolders,
+        *,
         validate: bool,
+        write_list: Callable[[], None],
     ):
         self._config = config
         self._kind = label_kinds.of(config.multi_label)
         self._uploads = uploads.Uploads(model_dir)
         self._strategy = strategy
         self._hosts = hosts
+        self._source = source
+        self._write_list = write_list
         self._recalibrate = build.recalibrator(config, state, source, strategy)
         self._state = state
         self._checkpoints = checkpoints
@@ -220,7 +239,7 @@ class _Run:
                     return True
                 if stopped:
                     break
-                with evaluation.quiet_orbit():
+                with evaluation.quiet_orbit(), self._reading(lambda: self.step):
                     self._controller.train(
                         self._next_stop(), checkpoint_at_completion=False
                     )
@@ -239,10 +258,17 @@ class _Run:
         if note := devices.precision_note(self._strategy, self._config.precision):
             self._progress.say(note)
 
+    def _reading(self, step: Callable[[], int]) -> contextlib.AbstractContextManager:
+        """Names a record that ends the reading of the batches behind a step."""
+        return input_faults.in_training(
+            self._config, self._source, self._strategy, step=step
+        )
+
     def _save(self) -> None:
         """Saves this step, unless it is saved: a checkpoint is never overwritten."""
         if self.step not in (0, self._saved_step):
             self._uploads.send()
+            self._write_list()
             self._checkpoints.save()
             self._saved_step = self.step
 
@@ -258,10 +284,14 @@ class _Run:
         Without held-out images the last step is only recalibrated: it is scored after
         training, perhaps by another command.
         """
-        self._recalibrate()
+        with self._reading(lambda: 0):
+            self._recalibrate()
         if self._is_last() and not self._picks_best:
             return
-        scores = evaluation.score(self._controller, self._config, self._split)
+        with input_faults.in_evaluation(
+            self._config, self._source, self._split, self._strategy
+        ):
+            scores = evaluation.score(self._controller, self._config, self._split)
         self._append_metrics("eval", scores)
         improved = self._state.evaluations.note(
             step=self.step, score=scores[self._kind.leading], loss=scores["loss"]

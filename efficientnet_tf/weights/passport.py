@@ -25,6 +25,7 @@ class Passport:
     multi_label: bool = False  # outputs are independent sigmoids, not one softmax
     image_size: int | None = None  # height and width in evaluation, in pixels
     crop: str | None = None  # "padded", "fixed", "exact", see `Config.eval_crop`
+    exif: bool | None = None  # images are turned by EXIF; None: not stated
     averaged: bool | None = None  # True: moving averages (EMA); False: raw weights
     source: str = "random"  # the weights' file, or variant and release
     skipped: tuple[str, ...] = ()  # paths that the source was not loaded into
@@ -73,6 +74,7 @@ def loads(text: str) -> Passport:
         if "multi_label" not in fields and fields.get("crop") == "fixed":
             # Earlier versions, whose passports have no multi_label, took 0.875 itself.
             fields["crop"] = "exact"
+        fields.setdefault("exif", False)  # earlier versions turned no image
         if not isinstance(fields.get("multi_label", False), bool):
             raise TypeError("multi_label is no bool")
         if fields.get("class_names") is not None:

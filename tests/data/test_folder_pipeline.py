@@ -24,7 +24,7 @@ from folder_support import (
 )
 
 from efficientnet_tf import config
-from efficientnet_tf.data import batches, held_out, tfrecord
+from efficientnet_tf.data import batches, held_out, order, tfrecord
 from efficientnet_tf.hardware import devices
 from efficientnet_tf.training import evaluation, loop
 
@@ -74,7 +74,7 @@ def test_an_epoch_has_every_image_once_in_an_order_of_its_own(both):
     split = open_splits(both).train
     orders = []
     for epoch in range(3):
-        numbers = batches.shuffled_records(
+        numbers = order.shuffled_records(
             split,
             tf.constant(split.files),
             images=split.images,

@@ -63,17 +63,17 @@ def test_a_class_without_images_is_named(both):
     for path in (both / "val" / "bee").iterdir():
         path.rename(path.with_suffix(".txt"))
     assert _error(both) == (
-        "DIR/val/bee holds no images (.bmp, .gif, .jpeg, .jpg, .png); each folder "
-        f"beside it is a class, and {WANTED}"
+        "DIR/val/bee holds no images (.bmp, .gif, .jfif, .jpe, .jpeg, .jpg, .png, "
+        f".webp); each folder beside it is a class, and {WANTED}"
     )
 
 
-@pytest.mark.parametrize("suffix", ["webp", "TIFF", "pgm", "heic"])
+@pytest.mark.parametrize("suffix", ["avif", "TIFF", "pgm", "heic"])
 def test_an_image_of_another_kind_is_named(both, suffix):
     (both / "train" / "bee" / f"odd.{suffix}").touch()
     assert _error(both) == (
-        f"DIR/train/bee/odd.{suffix} cannot be read; allowed is .bmp, .gif, .jpeg, "
-        ".jpg, .png"
+        f"DIR/train/bee/odd.{suffix} cannot be read; allowed is .bmp, .gif, .jfif, "
+        ".jpe, .jpeg, .jpg, .png, .webp"
     )
 
 
@@ -106,11 +106,11 @@ def test_a_first_image_that_is_gone_is_named(flat):
         check_first_images(open_splits(flat).validation)
 
 
-@pytest.mark.parametrize("content", [b"", b"RIFF0000WEBP"])
+@pytest.mark.parametrize("content", [b"", b"II*\0 is a TIFF"])
 def test_a_later_file_that_is_no_image_is_named_by_the_pipeline(flat, content):
     path = flat / "bee" / "004.jpg"
     path.write_bytes(content)
     with pytest.raises(tf.errors.InvalidArgumentError) as error:
         evaluate(open_splits(flat).validation)
-    assert "no JPEG, PNG, GIF or BMP file:" in str(error.value)
+    assert "no JPEG, PNG, GIF, BMP or WebP file:" in str(error.value)
     assert str(path) in str(error.value)

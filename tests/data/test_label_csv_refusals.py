@@ -68,9 +68,9 @@ def refusal(root, **kwargs) -> str:
             "the folder of the CSV file, or is absolute",
         ),
         (
-            ONE + "photos/a.webp,red\n",
-            "DIR/train.csv, line 3: photos/a.webp cannot be read; allowed is .bmp, "
-            ".gif, .jpeg, .jpg, .png",
+            ONE + "photos/a.avif,red\n",
+            "DIR/train.csv, line 3: photos/a.avif cannot be read; allowed is .bmp, "
+            ".gif, .jfif, .jpe, .jpeg, .jpg, .png, .webp",
         ),
         (ONE + "photos/a,red\n", "DIR/train.csv, line 3: photos/a cannot be read"),
         (

@@ -1,7 +1,3 @@
-import io
-import os
-import pathlib
-
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -9,11 +5,6 @@ from image_support import encode, photo
 from PIL import Image
 
 from efficientnet_tf.data import preparation
-
-SHARED = pathlib.Path(__file__).parents[3] / "shared" / "data"
-ODD_IMAGES = (
-    pathlib.Path(os.environ.get("EFFICIENTNET_TF_TEST_DATA", SHARED)) / "odd_images"
-)
 
 
 def _resized(pixels: np.ndarray, size: int) -> np.ndarray:
@@ -178,44 +169,6 @@ def test_a_png_named_jpeg_is_read_by_its_bytes(tmp_path):
 def test_bytes_that_hold_no_image_are_refused(encoded):
     with pytest.raises(tf.errors.InvalidArgumentError):
         _eval(encoded)
-
-
-@pytest.mark.skipif(not ODD_IMAGES.is_dir(), reason=f"no images in {ODD_IMAGES}")
-@pytest.mark.parametrize(
-    ("file", "mean_difference"),
-    [
-        ("jpegdec_4x261.jpg", 0),
-        ("jpegdec_cmyk_prog.jpg", 3),
-        ("jpegdec_grayscale_square.jpg", 3),
-        ("jpegdec_restarts.jpg", 3),
-        ("jpegdec_rgb.jpg", 3),
-        ("jpegdec_ycck.jpg", 3),
-        ("pillow_flower.jpg", 3),
-        ("pillow_flower2.jpg", 3),
-        ("pillow_hopper.bmp", 0),
-        ("pillow_hopper.gif", 0),
-        ("pillow_hopper.jpg", 3),
-        ("pillow_hopper.png", 0),
-        ("pillow_hopper_gray.jpg", 3),
-        ("pillow_imagedraw_polygon_kite_L.png", 0),
-        ("pillow_invalid-exif.jpg", 3),
-        ("pillow_mode_16bit.png", 0),
-        ("pillow_multiple_exif.jpg", 3),
-        ("pillow_pil123rgba.png", 0),
-        ("pillow_pil_sample_cmyk.jpg", 6),
-        ("pillow_pil_sample_rgb.jpg", 3),
-        ("pillow_transparent.png", 0),
-        ("png_named.JPEG", 0),
-    ],
-)
-def test_odd_real_files_look_as_pillow_shows_them(file, mean_difference):
-    encoded = (ODD_IMAGES / file).read_bytes()
-    with Image.open(io.BytesIO(encoded)) as image:
-        pixels = np.asarray(image.convert("RGB"))
-    wanted = _resized(_center_square(pixels, min(pixels.shape[:2])), 32)
-    difference = np.abs(_eval(encoded).astype(int) - wanted)
-    assert difference.mean() <= mean_difference
-    assert _distort(encoded).shape == (32, 32, 3)
 
 
 def test_training_crops_are_decided_by_the_seed():

@@ -64,8 +64,8 @@ def test_files_that_cannot_be_read_are_named_and_the_others_predicted(model, tmp
     for path in paths:
         write(path)
     broken = {
-        5: (b"no image", "cannot be decoded (Unknown image file format"),
-        6: (b"", "cannot be decoded ("),
+        5: (b"no image", "cannot be decoded (no image of a known format"),
+        6: (b"", "cannot be decoded (an empty file)"),
         39: (b"\xff\xd8\xff", "cannot be decoded ("),
     }
     for number, (content, _) in broken.items():

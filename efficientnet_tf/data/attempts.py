@@ -1,0 +1,132 @@
+"""Turns records into examples where some records cannot be turned into any.
+
+An operation of TensorFlow that fails ends the whole input pipeline. Only
+`Dataset.ignore_errors` goes on, and leaves the element out. So a few records at a time
+get a small pipeline of their own, whose result says which of them are missing. The
+pipeline of 16 records costs 0.02 ms a record (AMD EPYC), that of one record 0.2 ms.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import tensorflow as tf
+
+_TOGETHER = 16  # records
+
+Example = Any  # tensors, nested in tuples and dicts
+Note = Callable[[bytes, int, bytes], None]  # path, number in the file, record
+
+
+def examples(
+    records: tf.data.Dataset,
+    make: Callable[[Example, tf.Tensor], Example],
+    note: Note,
+) -> tf.data.Dataset:
+    """Makes an example of each record, or says that there is none.
+
+    Args:
+        records: pairs (number, (path, number in the file, record)). The number may be
+            anything that `make` needs.
+        make: function of the number and the record, which may fail.
+        note: called for each record of which no example can be made. An error that it
+            raises ends the pipeline.
+
+    Returns:
+        A dataset of triples (number, whether there is an example, example), in the
+        order of the records. What stands in place of a missing one means nothing.
+    """
+
+    @tf.autograph.experimental.do_not_convert
+    def try_some(numbers: Example, placed: tuple[tf.Tensor, ...]) -> tf.data.Dataset:
+        count = tf.shape(placed[-1])[0]
+        made = tf.data.Dataset.from_tensor_slices(
+            (tf.range(count), numbers, placed[-1])
+        ).map(lambda slot, number, record: (slot, make(number, record)))
+        none = tf.nest.map_structure(_none, made.element_spec)
+        made = made.ignore_errors(log_warning=False).batch(_TOGETHER)
+        made = made.concatenate(tf.data.Dataset.from_tensors(none)).take(1)
+
+        def spread(slots: tf.Tensor, found: Example) -> tuple[tf.Tensor, ...]:
+            there = (
+                tf.scatter_nd(slots[:, tf.newaxis], tf.ones_like(slots), [count]) > 0
+            )
+            noted = _note_missing(placed, there, note)
+            with tf.control_dependencies([noted]):
+                return numbers, tf.identity(there), _spread(found, there)
+
+        return made.map(spread).unbatch()
+
+    return records.batch(_TOGETHER).interleave(
+        try_some,
+        block_length=_TOGETHER,
+        num_parallel_calls=tf.data.AUTOTUNE,
+        deterministic=True,
+    )
+
+
+def replace_missing(there: tf.Tensor, batch: Example) -> Example:
+    """Puts a copy of a neighbour in the place of each example that is missing.
+
+    Args:
+        there: bool [batch], whether there is an example; one at least is true.
+        batch: a batch of examples, tensors nested in tuples and dicts.
+
+    Returns:
+        The batch, in which the last example before, or else the first one, is in the
+        place of a missing one.
+    """
+    present = tf.where(there)[:, 0]
+    nearest = tf.gather(present, tf.maximum(_ranks(there) - 1, 0))
+    return _changed(
+        batch,
+        lambda tensor: tf.gather(tensor, nearest),
+        is_whole=tf.reduce_all(there),
+    )
+
+
+def _none(spec: tf.TensorSpec) -> tf.Tensor:
+    return tf.zeros([0, *spec.shape], spec.dtype)
+
+
+def _ranks(there: tf.Tensor) -> tf.Tensor:
+    """Counts the examples up to each place."""
+    return tf.cumsum(tf.cast(there, tf.int32))
+
+
+def _spread(found: Example, there: tf.Tensor) -> Example:
+    """Gives each example the place of its record."""
+    ranks = _ranks(there)
+
+    def spread(tensor: tf.Tensor) -> tf.Tensor:
+        blank = tf.zeros([1, *tensor.shape[1:]], tensor.dtype)
+        return tf.gather(tf.concat([blank, tensor], 0), ranks)
+
+    return _changed(found, spread, is_whole=tf.reduce_all(there))
+
+
+def _changed(
+    batch: Example, change: Callable[[tf.Tensor], tf.Tensor], *, is_whole: tf.Tensor
+) -> Example:
+    """Changes each tensor of a batch; a whole batch is not even copied."""
+    return tf.nest.map_structure(
+        lambda tensor: tf.ensure_shape(
+            tf.cond(is_whole, lambda: tensor, lambda: change(tensor)), tensor.shape
+        ),
+        batch,
+    )
+
+
+def _note_missing(
+    placed: tuple[tf.Tensor, ...], there: tf.Tensor, note: Note
+) -> tf.Tensor:
+    def call(*columns: Any) -> bool:
+        for row in zip(*columns, strict=True):
+            note(*row)
+        return True
+
+    missing = [tf.boolean_mask(column, ~there) for column in placed]
+    return tf.cond(
+        tf.reduce_all(there),
+        lambda: tf.constant(True),
+        lambda: tf.numpy_function(call, missing, tf.bool),
+    )

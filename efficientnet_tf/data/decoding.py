@@ -1,0 +1,196 @@
+"""Decodes JPEG, PNG, GIF (first frame), BMP and WebP in TensorFlow's graph.
+
+The bytes decide the format, because ImageNet has a PNG named .JPEG. As Pillow's
+`convert("RGB")` does, transparency is left out: a transparent pixel shows the colour
+that the file stores there, without a background. Transparent pixels of a GIF are black.
+Of 16 bits the high 8 are kept. CMYK becomes (255 - C) * (255 - K) / 255, and so on.
+"""
+
+from collections.abc import Callable
+
+import tensorflow as tf
+
+from efficientnet_tf import files
+from efficientnet_tf.data import bitmaps, graphs, image_headers, orientation
+
+_TWO_14 = 1 << 14  # WebP's sides have 14 bits
+Window = Callable[[tf.Tensor], tf.Tensor]
+
+
+def decode_window(
+    encoded: tf.Tensor, window: Window, *, exif: bool = False
+) -> tf.Tensor:
+    """Decodes a window of an image; of a JPEG nothing else is decoded.
+
+    Args:
+        encoded: string scalar.
+        window: maps the image's shape, int32 [3], to the window, int32 [4]: y, x,
+            height and width. Both are of the upright image.
+        exif: whether to turn the image upright, as its EXIF orientation says.
+
+    Returns:
+        uint8 [height, width, 3], RGB.
+
+    Raises:
+        tf.errors.InvalidArgumentError: if the bytes cannot be decoded.
+    """
+
+    def jpeg() -> tf.Tensor:
+        shape = tf.image.extract_jpeg_shape(encoded)
+        with tf.control_dependencies([_bounded(shape[0], shape[1])]):
+            shape = tf.identity(shape)
+
+        def read(at: tf.Tensor) -> tf.Tensor:
+            return tf.image.decode_and_crop_jpeg(encoded, at, channels=3)
+
+        turned = orientation.of_jpeg(encoded) if exif else None
+        return _upright(read, shape, window, turned)
+
+    def other() -> tf.Tensor:
+        image, turned = _decode_other(encoded, exif=exif)
+
+        def read(at: tf.Tensor) -> tf.Tensor:
+            y, x, height, width = tf.unstack(at)
+            return image[y : y + height, x : x + width]
+
+        return _upright(read, tf.shape(image), window, turned if exif else None)
+
+    return tf.cond(tf.io.is_jpeg(encoded), jpeg, graphs.apart(other))
+
+
+def reason(encoded: bytes) -> str | None:
+    """Says in one line why an image cannot be decoded, after trying to decode it.
+
+    Args:
+        encoded: the bytes of the file.
+
+    Returns:
+        Words for parentheses, such as "a PNG cut short in chunk IDAT"; None if the
+        image can be decoded.
+    """
+    refused = image_headers.reason(encoded)
+    if refused:
+        return refused
+    try:
+        _decode_whole(tf.constant(encoded))
+    except tf.errors.OpError as error:
+        return image_headers.damage(encoded) or files.reason(error)
+    return None
+
+
+@tf.function(input_signature=[tf.TensorSpec([], tf.string)], autograph=False)
+def _decode_whole(encoded: tf.Tensor) -> tf.Tensor:
+    return decode_window(encoded, lambda shape: tf.concat([[0, 0], shape[:2]], 0))
+
+
+def _upright(
+    read: Callable[[tf.Tensor], tf.Tensor],
+    shape: tf.Tensor,
+    window: Window,
+    turned: tf.Tensor | None,
+) -> tf.Tensor:
+    """Reads a window of the upright image; `turned` is the stored one's orientation."""
+    if turned is None:
+        return read(window(shape))
+
+    def turn() -> tf.Tensor:
+        at = window(orientation.upright_shape(shape, turned))
+        stored = read(orientation.stored_window(at, shape, turned))
+        return orientation.upright(stored, turned)
+
+    return tf.cond(turned > 1, graphs.apart(turn), lambda: read(window(shape)))
+
+
+def _decode_other(encoded: tf.Tensor, *, exif: bool) -> tuple[tf.Tensor, tf.Tensor]:
+    """Decodes what is no JPEG; returns the image as stored and its orientation."""
+    start = tf.strings.substr(encoded, 0, 4)
+    upright = tf.ones([], tf.int64)
+
+    def png() -> tuple[tf.Tensor, tf.Tensor]:
+        text = tf.strings.substr(_start(encoded, 24), 16, 8)
+        sides = tf.io.decode_raw(text, tf.int32, little_endian=False)
+        image = _decode_bounded(encoded, sides[1], sides[0])
+        return image, orientation.of_png(encoded) if exif else upright
+
+    def gif() -> tuple[tf.Tensor, tf.Tensor]:
+        text = tf.strings.substr(_start(encoded, 10), 6, 4)
+        sides = tf.io.decode_raw(text, tf.uint16)
+        return _decode_bounded(encoded, sides[1], sides[0]), upright
+
+    def bmp() -> tuple[tf.Tensor, tf.Tensor]:
+        return bitmaps.decode(encoded), upright
+
+    def webp() -> tuple[tf.Tensor, tf.Tensor]:
+        with tf.control_dependencies([_bounded(*_webp_sides(encoded))]):
+            whole = tf.identity(encoded)
+        # 0 channels are 4 if there is transparency, else 3. The first frame is taken.
+        image = tf.image.decode_webp(whole, channels=0)[0, ..., :3]
+        return image, orientation.of_webp(encoded) if exif else upright
+
+    def unknown() -> tuple[tf.Tensor, tf.Tensor]:
+        message = f"no image that can be decoded; {image_headers.ALLOWED}"
+        with tf.control_dependencies([tf.debugging.Assert(False, [message])]):
+            return tf.zeros([1, 1, 3], tf.uint8), upright
+
+    return tf.case(
+        [
+            (start == b"\x89PNG", png),
+            (start == b"GIF8", gif),
+            (tf.strings.substr(encoded, 0, 2) == b"BM", bmp),
+            (start == b"RIFF", webp),
+        ],
+        default=unknown,
+    )
+
+
+def _decode_bounded(
+    encoded: tf.Tensor, height: tf.Tensor, width: tf.Tensor
+) -> tf.Tensor:
+    with tf.control_dependencies([_bounded(height, width)]):
+        encoded = tf.identity(encoded)
+    return tf.io.decode_image(encoded, channels=3, expand_animations=False)
+
+
+def _webp_sides(encoded: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Returns the height and width of a WebP, the height times its frames.
+
+    Source: the WebP container's specification, RFC 9649 section 2, and those of its
+    two bit streams.
+    """
+    start = _start(encoded, 30)
+    kind = tf.strings.substr(start, 12, 4)
+    values = tf.cast(tf.io.decode_raw(start, tf.uint8), tf.int64)
+
+    def little(place: int, size: int) -> tf.Tensor:
+        places = [256**n for n in range(size)]
+        return tf.reduce_sum(values[place : place + size] * places)
+
+    def extended() -> tuple[tf.Tensor, tf.Tensor]:
+        rest = tf.strings.regex_replace(encoded, "ANMF", "")
+        dropped = tf.strings.length(encoded) - tf.strings.length(rest)
+        frames = tf.cast(tf.maximum(1, dropped // 4), tf.int64)
+        return frames * (little(27, 3) + 1), little(24, 3) + 1
+
+    def lossless() -> tuple[tf.Tensor, tf.Tensor]:
+        packed = little(21, 4)
+        return packed // _TWO_14 % _TWO_14 + 1, packed % _TWO_14 + 1
+
+    def lossy() -> tuple[tf.Tensor, tf.Tensor]:
+        return little(28, 2) % _TWO_14, little(26, 2) % _TWO_14
+
+    return tf.case([(kind == b"VP8X", extended), (kind == b"VP8L", lossless)], lossy)
+
+
+def _bounded(height: tf.Tensor, width: tf.Tensor) -> tf.Operation:
+    """Asserts that there are pixels, and not more than the memory is meant for."""
+    pixels = tf.cast(height, tf.int64) * tf.cast(width, tf.int64)
+    return tf.debugging.Assert(
+        (pixels > 0) & (pixels <= image_headers.MOST_PIXELS),
+        [f"an image of no pixels or more than {image_headers.MOST_PIXELS:,}"],
+    )
+
+
+def _start(encoded: tf.Tensor, count: int) -> tf.Tensor:
+    """Returns the first bytes; zeros stand behind the end of fewer."""
+    there = tf.strings.substr(encoded, 0, count)
+    return tf.strings.substr(tf.strings.join([there, b"\0" * count]), 0, count)

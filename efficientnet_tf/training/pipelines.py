@@ -1,0 +1,37 @@
+"""The input pipeline of each host of a run."""
+
+import tensorflow as tf
+
+from efficientnet_tf.config import Config
+from efficientnet_tf.data import batches, sources
+from efficientnet_tf.training import augmentation
+
+
+def train_dataset(
+    config: Config,
+    source: sources.Source,
+    context: tf.distribute.InputContext,
+    *,
+    consumed: int,
+) -> tf.data.Dataset:
+    """Returns one pipeline's training batches behind the first `consumed` images.
+
+    Args:
+        config: configuration of the run.
+        source: the run's data.
+        context: says which of how many pipelines this is.
+        consumed: int, images of all pipelines.
+    """
+    return source.train(
+        augmentation.train_transform(config),
+        batch_size=context.get_per_replica_batch_size(config.train_batch_size),
+        seed=config.seed,
+        start=consumed // context.num_input_pipelines,
+        shuffle_buffer=config.shuffle_buffer,
+        shard=shard(context),
+    )
+
+
+def shard(context: tf.distribute.InputContext) -> batches.Shard:
+    """Returns which part of the data a pipeline reads."""
+    return batches.Shard(context.input_pipeline_id, context.num_input_pipelines)
