@@ -55,7 +55,8 @@ def _header(encoded: tf.Tensor) -> _Header:
     # Numbers of 4 bytes begin at byte 2.
     fields = tf.io.decode_raw(tf.strings.substr(start, 2, _HEADER - 2), tf.int32)
     fields = tf.cast(fields, tf.int64)
-    header = _Header(*tf.unstack(fields[2:6], 4), bits, colours=fields[11])
+    offset, size, width, height = tf.unstack(fields[2:6], 4)
+    header = _Header(offset, size, width, height, bits, colours=fields[11])
     compression = fields[7]
     is_plain = (compression == 0) & tf.reduce_any(bits == image_headers.BMP_BITS)
     in_order = tf.reduce_all(fields[13:16] == image_headers.BMP_MASKS)
