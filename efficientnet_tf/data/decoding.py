@@ -65,7 +65,7 @@ def reason(encoded: bytes) -> str | None:
         encoded: the bytes of the file.
 
     Returns:
-        Words for parentheses, such as "a PNG cut short in chunk IDAT"; None if the
+        Words for parentheses, such as "a PNG cut short in its chunk IDAT"; None if the
         image can be decoded.
     """
     refused = image_headers.reason(encoded)
@@ -74,8 +74,15 @@ def reason(encoded: bytes) -> str | None:
     try:
         _decode_whole(tf.constant(encoded))
     except tf.errors.OpError as error:
-        return image_headers.damage(encoded) or files.reason(error)
+        return image_headers.damage(encoded) or _in_words(encoded, error)
     return None
+
+
+def _in_words(encoded: bytes, error: tf.errors.OpError) -> str:
+    words = files.reason(error)
+    if words.startswith("a "):  # an assertion of ours
+        return words
+    return f"a damaged {image_headers.read(encoded).format}: {words.rstrip('.')}"
 
 
 @tf.function(input_signature=[tf.TensorSpec([], tf.string)], autograph=False)
