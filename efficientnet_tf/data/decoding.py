@@ -47,7 +47,7 @@ def decode_window(
         return _upright(read, shape, window, turned)
 
     def other() -> tf.Tensor:
-        image, turned = _decode_other(encoded, exif=exif)
+        image, turned = _decode_other(encoded)
 
         def read(at: tf.Tensor) -> tf.Tensor:
             y, x, height, width = tf.unstack(at)
@@ -108,7 +108,8 @@ def _upright(
     return tf.cond(turned > 1, graphs.apart(turn), lambda: read(window(shape)))
 
 
-def _decode_other(encoded: tf.Tensor, *, exif: bool) -> tuple[tf.Tensor, tf.Tensor]:
+@graphs.of_bytes
+def _decode_other(encoded: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     """Decodes what is no JPEG; returns the image as stored and its orientation."""
     start = tf.strings.substr(encoded, 0, 4)
     upright = tf.ones([], tf.int64)
@@ -117,7 +118,7 @@ def _decode_other(encoded: tf.Tensor, *, exif: bool) -> tuple[tf.Tensor, tf.Tens
         text = tf.strings.substr(_start(encoded, 24), 16, 8)
         sides = tf.io.decode_raw(text, tf.int32, little_endian=False)
         image = _decode_bounded(encoded, sides[1], sides[0])
-        return image, orientation.of_png(encoded) if exif else upright
+        return image, orientation.of_png(encoded)
 
     def gif() -> tuple[tf.Tensor, tf.Tensor]:
         text = tf.strings.substr(_start(encoded, 10), 6, 4)
@@ -132,7 +133,7 @@ def _decode_other(encoded: tf.Tensor, *, exif: bool) -> tuple[tf.Tensor, tf.Tens
             whole = tf.identity(encoded)
         # 0 channels are 4 if there is transparency, else 3. The first frame is taken.
         image = tf.image.decode_webp(whole, channels=0)[0, ..., :3]
-        return image, orientation.of_webp(encoded) if exif else upright
+        return image, orientation.of_webp(encoded)
 
     def unknown() -> tuple[tf.Tensor, tf.Tensor]:
         message = f"no image that can be decoded; {image_headers.ALLOWED}"

@@ -37,6 +37,13 @@ def of_jpeg(encoded: tf.Tensor) -> tf.Tensor:
     Args:
         encoded: string scalar.
     """
+    upright = tf.ones([], tf.int64)
+    return tf.cond(_is_upright(encoded), lambda: upright, lambda: _searched(encoded))
+
+
+@graphs.of_bytes
+def _searched(encoded: tf.Tensor) -> tf.Tensor:
+    """Follows a JPEG's segments to its orientation."""
 
     def parse(text: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         marker, length = tf.unstack(_words(tf.strings.substr(text, 0, 4), big=True), 2)
@@ -44,11 +51,7 @@ def of_jpeg(encoded: tf.Tensor) -> tf.Tensor:
         found = (marker == 0xFFE1) & (tf.strings.substr(text, 4, 6) == _BEGIN)
         return 2 + length, is_app, found
 
-    def search() -> tf.Tensor:
-        return _of_block(encoded, 2, 10, parse)
-
-    upright = tf.ones([], tf.int64)
-    return tf.cond(_is_upright(encoded), lambda: upright, graphs.apart(search))
+    return _of_block(encoded, 2, 10, parse)
 
 
 def _is_upright(encoded: tf.Tensor) -> tf.Tensor:
