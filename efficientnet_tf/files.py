@@ -19,7 +19,8 @@ from collections.abc import Iterable, Iterator, Mapping
 _BLOCK = 1 << 20
 # What TensorFlow puts around the words of an error: the graph's nodes and our sources.
 _AROUND = re.compile(
-    r"(?s)\AGraph execution error:.*\n\n|\[\[{{.*?}}\]\]|{{.*?}}|\[Op:\w+\]( name:)?"
+    r"(?s)\AGraph execution error:.*(?:\n\n|<stack traces unavailable>\n)"
+    r"|\[\[{{.*?}}\]\]|\n\t \[\[\S*?\]\]|{{.*?}}|\[Op:\w+\]( name:)?"
 )
 _BUCKET = "[a-z0-9][a-z0-9._-]+[a-z0-9]"
 

@@ -169,10 +169,11 @@ def test_a_loaded_config_takes_nothing_from_recipes():
 def test_a_run_of_an_earlier_version_keeps_its_crop():
     values = json.loads(config.dumps(config.create(eval_crop="fixed")))
     assert config.loads(json.dumps(values)).eval_crop == "fixed"
-    new = ("augment_on", "cutmix_alpha", "random_erasing", "cutout")
+    new = ("augment_on", "cutmix_alpha", "random_erasing", "cutout", "exif")
     earlier = {name: value for name, value in values.items() if name not in new}
     found = config.loads(json.dumps(earlier))
     assert (found.eval_crop, found.augment_on) == ("exact", "host")
+    assert found.exif is False
 
 
 def test_a_file_of_another_version_names_what_is_unknown():

@@ -4,6 +4,8 @@ TensorFlow's own decoder takes the numbers of a palette's colours for grey level
 Source: "Bitmap Storage", learn.microsoft.com/windows/win32/gdi/bitmap-storage.
 """
 
+from typing import NamedTuple
+
 import tensorflow as tf
 
 from efficientnet_tf.data import image_headers
@@ -23,18 +25,44 @@ def decode(encoded: tf.Tensor) -> tf.Tensor:
     Raises:
         tf.errors.InvalidArgumentError: for another BMP or one that is cut short.
     """
+    header = _header(encoded)
+    rows, width, bits = tf.abs(header.height), header.width, header.bits
+    lines = _lines(encoded, header.offset, rows, width * bits)
+    palette = _palette(encoded, 14 + header.size, header.colours, bits)
+    image = tf.cond(
+        bits <= 8,
+        lambda: tf.gather(palette, tf.cast(_numbers(lines, bits)[:, :width], tf.int32)),
+        lambda: _colours(lines, width, bits // 8),
+    )
+    return tf.cond(header.height > 0, lambda: tf.reverse(image, [0]), lambda: image)
+
+
+class _Header(NamedTuple):
+    """Fields of the two headers, int64 scalars."""
+
+    offset: tf.Tensor  # of the pixels, in bytes
+    size: tf.Tensor  # of the second header, in bytes
+    width: tf.Tensor
+    height: tf.Tensor  # below 0: the first row is the uppermost
+    bits: tf.Tensor  # of a pixel
+    colours: tf.Tensor  # in the palette; 0: all that the bits tell apart
+
+
+def _header(encoded: tf.Tensor) -> _Header:
+    """Reads the headers, and asserts that what follows is decoded here."""
     start = _padded(encoded, 0, _HEADER)
     bits = tf.cast(tf.io.decode_raw(start, tf.uint16)[14], tf.int64)
     # Numbers of 4 bytes begin at byte 2.
     fields = tf.io.decode_raw(tf.strings.substr(start, 2, _HEADER - 2), tf.int32)
     fields = tf.cast(fields, tf.int64)
     offset, size, width, height = tf.unstack(fields[2:6], 4)
-    compression, colours = fields[7], fields[11]
+    header = _Header(offset, size, width, height, bits, colours=fields[11])
+    compression = fields[7]
     is_plain = (compression == 0) & tf.reduce_any(bits == image_headers.BMP_BITS)
     in_order = tf.reduce_all(fields[13:16] == image_headers.BMP_MASKS)
     is_masked = (compression == 3) & (bits == 32) & in_order
-    count = tf.abs(height) * width
-    allowed = (size >= 40) & (is_plain | is_masked) & (width > 0)
+    count = tf.abs(header.height) * header.width
+    allowed = (header.size >= 40) & (is_plain | is_masked) & (header.width > 0)
     checks = [
         tf.debugging.Assert(allowed, ["a BMP of a kind that is not decoded"]),
         tf.debugging.Assert(
@@ -43,15 +71,7 @@ def decode(encoded: tf.Tensor) -> tf.Tensor:
         ),
     ]
     with tf.control_dependencies(checks):
-        rows, width = tf.abs(height), tf.identity(width)
-    lines = _lines(encoded, offset, rows, width * bits)
-    palette = _palette(encoded, 14 + size, colours, bits)
-    image = tf.cond(
-        bits <= 8,
-        lambda: tf.gather(palette, tf.cast(_numbers(lines, bits)[:, :width], tf.int32)),
-        lambda: _colours(lines, width, bits // 8),
-    )
-    return tf.cond(height > 0, lambda: tf.reverse(image, [0]), lambda: image)
+        return _Header(*map(tf.identity, header))
 
 
 def _lines(

@@ -47,7 +47,7 @@ def decode_window(
         return _upright(read, shape, window, turned)
 
     def other() -> tf.Tensor:
-        image, turned = _decode_other(encoded, exif=exif)
+        image, turned = _decode_other(encoded)
 
         def read(at: tf.Tensor) -> tf.Tensor:
             y, x, height, width = tf.unstack(at)
@@ -65,7 +65,7 @@ def reason(encoded: bytes) -> str | None:
         encoded: the bytes of the file.
 
     Returns:
-        Words for parentheses, such as "a PNG cut short in chunk IDAT"; None if the
+        Words for parentheses, such as "a PNG cut short in its chunk IDAT"; None if the
         image can be decoded.
     """
     refused = image_headers.reason(encoded)
@@ -74,8 +74,15 @@ def reason(encoded: bytes) -> str | None:
     try:
         _decode_whole(tf.constant(encoded))
     except tf.errors.OpError as error:
-        return image_headers.damage(encoded) or files.reason(error)
+        return image_headers.damage(encoded) or _in_words(encoded, error)
     return None
+
+
+def _in_words(encoded: bytes, error: tf.errors.OpError) -> str:
+    words = files.reason(error)
+    if words.startswith("a "):  # an assertion of ours
+        return words
+    return f"a damaged {image_headers.read(encoded).format}: {words.rstrip('.')}"
 
 
 @tf.function(input_signature=[tf.TensorSpec([], tf.string)], autograph=False)
@@ -101,7 +108,8 @@ def _upright(
     return tf.cond(turned > 1, graphs.apart(turn), lambda: read(window(shape)))
 
 
-def _decode_other(encoded: tf.Tensor, *, exif: bool) -> tuple[tf.Tensor, tf.Tensor]:
+@graphs.of_bytes
+def _decode_other(encoded: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     """Decodes what is no JPEG; returns the image as stored and its orientation."""
     start = tf.strings.substr(encoded, 0, 4)
     upright = tf.ones([], tf.int64)
@@ -110,7 +118,7 @@ def _decode_other(encoded: tf.Tensor, *, exif: bool) -> tuple[tf.Tensor, tf.Tens
         text = tf.strings.substr(_start(encoded, 24), 16, 8)
         sides = tf.io.decode_raw(text, tf.int32, little_endian=False)
         image = _decode_bounded(encoded, sides[1], sides[0])
-        return image, orientation.of_png(encoded) if exif else upright
+        return image, orientation.of_png(encoded)
 
     def gif() -> tuple[tf.Tensor, tf.Tensor]:
         text = tf.strings.substr(_start(encoded, 10), 6, 4)
@@ -125,7 +133,7 @@ def _decode_other(encoded: tf.Tensor, *, exif: bool) -> tuple[tf.Tensor, tf.Tens
             whole = tf.identity(encoded)
         # 0 channels are 4 if there is transparency, else 3. The first frame is taken.
         image = tf.image.decode_webp(whole, channels=0)[0, ..., :3]
-        return image, orientation.of_webp(encoded) if exif else upright
+        return image, orientation.of_webp(encoded)
 
     def unknown() -> tuple[tf.Tensor, tf.Tensor]:
         message = f"no image that can be decoded; {image_headers.ALLOWED}"

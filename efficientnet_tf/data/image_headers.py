@@ -201,10 +201,14 @@ def _png_damage(encoded: bytes) -> str | None:
     name = b""
     for name, content, checksum in _png_chunks(encoded):
         if checksum is None:
-            return f"a PNG cut short in chunk {name.decode('latin-1')}"
+            return f"a PNG cut short in its {_called(name)}"
         if zlib.crc32(content, zlib.crc32(name)) != checksum:
-            return f"chunk {name.decode('latin-1')} of the PNG has a wrong checksum"
+            return f"a PNG whose {_called(name)} has a wrong checksum"
     return None if name == b"IEND" else "a PNG cut short: it has no end chunk"
+
+
+def _called(name: bytes) -> str:
+    return f"chunk {name.decode()}" if name.isalpha() else "nameless chunk"
 
 
 def _png_chunks(encoded: bytes) -> Iterator[tuple[bytes, bytes, int | None]]:

@@ -190,7 +190,7 @@ MEANS = {
 REFUSED = {
     "jpegdec_truncated.jpg": "a JPEG cut short: it has no end marker",
     "pillow_16_bit_binary.pgm": "a PBM, PGM or PPM; allowed are JPEG",
-    "pillow_truncated_image.png": "a PNG cut short in chunk IDAT",
+    "pillow_truncated_image.png": "a PNG cut short in its chunk IDAT",
 }
 needs_odd_images = pytest.mark.skipif(
     not ODD_IMAGES.is_dir(), reason=f"no images in {ODD_IMAGES}"
@@ -261,7 +261,8 @@ def test_what_cannot_be_decoded_has_one_clear_line(decode, kind):
         decode(BROKEN[kind])
     assert "OOM" not in str(error.value)
     reason = decoding.reason(BROKEN[kind])
-    assert reason and not set("\n{}") & set(reason)
+    assert reason.startswith(("a ", "an ", "no ", "20000x")) and reason.isprintable()
+    assert not [words for words in ("{", "[[", "node", "Op:") if words in reason]
     assert ("20000x20000" in reason) == kind.startswith("large")
 
 
@@ -276,4 +277,4 @@ def test_random_damage_never_crashes(decode):
             try:
                 assert decode(damaged).shape[2] == 3
             except tf.errors.InvalidArgumentError:
-                assert decoding.reason(damaged)
+                assert decoding.reason(damaged).isprintable()

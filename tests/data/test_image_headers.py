@@ -130,9 +130,14 @@ def test_damage_of_a_png_is_found_by_its_chunks():
     encoded = encode(PIXELS)
     content = encoded.index(b"IDAT") + 9
     changed = bytes([*encoded[:content], encoded[content] ^ 1, *encoded[content + 1 :]])
-    assert image_headers.damage(changed) == "chunk IDAT of the PNG has a wrong checksum"
-    assert image_headers.damage(encoded[:-30]) == "a PNG cut short in chunk IDAT"
+    assert (
+        image_headers.damage(changed) == "a PNG whose chunk IDAT has a wrong checksum"
+    )
+    assert image_headers.damage(encoded[:-30]) == "a PNG cut short in its chunk IDAT"
     assert image_headers.damage(encoded[:-12]).startswith("a PNG cut short")
+    unknown = encoded.replace(b"IDAT", b"I\n\xffT")
+    told = "a PNG whose nameless chunk has a wrong checksum"
+    assert image_headers.damage(unknown) == told
 
 
 def test_a_jpeg_without_its_end_is_cut_short():

@@ -7,6 +7,7 @@ import networks
 import numpy as np
 import pytest
 import tensorflow as tf
+from PIL import Image
 
 import efficientnet_tf as en
 from efficientnet_tf.data import digits
@@ -29,7 +30,8 @@ def classifier():
     model.passport = dataclasses.replace(
         model.passport, label_offset=1, class_names=NAMES
     )
-    return Classifier(model, Preparation(32, 1.0, "bicubic"), label_offset=1)
+    prepared = Preparation(32, 1.0, "bicubic", exif=True)
+    return Classifier(model, prepared, label_offset=1)
 
 
 @pytest.fixture(scope="module")
@@ -88,6 +90,24 @@ def test_each_weight_is_written_once(exported, classifier):
     shapes.pop("_CHECKPOINTABLE_OBJECT_GRAPH")
     total = sum(np.prod(shape, dtype=int) for shape in shapes.values())
     assert total == classifier.model.count_params()
+
+
+def test_images_are_turned_upright_as_predict_and_cam_turn_them(
+    exported, classifier, tmp_path
+):
+    pixels = np.random.default_rng(0).integers(0, 256, (40, 50, 3), np.uint8)
+    exif = Image.Exif()
+    exif[0x0112] = 6  # turned clockwise for display
+    Image.fromarray(pixels).save(tmp_path / "photo.png", exif=exif)
+    Image.fromarray(np.rot90(pixels, -1)).save(tmp_path / "upright.png")
+    paths = [tmp_path / "photo.png", tmp_path / "upright.png"]
+    images = [classifier.read_image(str(path)) for path in paths]
+    np.testing.assert_array_equal(*images)
+    serve = tf.saved_model.load(str(exported)).signatures["serving_default"]
+    served = serve(tf.constant([path.read_bytes() for path in paths]))
+    np.testing.assert_allclose(
+        served["probabilities"], classifier.predict(images), atol=1e-5
+    )
 
 
 def test_a_model_without_names_serves_numbers(tmp_path, classifier):

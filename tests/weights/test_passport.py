@@ -45,6 +45,15 @@ def test_names_of_classes_survive_and_older_passports_have_none():
     assert passports.loads(json.dumps(fields)) == full()
 
 
+def test_turning_survives_and_older_passports_turned_no_image():
+    for exif in (True, False, None):
+        stated = dataclasses.replace(full(), exif=exif)
+        assert passports.loads(stated.dumps()) == stated
+    fields = json.loads(full().dumps())
+    del fields["exif"]
+    assert passports.loads(json.dumps(fields)).exif is False
+
+
 def test_sigmoids_survive_and_older_passports_have_none(tmp_path):
     stated = dataclasses.replace(full(), multi_label=True)
     assert passports.loads(stated.dumps()) == stated
