@@ -22,9 +22,9 @@ _RIVAL_BATCH = 32
 
 absl_flags.DEFINE_string("data_dir", None, "Folder of images by class.", required=True)
 absl_flags.DEFINE_float("minutes", 60, "Budget of wall time.")
-absl_flags.DEFINE_integer("image_size", 128, "Image size of evaluation, in pixels.")
-absl_flags.DEFINE_integer("train_image_size", 96, "Our image size in training.")
-absl_flags.DEFINE_integer("rival_size", 128, "Image size of the rival, in pixels.")
+absl_flags.DEFINE_integer("image_size", 96, "Image size of evaluation, in pixels.")
+absl_flags.DEFINE_integer("train_image_size", 84, "Our image size in training.")
+absl_flags.DEFINE_integer("rival_size", 96, "Image size of the rival, in pixels.")
 absl_flags.DEFINE_integer("seed", 0, "Seed of both fits.")
 absl_flags.DEFINE_list("fits", ["ours", "rival"], "The fits to run.")
 absl_flags.DEFINE_float("until", None, "Fit the rival here until this Unix time.")

@@ -163,7 +163,8 @@ def _webp(encoded: bytes) -> tuple[int, int]:
         width, height = low + (width << 16) + 1, high + (height << 16) + 1
         frames = encoded.count(b"ANMF") if encoded[20] & 2 else 1
         if frames * height * width > MOST_PIXELS:  # TensorFlow decodes all frames
-            raise ValueError(f"{frames} frames of {_too_many(height, width)}")
+            each = f"{frames} frames of " if frames > 1 else ""
+            raise ValueError(each + _too_many(height, width))
         return height, width
     if kind == b"VP8L":
         (packed,) = struct.unpack_from("<I", encoded, 21)

@@ -42,6 +42,7 @@ def photos(tmp_path) -> pathlib.Path:
     return folder
 
 
+@pytest.mark.slow
 def test_bad_images_end_a_run_or_are_listed(tmp_path, photos):
     data = (f"--data_dir={photos}", *SMALL)
     of_validation = _cut(sorted((photos / "val" / "bee").iterdir())[1])

@@ -155,7 +155,7 @@ def test_transparent_pixels_of_a_gif_are_black(decode):
 def test_jpegs_are_pillows_but_for_the_fast_transform(decode, mode, options):
     encoded = encode(PIXELS, "JPEG", mode, quality=95, **options)
     difference = np.abs(decode(encoded).astype(int) - _shown(encoded))
-    assert difference.mean() < 3 and difference.max() < 10
+    assert difference.mean() < 3 and difference.max() < 12
 
 
 # The greatest mean difference from Pillow's levels. TensorFlow's fast inverse cosine
