@@ -13,7 +13,7 @@ import tempfile
 
 import pytest
 import worker_count
-from alike import begin_alike, environment_kept, split_cpu
+from alike import begin_alike, environment_kept, forget_graphs, split_cpu
 
 # The files that go first: those with the largest models, because a process grows with
 # each training, then those that take longest, because one begun last would leave the
@@ -132,6 +132,11 @@ def pytest_fixture_setup(fixturedef):
     if fixturedef.scope != "function":
         begin_alike()
     return (yield)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _fresh():
+    forget_graphs()
 
 
 @pytest.fixture(autouse=True)
