@@ -10,6 +10,8 @@ from collections.abc import Callable
 from absl import app
 from absl import flags as absl_flags
 
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # before TensorFlow is imported
+
 _FLAGS_FILE = pathlib.Path(__file__).parents[1] / "flags.py"
 
 
@@ -28,7 +30,6 @@ def run(
     """
 
     def main(argv: list[str]) -> None:
-        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
         try:
             result = work(argv[1:])
         except errors as error:

@@ -87,6 +87,25 @@ class Manifest:
         """Returns the number of images in a split's finished shards."""
         return sum(shard.images for shard in self.of_split(split))
 
+    def images_in(self, path: str) -> int | None:
+        """Returns the number of images in a file; None if it is not as it was written.
+
+        Args:
+            path: path or URL of a shard. In a bucket the size is not compared.
+        """
+        shard = self.shards.get(os.path.basename(path))
+        if shard is None:
+            return None
+        if not files.is_url(path) and os.path.getsize(path) != shard.bytes:
+            return None
+        return shard.images
+
+    def counts(self, split: str, images: int) -> tuple[int, ...] | None:
+        """Returns the images of each label; None if `images` are not all of a split."""
+        if split not in self.class_counts or images != self.images(split):
+            return None
+        return self.written_counts(split) if self.is_finished else None
+
     def written_counts(self, split: str) -> tuple[int, ...]:
         """Returns the images of each label in a split whose shards are finished."""
         counts = list(self.class_counts[split])

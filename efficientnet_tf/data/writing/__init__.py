@@ -1,1 +1,1 @@
-"""Makes folders of records of images that are in tar files, folders or other records."""
+"""Makes folders of records of images in tar files, folders or other records."""

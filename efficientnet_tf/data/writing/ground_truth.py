@@ -81,8 +81,8 @@ def _parse(text: str, where: str) -> list[str]:
             label = by_id.get(int(label), "") if label.isdecimal() else ""
         if not label:
             raise ValueError(
-                f"{where}, line {number}: {line.strip()[:40]!r} is no label; allowed is "
-                "an ILSVRC2012_ID, 1 to 1000, or a synset such as n01440764"
+                f"{where}, line {number}: {line.strip()[:40]!r} is no label; allowed "
+                "is an ILSVRC2012_ID, 1 to 1000, or a synset such as n01440764"
             )
         synsets.append(label)
     return synsets

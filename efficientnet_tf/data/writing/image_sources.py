@@ -81,8 +81,8 @@ def _detected(data_dir: str | None) -> str:
 def _of_files(dataset: str, data_dir: str, found: folder.Found) -> Collection:
     if found.train is None:
         raise ValueError(
-            f"data_dir={data_dir}: holds no images for validation beside those to train "
-            "on; name a share of them, as val_fraction=0.2"
+            f"data_dir={data_dir}: holds no images for validation beside those to "
+            "train on; name a share of them, as val_fraction=0.2"
         )
 
     def stored(image: folder.Image) -> Stored:

@@ -94,9 +94,7 @@ def _train(path: str, tally: inventory.Tally) -> dict[str, list[tuple[str, int, 
     return found
 
 
-def _validation(
-    path: str, data_dir: str, number: dict[str, int]
-) -> tuple[Stored, ...]:
+def _validation(path: str, data_dir: str, number: dict[str, int]) -> tuple[Stored, ...]:
     """Lists the validation images, with the labels of the ground truth."""
     truth = ground_truth.read(data_dir)
     found = []
@@ -112,7 +110,8 @@ def _validation(
             synset = truth.synset(int(match[1]), name)
             if synset not in number:
                 raise ValueError(
-                    f"{truth.where}: {name} shows {synset}, which is no class of {TRAIN}"
+                    f"{truth.where}: {name} shows {synset}, which is no class of "
+                    f"{TRAIN}"
                 )
             found.append(
                 Stored(name, number[synset], path, member.offset_data, member.size)
