@@ -117,6 +117,8 @@ class Manifest:
     def dumps(self) -> str:
         """Returns the contents of the file."""
         content = {"version": _VERSION} | dataclasses.asdict(self)
+        # Shards are finished in any order.
+        content["shards"] = dict(sorted(content["shards"].items()))
         return json.dumps(content, indent=1) + "\n"
 
 

@@ -48,7 +48,7 @@ def read(data_dir: str) -> Collection:
     )
     validation = _validation(os.path.join(data_dir, VALIDATION), data_dir, number)
     known = dict(label_sets.imagenet())
-    notes = ()
+    notes: tuple[str, ...] = ()
     if synsets != tuple(known):
         notes = (
             f"{TRAIN} holds {len(synsets)} classes, not ImageNet's {len(known)}; "

@@ -57,7 +57,7 @@ def make(
             _write(plan, missing, output_dir, log.add, workers, skips, stream)
         finally:
             log.write()
-    return Made(plan, output_dir, log.manifest, tuple(missing))
+    return Made(plan, output_dir, log.contents, tuple(missing))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,13 +67,13 @@ class Made:
     Args:
         plan: what was to be written.
         output_dir: the folder.
-        manifest: what it holds.
+        contents: what it holds.
         written: names of the shards that this call wrote.
     """
 
     plan: Plan
     output_dir: str
-    manifest: manifest.Manifest
+    contents: manifest.Manifest
     written: tuple[str, ...]
 
     @property
@@ -82,7 +82,7 @@ class Made:
         return [
             (split, bad)
             for split in SPLITS
-            for shard in self.manifest.of_split(split)
+            for shard in self.contents.of_split(split)
             for bad in shard.bad
         ]
 
@@ -91,9 +91,9 @@ class Made:
         parts = tuple(
             inventory.Part(
                 split,
-                self.manifest.images(split),
-                self.manifest.shard_counts[split],
-                self.manifest.written_counts(split),
+                self.contents.images(split),
+                self.contents.shard_counts[split],
+                self.contents.written_counts(split),
             )
             for split in SPLITS
         )
@@ -113,13 +113,13 @@ class Made:
 
     def report(self) -> dict:
         """Returns the same as plain data."""
-        shards = self.manifest.shards
+        shards = self.contents.shards
         return {
-            "dataset": self.manifest.dataset,
+            "dataset": self.contents.dataset,
             "output_dir": self.output_dir,
             "classes": self.plan.collection.labels,
-            "images": {split: self.manifest.images(split) for split in SPLITS},
-            "shards": dict(self.manifest.shard_counts),
+            "images": {split: self.contents.images(split) for split in SPLITS},
+            "shards": dict(self.contents.shard_counts),
             "bytes": sum(shard.bytes for shard in shards.values()),
             "written": len(self.written),
             "kept": len(shards) - len(self.written),
@@ -137,23 +137,23 @@ class _Log:
     def __init__(self, output_dir: str, begun: manifest.Manifest):
         self._path = f"{output_dir}/{manifest.FILE}"
         self._written = 0.0
-        self.manifest = begun
+        self.contents = begun
 
     def keep(self, shards: Mapping[str, manifest.Shard]) -> None:
         """Writes which shards need not be written."""
-        self.manifest = dataclasses.replace(self.manifest, shards=dict(shards))
+        self.contents = dataclasses.replace(self.contents, shards=dict(shards))
         self.write()
 
     def add(self, name: str, shard: manifest.Shard) -> None:
         """Adds a finished shard; writes the file if the last time is long ago."""
-        shards = {**self.manifest.shards, name: shard}
-        self.manifest = dataclasses.replace(self.manifest, shards=shards)
+        shards = {**self.contents.shards, name: shard}
+        self.contents = dataclasses.replace(self.contents, shards=shards)
         if time.monotonic() - self._written > _SECONDS_BETWEEN_MANIFESTS:
             self.write()
 
     def write(self) -> None:
         """Writes the file."""
-        files.write_whole(self._path, self.manifest.dumps())
+        files.write_whole(self._path, self.contents.dumps())
         self._written = time.monotonic()
 
 
