@@ -78,7 +78,7 @@ def facts(
 
 
 def _of_records(data_dir: str, label_offset: int) -> dict[str, Any]:
-    """Returns what the names in a local folder of records tell; {} for a bucket."""
+    """Returns what a local folder tells without its records; {} for a bucket."""
     if files.is_url(data_dir) or not os.path.isdir(data_dir):
         return {}
     found: dict[str, Any] = {}

@@ -132,9 +132,6 @@ def read(data_dir: str) -> Manifest | None:
 
     Args:
         data_dir: local folder or URL.
-
-    Raises:
-        ValueError: if the file is damaged.
     """
     path = f"{data_dir.rstrip('/')}/{FILE}"
     if files.is_url(path):
@@ -144,17 +141,14 @@ def read(data_dir: str) -> Manifest | None:
             text = file.read()
     else:
         return None
-    return None if text is None else _loads(text, path)
+    return None if text is None else _loads(text)
 
 
-def _loads(text: str, path: str) -> Manifest | None:
+def _loads(text: str) -> Manifest | None:
     try:
         content = json.loads(text)
-    except ValueError as error:
-        raise ValueError(
-            f"{path}: is damaged ({error}); delete it, and the shards beside it are "
-            "counted or written anew"
-        ) from None
+    except ValueError:
+        return None
     fields = {field.name for field in dataclasses.fields(Manifest)}
     is_ours = isinstance(content, dict) and content.pop("version", None) == _VERSION
     if not is_ours or content.keys() != fields:

@@ -57,7 +57,9 @@ def read(data_dir: str) -> Collection:
     return Collection(
         "imagenet",
         {"train": train, "validation": validation},
-        class_names=tuple(known.get(synset, synset) for synset in synsets),
+        class_names=tuple(
+            label_sets.printable(known.get(synset, synset)) for synset in synsets
+        ),
         synsets=synsets,
         left_out=tally.left_out(),
         notes=notes,

@@ -29,39 +29,33 @@ def begin(output_dir: str, plan: Plan) -> manifest.Manifest:
         ValueError: if it holds anything else, or was begun with another plan.
     """
     files.check_writable(output_dir, label="output_dir=")
-    names = _listed(output_dir)
     wanted = plan.begun()
+    ours = {manifest.FILE, label_sets.FILE, *plan.shards}
+    names = [name for name in _listed(output_dir) if not _is_partial(name, ours)]
     if not names:
         return wanted
     found = manifest.read(output_dir) if manifest.FILE in names else None
-    ours = {manifest.FILE, label_sets.FILE, *plan.shards}
-    for name in names:
-        partial = _PARTIAL.fullmatch(name)
-        if found is None or (partial[1] if partial else name) not in ours:
-            _refuse_other(output_dir, name, found, wanted)
     if found is not None:
         _check_same(output_dir, found, wanted)
+    for name in names:
+        if found is None or name not in ours:
+            raise ValueError(
+                f"output_dir={output_dir}: holds {name}, which is not of these "
+                "records; name a new folder"
+            )
     return dataclasses.replace(wanted, shards=found.shards if found else {})
+
+
+def _is_partial(name: str, ours: set[str]) -> bool:
+    """Whether a kill may have left a file when one of ours was written."""
+    match = _PARTIAL.fullmatch(name)
+    return match is not None and match[1] in ours
 
 
 def _listed(folder: str) -> list[str]:
     if not tf.io.gfile.isdir(folder):
         return []
     return sorted(name.rstrip("/") for name in tf.io.gfile.listdir(folder))
-
-
-def _refuse_other(
-    output_dir: str,
-    name: str,
-    found: manifest.Manifest | None,
-    wanted: manifest.Manifest,
-) -> None:
-    if found is not None:
-        _check_same(output_dir, found, wanted)
-    raise ValueError(
-        f"output_dir={output_dir}: holds {name}, which is not of these records; name a "
-        "new folder"
-    )
 
 
 def _check_same(
@@ -86,7 +80,7 @@ def _check_same(
         )
 
 
-def check_space(output_dir: str, sizes: list[int], *, workers: int) -> tuple[int, int]:
+def check_space(output_dir: str, sizes: list[int], *, workers: int) -> str:
     """Compares what will be written with the free disk space.
 
     Args:
@@ -95,7 +89,7 @@ def check_space(output_dir: str, sizes: list[int], *, workers: int) -> tuple[int
         workers: int, shards that are written at a time.
 
     Returns:
-        Bytes needed and bytes free on the disk that is written to.
+        What is needed and what is free, in words.
 
     Raises:
         ValueError: if there is too little space.
@@ -111,7 +105,7 @@ def check_space(output_dir: str, sizes: list[int], *, workers: int) -> tuple[int
             f"output_dir={output_dir}: needs {in_gb(needed)} on the disk of {place}, "
             f"which has {in_gb(free)} free"
         )
-    return needed, free
+    return f"{in_gb(needed)} of {in_gb(free)} that are free on the disk of {place}"
 
 
 def in_gb(size: int) -> str:
@@ -133,6 +127,7 @@ def held(output_dir: str) -> Iterator[None]:
     folder = os.open(output_dir, os.O_RDONLY)
     try:
         _lock(folder, output_dir)
+        # `begin` has refused those that are not ours.
         for name in filter(_PARTIAL.fullmatch, os.listdir(output_dir)):
             os.remove(os.path.join(output_dir, name))
         yield

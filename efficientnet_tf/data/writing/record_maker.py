@@ -38,7 +38,7 @@ def make(
     """
     output_dir = output_dir.rstrip("/")
     begun = output_folder.begin(output_dir, plan)
-    output_folder.check_space(
+    space = output_folder.check_space(
         output_dir,
         [plan.bytes(name) for name in plan.shards if name not in begun.shards],
         workers=workers,
@@ -52,7 +52,12 @@ def make(
             text = label_sets.dumps(names)
             files.write_whole(f"{output_dir}/{label_sets.FILE}", text)
         missing = [name for name in plan.shards if name not in whole]
-        _announce(plan, missing, output_dir, stream)
+        print(
+            f"writes {len(missing)} of {len(plan.shards)} shards to {output_dir}; needs "
+            f"{space}",
+            file=stream or sys.stderr,
+            flush=True,
+        )
         try:
             _write(plan, missing, output_dir, log.add, workers, skips, stream)
         finally:
@@ -168,17 +173,6 @@ def _whole(
         whole = pool.map(shard_writer.is_whole, paths, usable.values())
         found = zip(usable.items(), whole, strict=True)
         return {name: shard for (name, shard), is_whole in found if is_whole}
-
-
-def _announce(
-    plan: Plan, missing: list[str], output_dir: str, stream: TextIO | None
-) -> None:
-    size = output_folder.in_gb(sum(map(plan.bytes, missing)))
-    print(
-        f"writes {len(missing)} of {len(plan.shards)} shards, {size}, to {output_dir}",
-        file=stream or sys.stderr,
-        flush=True,
-    )
 
 
 def _write(

@@ -92,7 +92,7 @@ class ShardWriter:
         if self.class_names is not None:
             values["image/class/text"] = self.class_names[image.label].encode()
         if self.synsets is not None:
-            values["image/class/synset"] = self.synsets[image.label].encode()
+            values["image/class/synset"] = os.fsencode(self.synsets[image.label])
         return serialize(values)
 
 
