@@ -53,8 +53,8 @@ def make(
             files.write_whole(f"{output_dir}/{label_sets.FILE}", text)
         missing = [name for name in plan.shards if name not in whole]
         print(
-            f"writes {len(missing)} of {len(plan.shards)} shards to {output_dir}; needs "
-            f"{space}",
+            f"writes {len(missing)} of {len(plan.shards)} shards to {output_dir}: "
+            f"needs {space}",
             file=stream or sys.stderr,
             flush=True,
         )
