@@ -15,10 +15,7 @@ from PIL import Image
 
 from efficientnet_tf import config
 from efficientnet_tf.data import batches, image_files, record_check, sources, tfrecord
-from efficientnet_tf.data.preparation import Preparation
 from efficientnet_tf.data.settings import Reading
-
-UPRIGHT = Preparation(8, 1.0, "bicubic", exif=True)
 
 
 def make(data_dir, output_dir, *flags):
@@ -59,7 +56,9 @@ def stored(split) -> list[tuple[int, bytes]]:
 def seen(split) -> list[tuple[int, bytes]]:
     """Labels and pixels of the images of a split, sorted."""
     labels, size = pipelines.labels(3), split.images
-    made = batches.eval_batches(split, UPRIGHT, labels=labels, batch_size=size)
+    made = batches.eval_batches(
+        split, folder_support.WHOLE, labels=labels, batch_size=size
+    )
     (batch,) = made.take(1).as_numpy_iterator()
     assert batch["mask"].all()
     pairs = zip(batch["label"].tolist(), batch["image"], strict=True)
