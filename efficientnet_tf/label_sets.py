@@ -1,8 +1,9 @@
 """Names of classes: those of known label sets, and files of names, one a line.
 
-`imagenet_1k.tsv` holds the index, the synset and the words of the 1,000 classes of
-ILSVRC 2012, sorted by synset, which is the order of all released weights. Source: the
-list of synsets that ILSVRC 2012 published; their words are WordNet's.
+`imagenet_1k.tsv` holds the index, the synset, the words and the ILSVRC2012_ID of the
+1,000 classes of ILSVRC 2012, sorted by synset, which is the order of all released
+weights. Source: the list of synsets that ILSVRC 2012 published, and its development
+kit, whose validation labels are these IDs; the words are WordNet's.
 """
 
 import functools
@@ -21,9 +22,17 @@ def imagenet() -> tuple[tuple[str, str], ...]:
     The name is the first of the class's words, as in keras.applications. Two names,
     crane and maillot, are those of two classes each.
     """
+    return tuple((synset, words.split(", ")[0]) for _, synset, words, _ in _rows())
+
+
+def imagenet_ids() -> dict[int, str]:
+    """Returns ImageNet's synsets by ILSVRC2012_ID, which is not their order."""
+    return {int(number): synset for _, synset, _, number in _rows()}
+
+
+def _rows() -> list[list[str]]:
     lines = _IMAGENET.read_text(encoding="utf-8").splitlines()
-    rows = [line.split("\t") for line in lines]
-    return tuple((synset, words.split(", ")[0]) for _, synset, words in rows)
+    return [line.split("\t") for line in lines]
 
 
 def names(label_set: str | None) -> tuple[str, ...] | None:

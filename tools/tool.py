@@ -12,6 +12,8 @@ from absl import flags as absl_flags
 
 from efficientnet_tf.command_line import failure
 
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # before TensorFlow is imported
+
 _FLAGS_FILE = pathlib.Path(__file__).parents[1] / "flags.py"
 
 
@@ -30,7 +32,6 @@ def run(
     """
 
     def main(argv: list[str]) -> None:
-        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
         try:
             result = work(argv[1:])
         except errors as error:

@@ -4,7 +4,7 @@ import os
 from typing import Any
 
 from efficientnet_tf import files, label_sets
-from efficientnet_tf.data import folder, label_csv, tfds_table
+from efficientnet_tf.data import folder, label_csv, manifest, tfds_table
 
 _FACTS = {
     "digits": {"num_classes": 10},
@@ -78,13 +78,19 @@ def facts(
 
 
 def _of_records(data_dir: str, label_offset: int) -> dict[str, Any]:
-    """Returns what the names in a local folder of records tell; {} for a bucket."""
+    """Returns what a local folder tells without its records; {} for a bucket."""
     if files.is_url(data_dir) or not os.path.isdir(data_dir):
         return {}
     found: dict[str, Any] = {}
+    made = manifest.read(data_dir)
     shards = sum(name.startswith("train-") for name in os.listdir(data_dir))
     if shards <= _FACTS["imagenet"]["minival_shards"]:
         found["minival_shards"] = 0  # else nothing would be left to train on
+    if made is not None:
+        # As training on the source, but for ImageNet, of which the same share is taken.
+        of_all = _FACTS["imagenet"]["minival_shards"] * shards // 1024
+        found["minival_shards"] = of_all if made.dataset == "imagenet" else 0
+        found["exif"] = made.exif
     path = os.path.join(data_dir, label_sets.FILE)
     if os.path.isfile(path):
         with open(path, encoding="utf-8", errors="replace") as file:
@@ -110,5 +116,8 @@ def train_images(
         listing = label_csv.read(data_dir, val_fraction=val_fraction)
         train = label_csv.divide(listing, data_dir, val_fraction, seed).train
         return len(train) if train else None
+    if dataset == "imagenet" and data_dir is not None and not files.is_url(data_dir):
+        made = manifest.read(data_dir)
+        return made.images("train") if made and made.is_finished else None
     row = tfds_table.find(tfds_table.name_of(dataset) or "")
     return row.train_images if row else None

@@ -64,7 +64,7 @@ class ImageFiles(tfrecord.Split):
 def of_csv(
     data_dir: str,
     *,
-    num_classes: int,
+    num_classes: int | None,
     multi_label: bool,
     val_fraction: float = 0.0,
     seed: int = 0,

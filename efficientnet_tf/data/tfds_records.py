@@ -71,7 +71,11 @@ class Records(tfrecord.Split):
 
 
 def open_splits(
-    name: str, data_dir: str | None, *, num_classes: int, minival_images: float = 0
+    name: str,
+    data_dir: str | None,
+    *,
+    num_classes: int | None,
+    minival_images: float = 0,
 ) -> tfrecord.Splits:
     """Finds a data set of tfds; prepares it first if need be.
 
@@ -81,7 +85,7 @@ def open_splits(
     Args:
         name: the name that `tfds.builder` takes.
         data_dir: tfds' folder of data sets; None takes its default.
-        num_classes: int, the number of classes to require.
+        num_classes: int, the number of classes to require; None takes any number.
         minival_images: train images to hold out: a number, or below 1 a fraction of
             them (rounded, at least one image); 0 holds nothing out.
 
@@ -197,7 +201,7 @@ def _first_line(error: Exception) -> str:
     return lines[0][:200]
 
 
-def _check_features(name: str, info: Any, num_classes: int) -> None:
+def _check_features(name: str, info: Any, num_classes: int | None) -> None:
     import tensorflow_datasets as tfds
 
     features = dict(info.features or {})
@@ -208,7 +212,7 @@ def _check_features(name: str, info: Any, num_classes: int) -> None:
             f"dataset=tfds:{name}: its features are {', '.join(sorted(features))}; "
             "it must have image (an Image of uint8) and label (a ClassLabel)"
         )
-    if label.num_classes != num_classes:
+    if num_classes not in (None, label.num_classes):
         raise ValueError(
             f"num_classes={num_classes}: dataset=tfds:{name} has {label.num_classes} "
             "classes; the two must agree"

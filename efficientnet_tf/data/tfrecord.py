@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Sequence
 import tensorflow as tf
 
 from efficientnet_tf import files as whole_files
-from efficientnet_tf.data import inventory, record_files, shards
+from efficientnet_tf.data import inventory, manifest, record_files, shards
 
 # Written here because counting the images in a bucket takes minutes.
 IMAGENET_TRAIN_SHARDS, IMAGENET_TRAIN_IMAGES = 1024, 1_281_167
@@ -38,6 +38,7 @@ class Split:
         first_label: int, the smallest label in the files.
         label_names: the texts that are labels, in order; None: labels are numbers.
         zipped: those of `files` that are compressed by GZIP.
+        counts: number of images of each class; None where this is not known.
     """
 
     name: str
@@ -50,6 +51,7 @@ class Split:
     first_label: int = 1
     label_names: tuple[bytes, ...] | None = None
     zipped: frozenset[str] = frozenset()
+    counts: tuple[int, ...] | None = None
 
     def entry(self, file: str) -> bytes:
         """Returns what `records` takes for a file; a path may be any bytes."""
@@ -92,7 +94,7 @@ class Split:
 
         An image of several labels counts for each of them.
         """
-        return None
+        return None if self.counts is None else list(self.counts)
 
 
 def in_turn(
@@ -148,8 +150,8 @@ def open_splits(
         data_dir: local folder or gs:// URL.
         minival_shards: a number of shards, or below 1 a fraction of them (rounded, at
             least one shard); 0 holds nothing out.
-        num_train_images: images in all of train-*; None counts them, unless the
-            1,024 and 128 shards of ImageNet are found.
+        num_train_images: images in all of train-*; None counts them, unless a
+            manifest tells or the 1,024 and 128 shards of ImageNet are found.
         tolerant: whether a record that is cut short is counted and no error.
 
     Raises:
@@ -160,13 +162,16 @@ def open_splits(
     held_out = number_held_out(minival_shards, len(train_files), unit="shards")
     minival_files, kept_files = train_files[:held_out], train_files[held_out:]
     validation_files = _files(data_dir, "validation", tally)
+    known = manifest.read(data_dir)
     numbers = (len(train_files), len(validation_files))
-    is_imagenet = numbers == (IMAGENET_TRAIN_SHARDS, IMAGENET_VALIDATION_SHARDS)
+    of_imagenet = (IMAGENET_TRAIN_SHARDS, IMAGENET_VALIDATION_SHARDS)
+    is_imagenet = numbers == of_imagenet and known is None
+    count = functools.partial(_count, tally=tally, tolerant=tolerant, known=known)
     if num_train_images is None and is_imagenet:
         num_train_images = IMAGENET_TRAIN_IMAGES
     if num_train_images is None:
-        minival_images = _count(minival_files, tally, tolerant)
-        train_images = _count(kept_files, tally, tolerant)
+        minival_images = count(minival_files)
+        train_images = count(kept_files)
     else:
         # In proportion, which gives the exact 25,022 images of ImageNet's 20 shards.
         minival_images = num_train_images * held_out // len(train_files)
@@ -178,7 +183,7 @@ def open_splits(
         )
     validation_images = IMAGENET_VALIDATION_IMAGES
     if not is_imagenet:
-        validation_images = _count(validation_files, tally, tolerant)
+        validation_images = count(validation_files)
     zipped = {
         name: record_files.zipped(paths)
         for name, paths in (("train", train_files), ("validation", validation_files))
@@ -186,7 +191,9 @@ def open_splits(
 
     def split(name: str, paths: tuple[str, ...], images: int) -> Split:
         of = zipped["validation" if name == "validation" else "train"]
-        return Split(name, paths, images, zipped=of.intersection(paths))
+        of_class = known.counts(name, images) if known else None
+        zipped_here = of.intersection(paths)
+        return Split(name, paths, images, zipped=zipped_here, counts=of_class)
 
     return Splits(
         train=split("train", kept_files, train_images),
@@ -240,8 +247,18 @@ def number_held_out(minival_shards: float, total: int, *, unit: str) -> int:
     return int(held_out)
 
 
-def _count(files: Sequence[str], tally: inventory.Tally, tolerant: bool) -> int:
-    count_one = functools.partial(record_files.count_records, tolerant=tolerant)
+def _count(
+    files: Sequence[str],
+    tally: inventory.Tally,
+    tolerant: bool,
+    known: manifest.Manifest | None,
+) -> int:
+    def count_one(path: str) -> int:
+        images = known.images_in(path) if known else None
+        if images is not None:
+            return images
+        return record_files.count_records(path, tolerant=tolerant)
+
     with concurrent.futures.ThreadPoolExecutor(_COUNTERS) as pool:
         counts = list(pool.map(count_one, files))
     for path, count in zip(files, counts, strict=True):

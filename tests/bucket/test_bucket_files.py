@@ -2,11 +2,14 @@
 
 import os
 
+import folder_support
 import pytest
 import tensorflow as tf
 
 from bucket import client
 from efficientnet_tf import files
+from efficientnet_tf.data import tfrecord
+from efficientnet_tf.data.writing import image_sources, plan, record_maker
 from efficientnet_tf.hardware import packages
 
 pytestmark = pytest.mark.usefixtures("empty")
@@ -126,3 +129,37 @@ def _save_checkpoint(url, number):
     reader = tf.train.load_checkpoint(url)
     value = reader.get_tensor("step/.ATTRIBUTES/VARIABLE_VALUE")
     return tf.train.latest_checkpoint(url), int(value)
+
+
+def test_records_are_made_in_a_bucket_as_on_a_disk(bucket, tmp_path):
+    served, ask = bucket
+    folder_support.fill(tmp_path / "photos" / "train", (3, 2, 2))
+    folder_support.fill(tmp_path / "photos" / "val", (1, 1, 1), first=100)
+    photos, local = str(tmp_path / "photos"), tmp_path / "records"
+    _make_records(photos, str(local))
+    url = "gs://bucket/records"
+    assert len(ask(_make_records, photos, url)) == 3
+    names = served.store.names("bucket")
+    assert names == sorted(f"records/{name}" for name in os.listdir(local))
+    for name in os.listdir(local):
+        there = served.store.get("bucket", f"records/{name}").data
+        assert there == (local / name).read_bytes()
+    served.store.put("bucket", "records/train-00001-of-00002", b"cut")
+    assert ask(_make_records, photos, url) == ("train-00001-of-00002",)
+    assert ask(_counted, url) == (7, 3, ["ant", "bee", "cat"])
+    served.store.put("bucket", "records/mine", b"")
+    with pytest.raises(ValueError, match="holds mine"):
+        ask(_make_records, photos, url)
+
+
+def _make_records(source, output_dir):
+    collection = image_sources.read("folder", source)
+    counts = {"train": 2, "validation": 1}
+    planned = plan.make(collection, seed=0, shard_counts=counts)
+    return record_maker.make(planned, output_dir, workers=1).written
+
+
+def _counted(url):
+    splits = tfrecord.open_splits(url)
+    names = files.read_text(f"{url}/labels.txt").split()
+    return splits.train.images, splits.validation.images, names
