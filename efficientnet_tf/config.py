@@ -31,6 +31,7 @@ class Config(
     training_settings.Schedule,
     data_settings.Augmentation,
     data_settings.BadRecordPolicy,
+    data_settings.Caching,
     data_settings.Data,
     StartingWeights,
     training_settings.Computation,
@@ -56,6 +57,13 @@ class Config(
                 "checkpoint or a release"
             )
         self.recomputed_blocks  # noqa: B018, finds them, which is the check
+        if self.cache != "none" and (self.dataset == "fake" or self.trains_classifier_only):
+            reason = "reads no file"
+            if self.trains_classifier_only:
+                reason = "keeps the features of all images"
+            raise ValueError(
+                f"cache={self.cache}: allowed is none, because this run {reason}"
+            )
         if self.early_stopping_evals and not self.minival_shards:
             raise ValueError(
                 f"early_stopping_evals={self.early_stopping_evals}: needs held-out "

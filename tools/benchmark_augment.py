@@ -2,22 +2,18 @@
 
 python tools/benchmark_augment.py --data_dir=FOLDER_OF_JPEGS --json
 
-Everything runs on one core and on the same images. Whole pipelines crop, decode, resize
-and mirror as training does, then augment. Each turn times every candidate once; the
-numbers are medians over the turns, in milliseconds of the process's CPU time, which
-other processes disturb less than wall time. Pipelines are warm: to make an iterator
-over tf-models' RandAugment alone takes half a second.
+Everything runs on one core and on the same images. Each turn times every candidate
+once; the numbers are medians over the turns, in milliseconds of CPU time. Whole
+pipelines are compared by benchmark_input.py.
 """
 
-import glob
 import itertools
-import os
-import statistics
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import numpy as np
 import tensorflow as tf
+import timed_pipelines
 import tool
 from absl import flags as absl_flags
 from official.vision.ops import augment as official
@@ -25,7 +21,6 @@ from PIL import Image, ImageEnhance, ImageOps
 
 from efficientnet_tf.data import preparation
 from efficientnet_tf.data.augment import application, draws, plan, policies
-from efficientnet_tf.data.settings import Augmentation
 
 FLAGS = absl_flags.FLAGS
 
@@ -55,74 +50,13 @@ _OPERATORS = {
     "Sharpness": lambda image, factor: ImageEnhance.Sharpness(image).enhance(factor),
 }
 _WITHOUT_ARGUMENT = ("Equalize", "AutoContrast")
-_Draw = Callable[[], None]  # takes the next image
 
 
 def main(_: list[str]) -> dict:
-    """Times pipelines, operators and the device, and prints a table of each."""
-    os.sched_setaffinity(0, {FLAGS.core})
-    tf.config.threading.set_intra_op_parallelism_threads(1)
-    tf.config.threading.set_inter_op_parallelism_threads(1)
-    encoded = _read_images()
-    return _pipelines(encoded) | _operators(encoded) | _device(encoded)
-
-
-def _read_images() -> list[bytes]:
-    if not FLAGS.data_dir:
-        raise ValueError("--data_dir is missing: name a folder that holds JPEGs")
-    paths = glob.glob(f"{FLAGS.data_dir}/**/*.jp*g", recursive=True)
-    if not paths:
-        raise ValueError(f"--data_dir={FLAGS.data_dir}: holds no *.jpg or *.jpeg")
-    found = []
-    for path in itertools.islice(itertools.cycle(sorted(paths)), FLAGS.images):
-        with open(path, "rb") as file:
-            found.append(file.read())
-    return found
-
-
-def _pipelines(encoded: list[bytes]) -> dict:
-    chosen = {name: _plan(name) for name in ("autoaugment", "randaugment")}
-    theirs = {
-        "autoaugment": official.AutoAugment(),
-        "randaugment": official.RandAugment(num_layers=2, magnitude=10),
-    }
-    candidates = {"crop": _pipeline(encoded, lambda image, _: image)}
-    for name, ours in chosen.items():
-        candidates[f"{name}_ours"] = _pipeline(
-            encoded,
-            lambda image, seed, ours=ours: application.on_host(
-                image, draws.draw(seed, ours), ours
-            ),
-        )
-        candidates[f"{name}_tf_models"] = _pipeline(
-            encoded, lambda image, _, name=name: theirs[name].distort(image)
-        )
-    medians = _medians(candidates, FLAGS.images)
-    result = {f"ms_{name}": value for name, value in medians.items()}
-    for name in chosen:
-        ratio = medians[f"{name}_tf_models"] / medians[f"{name}_ours"]
-        result[f"ratio_{name}_vs_tf_models"] = ratio
-        print(
-            f"{name:12} ours {medians[f'{name}_ours']:.2f} ms, tf-models "
-            f"{medians[f'{name}_tf_models']:.2f} ms, of which crop, resize and mirror "
-            f"{medians['crop']:.2f} ms; ratio {ratio:.2f}",
-            flush=True,
-        )
-    return result
-
-
-def _pipeline(encoded: list[bytes], augment: Callable) -> _Draw:
-    prepare = preparation.Preparation(FLAGS.image_size, 0.875, "bicubic")
-
-    def example(number: tf.Tensor, image: tf.Tensor) -> tf.Tensor:
-        crop_seed, seed = tf.unstack(tf.random.split(tf.stack([1, number]), 2))
-        cropped = preparation.decode_and_distort(
-            image, prepare, seed=crop_seed, crop_area_min=0.08, flip=True, cut_off=True
-        )
-        return augment(cropped, seed)
-
-    images = tf.data.Dataset.from_tensor_slices(encoded).repeat().enumerate()
-    return _drawing(images, example)
+    """Times operators and the device, and prints a table of each."""
+    timed_pipelines.use_one_core(FLAGS.core)
+    encoded = timed_pipelines.read_jpegs(FLAGS.data_dir, FLAGS.images)
+    return _operators(encoded) | _device(encoded)
 
 
 def _operators(encoded: list[bytes]) -> dict:
@@ -130,17 +64,23 @@ def _operators(encoded: list[bytes]) -> dict:
     images = _decoded(encoded[:32])
     pictures = [Image.fromarray(i) for i in images.take(32).as_numpy_iterator()]
     turning = itertools.cycle(pictures)
-    candidates = {"nothing": _drawing(images, lambda image: tf.bitwise.invert(image))}
+    candidates = {
+        "nothing": timed_pipelines.drawing(
+            images, lambda image: tf.bitwise.invert(image)
+        )
+    }
     for name, pillow in _OPERATORS.items():
         argument = policies.original_magnitude(name, 7, translate=100, cutout=40)
-        candidates[f"{name}_ours"] = _drawing(images, _ours(name))
-        candidates[f"{name}_tf_models"] = _drawing(
+        candidates[f"{name}_ours"] = timed_pipelines.drawing(images, _ours(name))
+        candidates[f"{name}_tf_models"] = timed_pipelines.drawing(
             images, lambda image, n=name, a=argument: _theirs(n, image, a)
         )
         candidates[f"{name}_pillow"] = lambda pillow=pillow, argument=argument: pillow(
             next(turning), argument
         )
-    medians = _medians(candidates, max(8, FLAGS.images // 4))
+    medians = timed_pipelines.medians(
+        candidates, calls=max(8, FLAGS.images // 4), turns=FLAGS.turns
+    )
     result = {}
     for name in _OPERATORS:
         ours, theirs = (
@@ -172,7 +112,12 @@ def _decoded(encoded: list[bytes]) -> tf.data.Dataset:
 
 def _ours(name: str) -> Callable:
     """Returns a function that always applies one operator, of a policy of its own."""
-    made = _plan("randaugment", randaugment_num_layers=1, randaugment_magnitude=7.0)
+    made = timed_pipelines.made_plan(
+        "randaugment",
+        FLAGS.image_size,
+        randaugment_num_layers=1,
+        randaugment_magnitude=7.0,
+    )
     number = made.choices[policies.RANDAUGMENT.index(name), 0, 0]
     draw = tf.constant([[number, 0, 0, 0, 0]])
     return lambda image: application.on_host(image, draw, made)
@@ -192,7 +137,7 @@ def _affine(image: Image.Image, matrix: tuple) -> Image.Image:
 
 def _device(encoded: list[bytes]) -> dict:
     """Compares AutoAugment of a batch in a step on the CPU with that on the host."""
-    made = _plan("autoaugment")
+    made = timed_pipelines.made_plan("autoaugment", FLAGS.image_size)
     images = next(iter(_decoded(encoded[:32]).batch(FLAGS.batch)))
     seeds = [tf.constant([1, number], tf.int64) for number in range(FLAGS.batch)]
     drawn = tf.stack([draws.draw(seed, made) for seed in seeds])
@@ -206,13 +151,13 @@ def _device(encoded: list[bytes]) -> dict:
     began = time.perf_counter()
     same = np.array_equal(step(images, drawn), compiled(images, drawn))
     compile_seconds = time.perf_counter() - began
-    host = _drawing(pairs, lambda i, d: application.on_host(i, d, made))
+    host = timed_pipelines.drawing(pairs, lambda i, d: application.on_host(i, d, made))
     candidates = {
         "host": lambda: [host() for _ in range(FLAGS.batch)],
         "device": lambda: step(images, drawn).numpy(),
         "device_xla": lambda: compiled(images, drawn).numpy(),
     }
-    medians = _medians(candidates, 1)
+    medians = timed_pipelines.medians(candidates, calls=1, turns=FLAGS.turns)
     each = {who: value / FLAGS.batch for who, value in medians.items()}
     ratio = each["host"] / each["device"]
     print(
@@ -224,44 +169,6 @@ def _device(encoded: list[bytes]) -> dict:
     )
     result = {f"ms_batch_{who}": value for who, value in each.items()}
     return result | {"ratio_device_vs_host": ratio, "device_equals_xla": same}
-
-
-def _plan(name: str, **changed) -> plan.Plan:
-    settings = {
-        "augment": name,
-        "randaugment_num_layers": 2,
-        "randaugment_magnitude": 10.0,
-        "mixup_alpha": 0.0,
-        "flip": True,
-        "crop_area_min": 0.08,
-    }
-    return plan.Plan(Augmentation(**settings | changed), FLAGS.image_size)
-
-
-def _drawing(dataset: tf.data.Dataset, function: Callable) -> _Draw:
-    """Maps a function over a dataset, one element at a time and nothing ahead."""
-    dataset = dataset.map(tf.autograph.experimental.do_not_convert(function))
-    options = tf.data.Options()
-    options.threading.private_threadpool_size = 1
-    options.threading.max_intra_op_parallelism = 1
-    options.autotune.enabled = False
-    iterator: Iterator = iter(dataset.with_options(options))
-    for _ in range(8):
-        next(iterator)
-    return lambda: next(iterator)
-
-
-def _medians(candidates: dict[str, _Draw], count: int) -> dict[str, float]:
-    """Returns milliseconds of CPU time for one call of each candidate."""
-    found = {name: [] for name in candidates}
-    for turn in range(FLAGS.turns):
-        # In alternating order, so that none is always last.
-        for name in sorted(candidates, reverse=turn % 2 == 1):
-            began = time.process_time()
-            for _ in range(count):
-                candidates[name]()
-            found[name].append((time.process_time() - began) / count * 1000)
-    return {name: statistics.median(values) for name, values in found.items()}
 
 
 if __name__ == "__main__":

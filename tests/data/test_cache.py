@@ -1,0 +1,227 @@
+"""Streams from memory: the same bits as from files, which are read once."""
+
+import dataclasses
+import io
+import pathlib
+
+import batches_support
+import cv2
+import damage_support
+import numpy as np
+import pipelines
+import pytest
+import tensorflow as tf
+from PIL import Image
+
+from efficientnet_tf.data import (
+    bad_records,
+    batches,
+    decoding,
+    image_files,
+    image_headers,
+    sources,
+    tfrecord,
+)
+from efficientnet_tf.data.cache import Cache
+from efficientnet_tf.data.pixels import Pixels, is_exact
+
+IMAGES, CLASSES, BATCH = 21, 4, 4
+HALVED = ("422", "420")
+SAMPLINGS = ("444", "440", "411", *HALVED)
+
+
+def _pixels(number: int, height: int = 19, width: int = 26) -> np.ndarray:
+    rng = np.random.default_rng(number)
+    noise = rng.integers(0, 256, (height, width, 3)).astype(np.uint8)
+    return cv2.GaussianBlur(noise, (3, 3), 0)
+
+
+def _jpeg(number: int, sampling: str, orientation: int = 1, **sides) -> bytes:
+    factor = getattr(cv2, f"IMWRITE_JPEG_SAMPLING_FACTOR_{sampling}")
+    options = [cv2.IMWRITE_JPEG_SAMPLING_FACTOR, factor]
+    encoded = cv2.imencode(".jpg", _pixels(number, **sides), options)[1].tobytes()
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    segment = exif.tobytes()
+    length = (len(segment) + 2).to_bytes(2)
+    return encoded[:2] + b"\xff\xe1" + length + segment + encoded[2:]
+
+
+def _picture(number: int) -> bytes:
+    if number % 6 == 5:
+        buffer = io.BytesIO()
+        Image.fromarray(_pixels(number)).save(buffer, "PNG")
+        return buffer.getvalue()
+    return _jpeg(number, SAMPLINGS[number % 5], number % 8 + 1)
+
+
+def _records(folder: pathlib.Path) -> tfrecord.Split:
+    records = [
+        damage_support.example(encoded=_picture(n), label=n % CLASSES + 1)
+        for n in range(IMAGES)
+    ]
+    for index in range(3):
+        damage_support.write(folder / str(index), records[index::3])
+    return damage_support.split_of([folder / str(n) for n in range(3)], IMAGES)
+
+
+def _files(folder: pathlib.Path) -> image_files.ImageFiles:
+    folder.mkdir()
+    paths = [folder / f"{n}\n%2F?.jpg" for n in range(IMAGES)]
+    for number, path in enumerate(paths):
+        path.write_bytes(_picture(number))
+    classes = tuple(map(str, range(CLASSES)))
+    labels = tuple((n % CLASSES,) for n in range(IMAGES))
+    return image_files.ImageFiles(
+        "train", tuple(map(str, paths)), IMAGES, classes, labels
+    )
+
+
+KINDS = {"records": _records, "files": _files}
+
+
+def _cache(mode: str) -> Cache | None:
+    return {
+        "none": lambda: None,
+        "encoded": Cache,
+        "decoded": lambda: Cache(Pixels(10**8)),
+    }[mode]()
+
+
+def _source(split: tfrecord.Split, cache, bad=None) -> sources.Files:
+    return sources.Files(tfrecord.Splits(split, None, split), bad, cache)
+
+
+def _stream(source, start: int = 0, shard: batches.Shard = batches.Shard()):
+    prepared = dataclasses.replace(batches_support.prepare(16, 0.7), exif=True)
+    return iter(
+        source.train(
+            pipelines.transform(prepared, CLASSES, crop_area_min=0.3),
+            batch_size=BATCH,
+            seed=0,
+            start=start,
+            shuffle_buffer=7,
+            shard=shard,
+        )
+    )
+
+
+def _drawn(stream, count: int) -> list[bytes]:
+    found = [next(stream) for _ in range(count)]
+    return [b["image"].numpy().tobytes() + b["label"].numpy().tobytes() for b in found]
+
+
+def _evaluated(source) -> list[np.ndarray]:
+    dataset = source.evaluate(
+        source.splits.validation,
+        dataclasses.replace(batches_support.prepare(8, 0.7), exif=True),
+        labels=pipelines.labels(CLASSES),
+        batch_size=IMAGES,
+        shard=batches.Shard(),
+    )
+    return [value.numpy() for value in next(iter(dataset)).values()]
+
+
+@pytest.fixture(scope="module", params=KINDS)
+def plain(request, tmp_path_factory):
+    """A split, and its stream over three epochs and evaluation without a cache."""
+    folder = tmp_path_factory.mktemp(request.param)
+    split = KINDS[request.param](folder / "data")
+    source = _source(split, None)
+    return folder / "data", split, _drawn(_stream(source), 16), _evaluated(source)
+
+
+@pytest.mark.parametrize("mode", ["encoded", "decoded"])
+def test_a_stream_from_memory_is_the_same_and_needs_no_file(plain, mode):
+    folder, split, expected, evaluated = plain
+    source = _source(split, _cache(mode))
+    stream = _stream(source)
+    first = _drawn(stream, 5)
+    before = _evaluated(source)
+    hidden = folder.rename(folder.with_name("hidden"))
+    try:
+        assert first + _drawn(stream, 11) == expected
+        assert _drawn(_stream(source, start=8 * BATCH), 8) == expected[8:]
+        after = _evaluated(source)
+    finally:
+        hidden.rename(folder)
+    for values in (before, after):
+        for ours, theirs in zip(values, evaluated, strict=True):
+            np.testing.assert_array_equal(ours, theirs)
+
+
+def test_each_host_keeps_its_own_files(plain):
+    folder, split, *_ = plain
+    shards = [batches.Shard(index, 2) for index in range(2)]
+    expected = [_drawn(_stream(_source(split, None), 0, shard), 6) for shard in shards]
+    kept = [_source(split, _cache("decoded")) for _ in shards]
+    streams = [_stream(*pair) for pair in zip(kept, (0, 0), shards, strict=True)]
+    assert [_drawn(stream, 6) for stream in streams] == expected
+    there = [
+        [file for file in split.files if source.cache.path(file) != file]
+        for source in kept
+    ]
+    assert [sorted(files) for files in there] == [
+        sorted(split.files[index::2]) for index in range(2)
+    ]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_bad_records_are_skipped_alike(tmp_path, kind):
+    split = KINDS[kind](tmp_path / "data")
+    path = pathlib.Path(split.files[1])
+    if kind == "records":
+        damage_support.flip_byte(path, 2)
+    else:
+        path.write_bytes(path.read_bytes()[:-200])
+    drawn, listed = [], []
+    for mode in ("none", "encoded", "decoded"):
+        bad = bad_records.BadRecords(limit=None)
+        source = _source(split, _cache(mode), bad)
+        drawn.append(_drawn(_stream(source), 12))
+        listed.append(bad.rows())
+    assert drawn[1:] == drawn[:1] * 2
+    assert len(listed[0]) == 1
+    assert listed[1:] == listed[:1] * 2
+
+
+def test_memory_is_given_back():
+    cache = _cache("encoded")
+    cache.kept(dataclasses.replace(_NONE, files=(__file__,)), [__file__])
+    copy = cache.path(__file__)
+    assert tf.io.gfile.GFile(copy).read() == pathlib.Path(__file__).read_text()
+    del cache
+    assert not tf.io.gfile.exists(copy)
+
+
+_NONE = tfrecord.Split("train", (), 0)
+
+
+def test_no_pixels_are_kept_above_the_limit():
+    pixels = Pixels(3000)  # two images of 26x19, each with a header of 64 bytes
+    for number in range(4):
+        encoded = tf.constant(_jpeg(number, "444"))
+        for _ in range(2):
+            found = pixels.decode_window(encoded, lambda _: tf.constant([1, 2, 9, 7]))
+            expected = tf.image.decode_and_crop_jpeg(encoded, [1, 2, 9, 7], channels=3)
+            np.testing.assert_array_equal(found, expected)
+    assert pixels._images.size() == 2
+
+
+@pytest.mark.parametrize("sampling", SAMPLINGS)
+def test_windows_said_to_be_exact_are(sampling):
+    for width in (37, 40):
+        encoded = _jpeg(1, sampling, width=width, height=8)
+        block = image_headers.colour_block(encoded)
+        assert block == {"411": 32, "422": 16, "420": 16}.get(sampling, 0)
+        whole = decoding.decode_stored(tf.constant(encoded))[0].numpy()
+        corners = [(x, end) for x in range(width) for end in range(x + 1, width + 1)]
+        exact = 0
+        for x, end in corners:
+            if is_exact(x, end - x, width=width, block=block):
+                exact += 1
+                window = [0, x, 8, end - x]
+                crop = tf.image.decode_and_crop_jpeg(encoded, window, channels=3)
+                np.testing.assert_array_equal(crop, whole[:, x:end])
+        share = exact / len(corners)
+        assert share == 1 if block == 0 else 0.3 < share < 0.6
