@@ -57,12 +57,10 @@ class Config(
                 "checkpoint or a release"
             )
         self.recomputed_blocks  # noqa: B018, finds them, which is the check
-        if self.cache != "none" and (self.dataset == "fake" or self.trains_classifier_only):
-            reason = "reads no file"
-            if self.trains_classifier_only:
-                reason = "keeps the features of all images"
+        if self.cache != "none" and self.trains_classifier_only:
             raise ValueError(
-                f"cache={self.cache}: allowed is none, because this run {reason}"
+                f"cache={self.cache}: allowed is none with freeze={self.freeze}, "
+                "which reads the images once and keeps their features"
             )
         if self.early_stopping_evals and not self.minival_shards:
             raise ValueError(

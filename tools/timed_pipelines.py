@@ -12,6 +12,8 @@ import tensorflow as tf
 from efficientnet_tf.data.augment import plan
 from efficientnet_tf.data.settings import Augmentation
 
+_SETTLING = 0.1  # seconds in which pipelines fill their buffers again
+
 Draw = Callable[[], None]  # takes the next image
 
 
@@ -84,5 +86,6 @@ def medians(candidates: dict[str, Draw], *, calls: int, turns: int) -> dict[str,
             began = time.process_time()
             for _ in range(calls):
                 candidates[name]()
+            time.sleep(_SETTLING)
             found[name].append((time.process_time() - began) / calls * 1000)
     return {name: statistics.median(values) for name, values in found.items()}

@@ -171,7 +171,6 @@ def eval_batches(
         of an image is unique over hosts: its place in this host's order, times the
         hosts, plus this host's index; `places.places` finds the image again.
     """
-
     decode = cache.decoder(split.cache)
 
     @tf.autograph.experimental.do_not_convert

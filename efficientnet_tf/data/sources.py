@@ -24,6 +24,9 @@ from efficientnet_tf.data.preparation import Preparation
 from efficientnet_tf.data.settings import Labels, Reading
 
 
+_WHOLE = batches.Shard()
+
+
 class Source(Protocol):
     """Images of one data set, divided into splits."""
 
@@ -79,7 +82,7 @@ class Files:
         return batches.eval_batches(split, preparation, bad=self.bad, **kwargs)
 
     def _kept(
-        self, split: tfrecord.Split, shard: batches.Shard = batches.Shard(), **_: Any
+        self, split: tfrecord.Split, shard: batches.Shard = _WHOLE, **_: Any
     ) -> tfrecord.Split:
         if self.cache is None:
             return split

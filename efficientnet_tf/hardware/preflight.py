@@ -81,8 +81,8 @@ def check_reading(remote: str | None, **settings: str | None) -> None:
         if tpu_lib.is_remote(remote) and value not in (None, plain[name]):
             raise ValueError(
                 f"{name}={value}: allowed is {plain[name]} with --tpu={remote}, whose "
-                f"hosts read the data without this program; --tpu=local on a TPU VM "
-                f"allows it"
+                "hosts read the data without this program; --tpu=local on a TPU VM "
+                "allows it"
             )
 
 

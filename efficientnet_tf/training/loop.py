@@ -17,8 +17,8 @@ from efficientnet_tf.runs import metrics as metrics_lib
 from efficientnet_tf.runs import run_model
 from efficientnet_tf.runs.run_dir import RunDir
 from efficientnet_tf.training import (
-    caching,
     build,
+    caching,
     checkpoint_folders,
     checks,
     evaluation,

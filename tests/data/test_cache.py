@@ -92,7 +92,7 @@ def _source(split: tfrecord.Split, cache, bad=None) -> sources.Files:
     return sources.Files(tfrecord.Splits(split, None, split), bad, cache)
 
 
-def _stream(source, start: int = 0, shard: batches.Shard = batches.Shard()):
+def _stream(source, start: int = 0, shard=None):
     prepared = dataclasses.replace(batches_support.prepare(16, 0.7), exif=True)
     return iter(
         source.train(
@@ -101,7 +101,7 @@ def _stream(source, start: int = 0, shard: batches.Shard = batches.Shard()):
             seed=0,
             start=start,
             shuffle_buffer=7,
-            shard=shard,
+            shard=shard or batches.Shard(),
         )
     )
 
@@ -151,7 +151,7 @@ def test_a_stream_from_memory_is_the_same_and_needs_no_file(plain, mode):
 
 
 def test_each_host_keeps_its_own_files(plain):
-    folder, split, *_ = plain
+    _, split, *_ = plain
     shards = [batches.Shard(index, 2) for index in range(2)]
     expected = [_drawn(_stream(_source(split, None), 0, shard), 6) for shard in shards]
     kept = [_source(split, _cache("decoded")) for _ in shards]
