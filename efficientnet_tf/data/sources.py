@@ -23,7 +23,6 @@ from efficientnet_tf.data.cache import Cache
 from efficientnet_tf.data.preparation import Preparation
 from efficientnet_tf.data.settings import Labels, Reading
 
-
 _WHOLE = batches.Shard()
 
 

@@ -11,8 +11,8 @@ from efficientnet_tf.training import build, caching
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("photos")
-    folder_support.fill(folder / "train", (3, 3))
-    folder_support.fill(folder / "val", (2, 2), first=100)
+    folder_support.fill(folder / "train", (3, 3, 3))
+    folder_support.fill(folder / "val", (2, 2, 2), first=100)
     return str(folder)
 
 
