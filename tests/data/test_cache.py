@@ -168,6 +168,7 @@ def test_a_host_keeps_its_own_files(plain):
     assert kept == set(split.files[1::2])
 
 
+@pytest.mark.slow
 def test_bad_records_are_skipped_alike(tmp_path):
     split = _records(tmp_path / "data")
     damage_support.flip_byte(pathlib.Path(split.files[1]), 2)
@@ -181,6 +182,10 @@ def test_bad_records_are_skipped_alike(tmp_path):
     assert listed[0] == listed[1]
 
 
+def _in_graph(pixels: Pixels, window):
+    return tf.function(lambda encoded: pixels.decode_window(encoded, window))
+
+
 def test_a_cut_jpeg_is_decoded_as_far_as_a_window_needs():
     encoded = tf.constant(_jpeg(1, "444", height=200)[:-3000])
     pixels = Pixels(10**8)
@@ -189,9 +194,9 @@ def test_a_cut_jpeg_is_decoded_as_far_as_a_window_needs():
         return tf.constant([0, 0, 8, 20])
 
     expected = decoding.decode_window(encoded, window)
-    np.testing.assert_array_equal(pixels.decode_window(encoded, window), expected)
+    np.testing.assert_array_equal(_in_graph(pixels, window)(encoded), expected)
     with pytest.raises(tf.errors.InvalidArgumentError):
-        pixels.decode_window(encoded, lambda shape: tf.concat([[0, 0], shape[:2]], 0))
+        _in_graph(pixels, lambda shape: tf.concat([[0, 0], shape[:2]], 0))(encoded)
 
 
 def test_memory_is_given_back():
@@ -205,29 +210,30 @@ def test_memory_is_given_back():
 
 def test_no_pixels_are_kept_above_the_limit():
     pixels = Pixels(3000)  # two images of 26x19, each with a header of 64 bytes
+    decode = _in_graph(pixels, lambda _: tf.constant([1, 2, 9, 7]))
     for number in range(4):
         encoded = tf.constant(_jpeg(number, "444"))
         for _ in range(2):
-            found = pixels.decode_window(encoded, lambda _: tf.constant([1, 2, 9, 7]))
             expected = tf.image.decode_and_crop_jpeg(encoded, [1, 2, 9, 7], channels=3)
-            np.testing.assert_array_equal(found, expected)
+            np.testing.assert_array_equal(decode(encoded), expected)
     assert pixels._images.size() == 2
 
 
 @pytest.mark.parametrize("sampling", SAMPLINGS)
 def test_windows_said_to_be_exact_are(sampling):
-    for width in (37, 40):
-        encoded = _jpeg(1, sampling, width=width, height=8)
-        block = image_headers.colour_block(encoded)
-        assert block == {"411": 32, "422": 16, "420": 16}.get(sampling, 0)
-        whole = decoding.decode_stored(tf.constant(encoded))[0].numpy()
-        corners = [(x, end) for x in range(width) for end in range(x + 1, width + 1)]
-        exact = 0
-        for x, end in corners:
-            if is_exact(x, end - x, width=width, block=block):
-                exact += 1
-                window = [0, x, 8, end - x]
-                crop = tf.image.decode_and_crop_jpeg(encoded, window, channels=3)
-                np.testing.assert_array_equal(crop, whole[:, x:end])
-        share = exact / len(corners)
-        assert share == 1 if block == 0 else 0.3 < share < 0.6
+    width = 37
+    encoded = _jpeg(1, sampling, width=width, height=8)
+    block = image_headers.colour_block(encoded)
+    assert block == {"411": 32, "422": 16, "420": 16}.get(sampling, 0)
+    whole = decoding.decode_stored(tf.constant(encoded))[0].numpy()
+    starts = (0, 1, 2, 15, 16, 17, 30, 31, 32, 33)
+    corners = [(x, end) for x in starts for end in range(x + 1, width + 1)]
+    exact = 0
+    for x, end in corners:
+        if is_exact(x, end - x, width=width, block=block):
+            exact += 1
+            window = [0, x, 8, end - x]
+            crop = tf.image.decode_and_crop_jpeg(encoded, window, channels=3)
+            np.testing.assert_array_equal(crop, whole[:, x:end])
+    share = exact / len(corners)
+    assert share == 1 if block == 0 else 0.2 < share < 0.6
