@@ -5,6 +5,7 @@ import itertools
 import os
 from collections.abc import Callable
 
+import numpy as np
 import tensorflow as tf
 import timed_pipelines
 from PIL import Image
@@ -132,7 +133,7 @@ def _halved(encoded: bytes) -> bytes:
 
 
 def _arrays(encoded: list[bytes]) -> tfrecord.Split:
-    images = [Image.open(io.BytesIO(image)) for image in encoded]
+    images = [np.asarray(Image.open(io.BytesIO(image))) for image in encoded]
     made = arrays.from_arrays(images, [0] * len(images), val_fraction=0)
     assert made.splits.train
     return made.splits.train
