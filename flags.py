@@ -167,7 +167,9 @@ def check() -> None:
     hardware()
     # Before the folder is opened to find out what it holds.
     preflight.check_paths(_remote(), data_dir=FLAGS.data_dir)
-    preflight.check_skipping(_remote(), FLAGS.on_bad_record)
+    preflight.check_reading(
+        _remote(), on_bad_record=FLAGS.on_bad_record, cache=FLAGS.cache
+    )
 
 
 def _check_folders() -> None:

@@ -30,6 +30,7 @@ setuptools.setup(
         "joblib",
         "matplotlib",
         "pillow",
+        "psutil",
         "scikit-learn",
         "tqdm",
     ],

@@ -34,6 +34,7 @@ class Config(
     training_settings.Schedule,
     data_settings.Augmentation,
     data_settings.BadRecordPolicy,
+    data_settings.Caching,
     data_settings.Data,
     StartingWeights,
     training_settings.Computation,
@@ -60,6 +61,11 @@ class Config(
             )
         self._check_sizes()
         self.recomputed_blocks  # noqa: B018, finds them, which is the check
+        if self.cache != "none" and self.trains_classifier_only:
+            raise ValueError(
+                f"cache={self.cache}: allowed is none with freeze={self.freeze}, "
+                "which reads the images once and keeps their features"
+            )
         if self.early_stopping_evals and not self.minival_shards:
             raise ValueError(
                 f"early_stopping_evals={self.early_stopping_evals}: needs held-out "

@@ -135,6 +135,14 @@ def test_imagenet_needs_its_folder():
         config.create(dataset="imagenet")
 
 
+def test_a_run_that_keeps_features_keeps_no_images():
+    with pytest.raises(
+        ValueError, match=r"cache=encoded: .* none with freeze=backbone"
+    ):
+        config.create(cache="encoded", freeze="backbone")
+    assert config.create(cache="encoded").cache == "encoded"
+
+
 def test_early_stopping_needs_held_out_images():
     with pytest.raises(ValueError, match="early_stopping_evals=3: needs held-out"):
         config.create(early_stopping_evals=3, minival_shards=0)
@@ -188,6 +196,7 @@ def test_only_settings_that_cannot_change_the_weights_so_far_may_change():
     assert may_change == {
         *("data_dir", "eval_batch_size", "train_epochs"),
         *("steps_per_loop", "checkpoint_epochs"),
+        *("on_bad_record", "bad_record_limit", "cache"),
     }
 
 

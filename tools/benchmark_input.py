@@ -13,12 +13,14 @@ import io
 import itertools
 import math
 import random
+import tempfile
 from collections.abc import Callable
 
 import cv2
 import numpy as np
 import tensorflow as tf
 import timed_pipelines
+import timed_sources
 import tool
 from absl import flags as absl_flags
 from official.vision.ops import augment as official
@@ -59,14 +61,22 @@ def main(_: list[str]) -> dict:
     timed_pipelines.use_one_core(FLAGS.core)
     encoded = timed_pipelines.read_jpegs(FLAGS.data_dir, FLAGS.images)
     candidates = _decoders(encoded) | _pipelines(encoded)
-    found = timed_pipelines.medians(candidates, calls=FLAGS.images, turns=FLAGS.turns)
-    for name, title in _ROWS.items():
+    with tempfile.TemporaryDirectory() as folder:
+        candidates |= timed_sources.drawing(
+            encoded, image_size=FLAGS.image_size, folder=folder
+        )
+        found = timed_pipelines.medians(
+            candidates, calls=FLAGS.images, turns=FLAGS.turns
+        )
+    for name, title in (_ROWS | timed_sources.ROWS).items():
         cores = _cores(found[name])
         print(f"{title:45} {found[name]:6.2f} ms {1000 / found[name]:6.0f}/s{cores}")
     result = {f"ms_{name}": value for name, value in found.items()}
     result |= {
         "ratio_ours_vs_original": found["original"] / found["ours"],
         "ratio_ours_vs_decode": found["decode"] / found["ours"],
+        "ratio_decoded_vs_files": found["files"] / found["files_decoded"],
+        "ratio_decoded_vs_halved": found["halved"] / found["halved_decoded"],
     }
     for name in _POLICIES:
         ratio = found[f"{name}_tf_models"] / found[f"{name}_ours"]

@@ -12,6 +12,8 @@ import tensorflow as tf
 from efficientnet_tf.data.augment import plan
 from efficientnet_tf.data.settings import Augmentation
 
+_QUIET = 0.2  # seconds without work after which buffers are full again
+
 Draw = Callable[[], None]  # takes the next image
 
 
@@ -81,8 +83,17 @@ def medians(candidates: dict[str, Draw], *, calls: int, turns: int) -> dict[str,
     for turn in range(turns):
         # In alternating order, so that none is always last.
         for name in sorted(candidates, reverse=turn % 2 == 1):
-            began = time.process_time()
+            began = _settled()
             for _ in range(calls):
                 candidates[name]()
-            found[name].append((time.process_time() - began) / calls * 1000)
+            found[name].append((_settled() - began) / calls * 1000)
     return {name: statistics.median(values) for name, values in found.items()}
+
+
+def _settled() -> float:
+    """Waits until pipelines that read ahead are done; returns the CPU time, seconds."""
+    before, now = -1.0, time.process_time()
+    while now - before > _QUIET / 10:
+        time.sleep(_QUIET)
+        before, now = now, time.process_time()
+    return now

@@ -63,6 +63,8 @@ class BadRecords:
 
         def note(path: bytes, record: int, content: bytes) -> None:
             place = placed.place(path, record)
+            if place in self._found.get(split.name, {}):
+                return
             reason = None
             if place.record is not None:
                 reason = placed.damage(place.file).get(place.record)

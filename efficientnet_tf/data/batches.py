@@ -14,7 +14,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from efficientnet_tf.data import attempts, order, tfrecord
+from efficientnet_tf.data import attempts, cache, decoding, order, tfrecord
 from efficientnet_tf.data.augment import batch as augmented
 from efficientnet_tf.data.augment.plan import Plan
 from efficientnet_tf.data.bad_records import BadRecords
@@ -99,6 +99,8 @@ def train_batches(
         shuffle_buffer=shuffle_buffer,
     )
 
+    decode = cache.decoder(split.cache)
+
     def image_seed(number: tf.Tensor) -> tf.Tensor:
         # Unique over hosts and epochs, so that no two images share a seed.
         unique = number * shard.count + shard.index
@@ -107,7 +109,7 @@ def train_batches(
     @tf.autograph.experimental.do_not_convert
     def example(number: tf.Tensor, record: Any) -> dict[str, tf.Tensor]:
         encoded, label = split.example(record)
-        image = _train_image(encoded, transform, plan, image_seed(number))
+        image = _train_image(encoded, transform, plan, image_seed(number), decode)
         return image | {"label": _probabilities(label, transform.labels)}
 
     @tf.autograph.experimental.do_not_convert
@@ -161,12 +163,13 @@ def eval_batches(
         of an image is unique over hosts: its place in this host's order, times the
         hosts, plus this host's index; `places.places` finds the image again.
     """
+    decode = cache.decoder(split.cache)
 
     @tf.autograph.experimental.do_not_convert
     def example(place: tf.Tensor, record: Any) -> Any:
         encoded, label = split.example(record)
         return {
-            "image": preparation.decode(encoded),
+            "image": preparation.decode(encoded, decode),
             "label": _true(label, labels),
             "mask": tf.constant(1.0),
             "number": tf.cast(place * shard.count + shard.index, tf.int32),
@@ -263,7 +266,11 @@ def _entries(split: tfrecord.Split, shard: Shard) -> tf.Tensor:
 
 
 def _train_image(
-    encoded: tf.Tensor, transform: TrainTransform, plan: Plan, seed: tf.Tensor
+    encoded: tf.Tensor,
+    transform: TrainTransform,
+    plan: Plan,
+    seed: tf.Tensor,
+    decode: decoding.Decode,
 ) -> dict[str, tf.Tensor]:
     """Returns "image", uint8 [size, size, 3], and what the device does to it."""
     crop_seed, augment_seed = tf.unstack(tf.random.split(seed, 2))
@@ -274,6 +281,7 @@ def _train_image(
         crop_area_min=transform.augmentation.crop_area_min,
         flip=transform.augmentation.flip,
         cut_off=transform.augmentation.augment != "none",
+        decode_window=decode,
     )
     return augmented.example(image, augment_seed, plan)
 

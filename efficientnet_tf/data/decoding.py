@@ -7,6 +7,7 @@ Of 16 bits the high 8 are kept. CMYK becomes (255 - C) * (255 - K) / 255, and so
 """
 
 from collections.abc import Callable
+from typing import Protocol
 
 import tensorflow as tf
 
@@ -15,6 +16,15 @@ from efficientnet_tf.data import bitmaps, graphs, image_headers, orientation
 
 _TWO_14 = 1 << 14  # WebP's sides have 14 bits
 Window = Callable[[tf.Tensor], tf.Tensor]
+
+
+class Decode(Protocol):
+    """Decodes a window of an image, as `decode_window` does."""
+
+    def __call__(
+        self, encoded: tf.Tensor, window: Window, *, exif: bool = False
+    ) -> tf.Tensor:
+        """See `decode_window`."""
 
 
 def decode_window(
@@ -36,15 +46,13 @@ def decode_window(
     """
 
     def jpeg() -> tf.Tensor:
-        shape = tf.image.extract_jpeg_shape(encoded)
-        with tf.control_dependencies([_bounded(shape[0], shape[1])]):
-            shape = tf.identity(shape)
+        shape = _jpeg_shape(encoded)
 
         def read(at: tf.Tensor) -> tf.Tensor:
             return tf.image.decode_and_crop_jpeg(encoded, at, channels=3)
 
         turned = orientation.of_jpeg(encoded) if exif else None
-        return _upright(read, shape, window, turned)
+        return upright(read, shape, window, turned)
 
     def other() -> tf.Tensor:
         image, turned = _decode_other(encoded)
@@ -53,9 +61,27 @@ def decode_window(
             y, x, height, width = tf.unstack(at)
             return image[y : y + height, x : x + width]
 
-        return _upright(read, tf.shape(image), window, turned if exif else None)
+        return upright(read, tf.shape(image), window, turned if exif else None)
 
     return tf.cond(tf.io.is_jpeg(encoded), jpeg, graphs.apart(other))
+
+
+def decode_stored(encoded: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Decodes a whole image, not turned; see `decode_window`.
+
+    Args:
+        encoded: string scalar.
+
+    Returns:
+        uint8 [height, width, 3], RGB, and the EXIF orientation, int64 scalar.
+    """
+
+    def jpeg() -> tuple[tf.Tensor, tf.Tensor]:
+        with tf.control_dependencies([_jpeg_shape(encoded)]):
+            image = tf.image.decode_jpeg(tf.identity(encoded), channels=3)
+        return image, orientation.of_jpeg(encoded)
+
+    return tf.cond(tf.io.is_jpeg(encoded), jpeg, lambda: _decode_other(encoded))
 
 
 def reason(encoded: bytes) -> str | None:
@@ -90,13 +116,23 @@ def _decode_whole(encoded: tf.Tensor) -> tf.Tensor:
     return decode_window(encoded, lambda shape: tf.concat([[0, 0], shape[:2]], 0))
 
 
-def _upright(
+def upright(
     read: Callable[[tf.Tensor], tf.Tensor],
     shape: tf.Tensor,
     window: Window,
     turned: tf.Tensor | None,
 ) -> tf.Tensor:
-    """Reads a window of the upright image; `turned` is the stored one's orientation."""
+    """Reads a window of the upright image.
+
+    Args:
+        read: reads a window of the stored image.
+        shape: int32 [3] of the stored image.
+        window: see `decode_window`.
+        turned: int64 scalar, the stored image's orientation; None: it is not turned.
+
+    Returns:
+        uint8 [height, width, 3].
+    """
     if turned is None:
         return read(window(shape))
 
@@ -106,6 +142,13 @@ def _upright(
         return orientation.upright(stored, turned)
 
     return tf.cond(turned > 1, graphs.apart(turn), lambda: read(window(shape)))
+
+
+def _jpeg_shape(encoded: tf.Tensor) -> tf.Tensor:
+    """Returns the shape of a JPEG, int32 [3], after checking it."""
+    shape = tf.image.extract_jpeg_shape(encoded)
+    with tf.control_dependencies([_bounded(shape[0], shape[1])]):
+        return tf.identity(shape)
 
 
 @graphs.of_bytes

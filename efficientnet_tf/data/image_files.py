@@ -52,7 +52,7 @@ class ImageFiles(tfrecord.Split):
     def example(self, record: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Reads the file of an entry; see `tfrecord.Split.example`."""
         told, path = tf.unstack(tf.strings.split(record, "\n", maxsplit=1), num=2)
-        encoded = tf.io.read_file(path)
+        encoded = tf.io.read_file(self.cache.at(path) if self.cache else path)
         known = tf.reduce_any(tf.equal(tf.strings.substr(encoded, 0, 2), _MAGIC))
         message = "no JPEG, PNG, GIF, BMP or WebP file:"
         with tf.control_dependencies([tf.debugging.Assert(known, [message, path])]):

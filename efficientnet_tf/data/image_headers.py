@@ -103,7 +103,34 @@ def damage(encoded: bytes) -> str | None:
     return None
 
 
+def colour_block(encoded: bytes) -> int:
+    """Returns the width of the blocks of a JPEG that has fewer colours than pixels.
+
+    Args:
+        encoded: the bytes of the file.
+
+    Returns:
+        Pixels, 16 where colour is halved across; 0 where each column has colours of its
+        own, as in other formats.
+    """
+    if read(encoded).format != "JPEG":
+        return 0
+    position = _jpeg_frame(encoded)
+    # For each component its number, sampling across and down, and its table.
+    sampling = encoded[position + 9 : position + 8 + 3 * encoded[position + 7] : 3]
+    across = {value >> 4 for value in sampling}
+    return 8 * max(across) if len(across) > 1 else 0
+
+
 def _jpeg(encoded: bytes) -> tuple[int, int]:
+    position = _jpeg_frame(encoded)
+    bits, height, width = struct.unpack_from(">BHH", encoded, position + 2)
+    if bits != 8:
+        raise ValueError(f"a JPEG of {bits} bits a sample; allowed are 8")
+    return height, width
+
+
+def _jpeg_frame(encoded: bytes) -> int:
     """Finds the frame header, which follows any number of other segments."""
     position = 2
     while True:
@@ -119,10 +146,7 @@ def _jpeg(encoded: bytes) -> tuple[int, int]:
             position += struct.unpack_from(">H", encoded, position)[0]
     if marker & 3 == 3:
         raise ValueError("a lossless JPEG; allowed are baseline and progressive")
-    bits, height, width = struct.unpack_from(">BHH", encoded, position + 2)
-    if bits != 8:
-        raise ValueError(f"a JPEG of {bits} bits a sample; allowed are 8")
-    return height, width
+    return position
 
 
 def _png(encoded: bytes) -> tuple[int, int]:

@@ -69,8 +69,8 @@ class Placed:
 
     def _readable(self, path: bytes) -> tuple[bytes, bytes]:
         name = os.fsdecode(path)
-        self.damaged(name, damage(name))
-        checked = _checked(name)
+        checked = _checked(self.split.cache.path(name) if self.split.cache else name)
+        self.damaged(name, checked.damage)
         return os.fsencode(checked.readable), checked.compression.encode()
 
 

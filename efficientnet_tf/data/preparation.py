@@ -50,11 +50,16 @@ class Preparation:
     resize: str
     exif: bool = False
 
-    def decode(self, encoded: tf.Tensor) -> tf.Tensor:
+    def decode(
+        self,
+        encoded: tf.Tensor,
+        decode_window: decoding.Decode = decoding.decode_window,
+    ) -> tf.Tensor:
         """Decodes the central square and resizes it.
 
         Args:
             encoded: string scalar, an image of any format of `decoding`.
+            decode_window: decodes windows, perhaps from a cache.
 
         Returns:
             uint8 [image_size, image_size, 3], RGB.
@@ -63,7 +68,7 @@ class Preparation:
         def window(shape: tf.Tensor) -> tf.Tensor:
             return _center_window(shape, self.crop_fraction)
 
-        image = decoding.decode_window(encoded, window, exif=self.exif)
+        image = decode_window(encoded, window, exif=self.exif)
         return _resize(image, self)
 
 
@@ -75,6 +80,7 @@ def decode_and_distort(
     crop_area_min: float,
     flip: bool,
     cut_off: bool = False,
+    decode_window: decoding.Decode = decoding.decode_window,
 ) -> tf.Tensor:
     """Decodes a random crop, resizes it and mirrors half of all images.
 
@@ -91,6 +97,7 @@ def decode_and_distort(
         flip: whether to mirror at random.
         cut_off: whether to cut resized levels off to integers rather than round them,
             as the original does before AutoAugment and RandAugment.
+        decode_window: decodes windows, perhaps from a cache.
 
     Returns:
         uint8 [image_size, image_size, 3], RGB.
@@ -114,7 +121,7 @@ def decode_and_distort(
             tf.concat([begin[:2], size[:2]], 0),
         )
 
-    image = decoding.decode_window(encoded, window, exif=preparation.exif)
+    image = decode_window(encoded, window, exif=preparation.exif)
     image = _resize(image, preparation, cut_off=cut_off)
     if flip:
         image = tf.image.stateless_random_flip_left_right(image, flip_seed)

@@ -156,6 +156,20 @@ class BadRecordPolicy(Section):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class Caching(Section):
+    """What a host keeps in its memory, so that later epochs read no file."""
+
+    cache: Literal["none", "encoded", "decoded"] = setting(
+        "what training keeps in each host's memory: encoded, the files as they are, "
+        "which helps where disk, network or bucket are slow; decoded, the pixels too, "
+        "which helps where decoding is slow, least with JPEGs of halved colour; the "
+        "batches stay the same, bit for bit",
+        default="none",
+        may_change=True,
+    )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Labels(Section):
     """The numbering of the network's outputs and of the data's labels."""
 

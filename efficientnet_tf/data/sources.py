@@ -19,8 +19,11 @@ from efficientnet_tf.data import (
 )
 from efficientnet_tf.data.augment import batch as augmented
 from efficientnet_tf.data.bad_records import BadRecords
+from efficientnet_tf.data.cache import Cache
 from efficientnet_tf.data.preparation import Preparation
 from efficientnet_tf.data.settings import Labels, Reading
+
+_WHOLE = batches.Shard()
 
 
 class Source(Protocol):
@@ -54,10 +57,12 @@ class Files:
     Args:
         splits: the splits.
         bad: notes images that cannot be used; None: such an image ends the reading.
+        cache: keeps what is read in memory; None: each epoch reads the files.
     """
 
     splits: tfrecord.Splits
     bad: BadRecords | None = None
+    cache: Cache | None = None
 
     def train(
         self, transform: batches.TrainTransform, **position: Any
@@ -65,15 +70,22 @@ class Files:
         """See `batches.train_batches`."""
         if self.splits.train is None:
             raise ValueError("the dataset holds no images to train on")
-        return batches.train_batches(
-            self.splits.train, transform, bad=self.bad, **position
-        )
+        train = self._kept(self.splits.train, **position)
+        return batches.train_batches(train, transform, bad=self.bad, **position)
 
     def evaluate(
         self, split: tfrecord.Split, preparation: Preparation, **kwargs: Any
     ) -> tf.data.Dataset:
         """See `batches.eval_batches`."""
+        split = self._kept(split, **kwargs)
         return batches.eval_batches(split, preparation, bad=self.bad, **kwargs)
+
+    def _kept(
+        self, split: tfrecord.Split, shard: batches.Shard = _WHOLE, **_: Any
+    ) -> tfrecord.Split:
+        if self.cache is None:
+            return split
+        return self.cache.kept(split, split.files[shard.index :: shard.count])
 
 
 @dataclasses.dataclass(frozen=True)

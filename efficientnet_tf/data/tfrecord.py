@@ -16,6 +16,7 @@ import tensorflow as tf
 
 from efficientnet_tf import files as whole_files
 from efficientnet_tf.data import inventory, manifest, record_files, shards
+from efficientnet_tf.data.cache import Cache
 
 # Written here because counting the images in a bucket takes minutes.
 IMAGENET_TRAIN_SHARDS, IMAGENET_TRAIN_IMAGES = 1024, 1_281_167
@@ -39,6 +40,7 @@ class Split:
         label_names: the texts that are labels, in order; None: labels are numbers.
         zipped: those of `files` that are compressed by GZIP.
         counts: number of images of each class; None where this is not known.
+        cache: keeps files in memory; None reads them where they are.
     """
 
     name: str
@@ -52,6 +54,7 @@ class Split:
     label_names: tuple[bytes, ...] | None = None
     zipped: frozenset[str] = frozenset()
     counts: tuple[int, ...] | None = None
+    cache: Cache | None = dataclasses.field(default=None, repr=False, compare=False)
 
     def entry(self, file: str) -> bytes:
         """Returns what `records` takes for a file; a path may be any bytes."""
@@ -64,7 +67,8 @@ class Split:
         if self.zipped:
             zipped = tf.constant([os.fsencode(file) for file in sorted(self.zipped)])
             compression = tf.where(tf.reduce_any(tf.equal(zipped, path)), "GZIP", "")
-        return tf.data.TFRecordDataset(path, compression_type=compression)
+        readable = self.cache.at(path) if self.cache else path
+        return tf.data.TFRecordDataset(readable, compression_type=compression)
 
     def records(self, files: tf.data.Dataset) -> tf.data.Dataset:
         """Reads a string scalar for each image of some files; skipping one is cheap."""

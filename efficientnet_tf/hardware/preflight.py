@@ -69,18 +69,21 @@ def find_cluster(hardware: Hardware) -> hosts.Cluster | None:
     return found
 
 
-def check_skipping(remote: str | None, on_bad_record: str | None) -> None:
-    """Raises ValueError where bad records cannot be skipped.
+def check_reading(remote: str | None, **settings: str | None) -> None:
+    """Raises ValueError where the data is not read by this program, but would have to.
 
     Args:
         remote: the value of `--tpu` where its hosts read the data, else None.
-        on_bad_record: the setting of that name; None for its default.
+        **settings: `on_bad_record` and `cache`; None for a default.
     """
-    if tpu_lib.is_remote(remote) and on_bad_record == "skip":
-        raise ValueError(
-            f"on_bad_record=skip: allowed is error with --tpu={remote}, whose hosts "
-            "read the data without this program; --tpu=local on a TPU VM can skip"
-        )
+    plain = {"on_bad_record": "error", "cache": "none"}
+    for name, value in settings.items():
+        if tpu_lib.is_remote(remote) and value not in (None, plain[name]):
+            raise ValueError(
+                f"{name}={value}: allowed is {plain[name]} with --tpu={remote}, whose "
+                "hosts read the data without this program; --tpu=local on a TPU VM "
+                "allows it"
+            )
 
 
 def prepare(hardware: Hardware) -> tuple[str, list[str]]:

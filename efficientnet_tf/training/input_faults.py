@@ -95,8 +95,8 @@ def named(
 
     def datasets(bad: bad_records.BadRecords) -> Iterable[tf.data.Dataset]:
         if isinstance(source, sources.Files):
-            strict = dataclasses.replace(source, bad=bad)
-            for context in _contexts(strategy):
+            strict = dataclasses.replace(source, bad=bad, cache=None)
+            for context in contexts(strategy):
                 yield again(strict, context)
 
     return bad_records.named(getattr(source, "bad", None), datasets)
@@ -127,9 +127,9 @@ def look(
     if files.is_url(split.files[0]):
         return
     bad = bad_records.BadRecords(limit=0)
-    strict = dataclasses.replace(source, bad=bad)
+    strict = dataclasses.replace(source, bad=bad, cache=None)
     some = _some(split)
-    shards = [pipelines.shard(context) for context in _contexts(strategy)]
+    shards = [pipelines.shard(context) for context in contexts(strategy)]
     looks = (
         _evaluated(config, strict, some, shard, images=LOOKED_AT) for shard in shards
     )
@@ -214,7 +214,7 @@ def _some(split: tfrecord.Split) -> tfrecord.Split:
     )
 
 
-def _contexts(strategy: tf.distribute.Strategy) -> list[tf.distribute.InputContext]:
+def contexts(strategy: tf.distribute.Strategy) -> list[tf.distribute.InputContext]:
     """Returns the pipelines that this process makes for a strategy."""
     found = []
 

@@ -18,6 +18,7 @@ from efficientnet_tf.runs import run_model
 from efficientnet_tf.runs.run_dir import RunDir
 from efficientnet_tf.training import (
     build,
+    caching,
     checkpoint_folders,
     checks,
     evaluation,
@@ -83,13 +84,14 @@ def train(
     for split in (source.splits.minival, validate and source.splits.validation):
         if split:
             input_faults.look(config, source, split, strategy)
+    source, kept = caching.begin(config, source, strategy, validate=validate)
     policy = devices.configure_numerics(strategy, config.precision)
     evaluations = state.Evaluations()
     is_fresh = latest is None
     with strategy.scope():
         model = _initial_model(config, run_dir, policy=policy, is_fresh=is_fresh)
     if hosts.is_chief:
-        evaluation.say(introduction.lines(config, source.splits))
+        evaluation.say(introduction.lines(config, source.splits) + kept)
     cached = build.cached_features(config, model, source, strategy)
     features_read = functools.partial(
         input_faults.in_evaluation, config, source, source.splits.train, strategy

@@ -76,3 +76,14 @@ def test_onednn_is_on_where_the_processor_has_avx2(
         monkeypatch.setenv("TF_ENABLE_ONEDNN_OPTS", given)
     preflight.before_import()
     assert os.environ.get("TF_ENABLE_ONEDNN_OPTS") == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("on_bad_record", "skip"), ("cache", "decoded")]
+)
+def test_what_needs_reading_here_is_refused_with_a_tpu_that_reads(name, value):
+    with pytest.raises(ValueError, match=f"^{name}={value}: .*--tpu=my-tpu"):
+        preflight.check_reading("my-tpu", **{name: value})
+    preflight.check_reading("my-tpu", on_bad_record="error", cache="none")
+    preflight.check_reading("my-tpu", **{name: None})
+    preflight.check_reading(None, **{name: value})
