@@ -167,9 +167,8 @@ def check() -> None:
     hardware()
     # Before the folder is opened to find out what it holds.
     preflight.check_paths(_remote(), data_dir=FLAGS.data_dir)
-    preflight.check_reading(
-        _remote(), on_bad_record=FLAGS.on_bad_record, cache=FLAGS.cache
-    )
+    reading = {"on_bad_record": FLAGS.on_bad_record, "cache": FLAGS.cache}
+    preflight.check_reading(_remote(), **reading)
 
 
 def _check_folders() -> None:

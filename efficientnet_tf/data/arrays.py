@@ -234,7 +234,7 @@ def _encode(image: Any, number: int) -> bytes:
     else:
         picture = Image.fromarray(_levels(np.asarray(image), number))
     buffer = io.BytesIO()
-    picture.save(buffer, "PNG", compress_level=1)
+    picture.save(buffer, "PNG", compress_level=1, icc_profile=None)
     return buffer.getvalue()
 
 
