@@ -73,10 +73,13 @@ def train(
     source, kept = caching.begin(config, source, strategy, validate=validate)
     start = _Start(config, source, strategy, hosts, run_dir, latest)
     model = start.model()
-    if hosts.is_chief:
-        evaluation.say(introduction.lines(config, source.splits) + kept)
+    told = introduction.lines(config, source.splits) + kept if hosts.is_chief else []
+    if latest is None:
+        evaluation.say(told)
     data = start.data(model)
     run_state, checkpoints = start.state(model)
+    if latest is not None:  # a checkpoint that cannot be read is told alone
+        evaluation.say(told)
     if hosts.is_chief:
         start.write(model)
     with input_faults.listed(source, model_dir, hosts.number) as write_list:

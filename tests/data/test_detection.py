@@ -98,6 +98,7 @@ def train(monkeypatch):
     from efficientnet_tf import files
     from efficientnet_tf.export import saved_model
     from efficientnet_tf.hardware import devices, preflight
+    from efficientnet_tf.runs import run_dir
     from efficientnet_tf.training import loop
 
     begun = []
@@ -108,7 +109,8 @@ def train(monkeypatch):
 
     monkeypatch.setattr(preflight, "prepare", lambda *_, **__: ("tpu", []))
     monkeypatch.setattr(devices, "make_strategy", lambda *_, **__: "a strategy")
-    # Both would write to the bucket, to see whether they can.
+    # These would read the bucket, or write to it to see whether they can.
+    monkeypatch.setattr(run_dir.RunDir, "as_begun", lambda _, made: made)
     monkeypatch.setattr(files, "check_writable", lambda path, **_: None)
     monkeypatch.setattr(saved_model, "check_target", lambda path: None)
     monkeypatch.setattr(loop, "train", begin)

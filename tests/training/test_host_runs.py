@@ -77,6 +77,7 @@ def test_the_chief_alone_writes_and_speaks(digits_dir, tmp_path):
         "checkpoints/ckpt-4.data-00000-of-00001",
         "checkpoints/ckpt-4.index",
         "config.json",
+        "data.json",
         "labels.txt",
         "metrics.jsonl",
         "passport.json",

@@ -26,6 +26,7 @@ def training(images, model_dir, *arguments):
         *("--mode=train", MODEL, "--dataset=folder", f"--data_dir={images}"),
         *(f"--model_dir={model_dir}", "--train_batch_size=20", "--learning_rate=0.1"),
         *("--warmup_epochs=0", "--moving_average_decay=0.9", "--augment=none"),
+        "--eval_crop=padded",  # which weights that state no crop are scored with
         *SMALL,
         *arguments,
     )
