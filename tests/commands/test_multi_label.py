@@ -244,6 +244,7 @@ def test_the_page_tells_of_labels(trained, truth, shares):
     assert len(maps) == min(24, wrong) + 24 == len(pictures) / 2
 
 
+@pytest.mark.slow
 def test_a_classifier_is_fitted_to_features_and_trained_alone(
     trained, data_dir, tmp_path
 ):

@@ -108,6 +108,7 @@ def test_a_good_folder_passes_and_a_bad_image_does_not(both):
     assert {tuple(twin["labels"]) for twin in group} == {("bee",), ("cat",)}
 
 
+@pytest.mark.slow
 def test_records_of_tfds_are_checked_without_what_is_held_out(tiny):
     splits = tfds_support.open_tfds(tiny, minival=0.1).splits
     found = check.check(splits, pipelines.labels(tfds_support.CLASSES))

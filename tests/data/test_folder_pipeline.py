@@ -206,6 +206,7 @@ def _tiny(data_dir) -> config.Config:
     )
 
 
+@pytest.mark.slow
 def test_a_folder_trains_and_a_flat_one_scores_it(both, flat, tmp_path, strategy):
     run, model_dir = _tiny(both), f"{tmp_path}/run"
     trained = loop.train(run, model_dir=model_dir, strategy=strategy, validate=False)

@@ -68,6 +68,7 @@ def test_batches_to_choose_from_are_round(steps, batches):
     }
 
 
+@pytest.mark.slow
 def test_a_process_of_its_own_lowers_the_same():
     batch, module, _ = plan.lowered(small_config(**ONE), "train", 1, None)
     assert batch == 16

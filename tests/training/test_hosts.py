@@ -111,7 +111,7 @@ def run(data):
     return run
 
 
-COUNTS = [2, pytest.param(4, marks=pytest.mark.slow)]
+COUNTS = [pytest.param(count, marks=pytest.mark.slow) for count in (2, 4)]
 
 
 @pytest.mark.parametrize("count", COUNTS)

@@ -81,6 +81,7 @@ def test_four_replicas_take_the_steps_that_one_takes(run, digits_dir, tmp_path):
     np.testing.assert_allclose(logits, np.broadcast_to(logits[:1], (4, 8, 10)))
 
 
+@pytest.mark.slow
 def test_replicas_train_fused_as_with_keras_layers(run):
     fused = run(2, **ONE | STILL, fused="on", recompute="block1a")
     assert_same_run(vars(fused), run(2, **ONE | STILL))

@@ -56,7 +56,7 @@ def run(data_dir, model_dir, mode) -> dict:
     }
 
 
-@pytest.mark.parametrize("mode", ["on", "off"])
+@pytest.mark.parametrize("mode", [pytest.param("on", marks=pytest.mark.slow), "off"])
 def test_a_run_trains_and_evaluates_on_two_cores(found, mode):
     run = found(mode)
     assert run["fused"] == (mode == "on")
@@ -68,6 +68,7 @@ def test_a_run_trains_and_evaluates_on_two_cores(found, mode):
     assert run["apart"] == 0
 
 
+@pytest.mark.slow
 def test_the_fused_pass_trains_as_keras_layers_do(found):
     # bfloat16 holds 8 bits: one value is off by 2 ** -9 of itself at most.
     fused, plain = (found(mode)["loss"] for mode in ("on", "off"))

@@ -26,7 +26,6 @@ def training(images, model_dir, *arguments):
         *("--mode=train", MODEL, "--dataset=folder", f"--data_dir={images}"),
         *(f"--model_dir={model_dir}", "--train_batch_size=20", "--learning_rate=0.1"),
         *("--warmup_epochs=0", "--moving_average_decay=0.9", "--augment=none"),
-        "--eval_crop=padded",  # which weights that state no crop are scored with
         *SMALL,
         *arguments,
     )
@@ -145,6 +144,7 @@ def test_training_starts_from_weights_and_keeps_its_passport(images, tmp_path):
         np.testing.assert_allclose(got, start, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_folders_names_take_the_place_of_the_weights_names(images, tmp_path):
     # Of a network for ten of ImageNet's classes, whose classifier is kept.
     model = en.EfficientNet("efficientnet-test", classes=10)
