@@ -16,8 +16,9 @@ from efficientnet_tf.runs.run_dir import RunDir
 def data(tmp_path):
     """A folder of images that nobody opens, and CSV files that list one."""
     for split in ("train", "val"):
-        (tmp_path / split / "cat").mkdir(parents=True)
-        (tmp_path / split / "cat" / "a.jpg").touch()
+        for name in ("cat", "dog"):
+            (tmp_path / split / name).mkdir(parents=True)
+            (tmp_path / split / name / "a.jpg").touch()
         (tmp_path / f"{split}.csv").write_text(f"file,label\n{split}/cat/a.jpg,cat\n")
     return str(tmp_path)
 
