@@ -14,17 +14,18 @@ from efficientnet_tf.runs.run_dir import RunDir
 
 @pytest.fixture
 def data(tmp_path):
-    """A folder of images that nobody opens, and CSV files that list one."""
+    """A folder of images that nobody opens, and CSV files that list them."""
     for split in ("train", "val"):
         for name in ("cat", "dog"):
             (tmp_path / split / name).mkdir(parents=True)
             (tmp_path / split / name / "a.jpg").touch()
-        (tmp_path / f"{split}.csv").write_text(f"file,label\n{split}/cat/a.jpg,cat\n")
+        lines = [f"{split}/{name}/a.jpg,{name}\n" for name in ("cat", "dog")]
+        (tmp_path / f"{split}.csv").write_text("file,label\n" + "".join(lines))
     return str(tmp_path)
 
 
 def _made(**chosen):
-    return config.resolve(num_classes=1, **chosen)
+    return config.resolve(num_classes=2, **chosen)
 
 
 @pytest.mark.parametrize("dataset", ["folder", "csv"])
