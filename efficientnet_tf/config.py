@@ -77,16 +77,16 @@ class Config(
         trains_larger = self.train_size > self.image_size
         side = "train_image_size" if trains_larger else "image_size"
         size = max(self.train_size, self.image_size)
-        found = counting.too_large(
-            self.variant, image_size=size, classes=self.num_classes
-        )
-        if found:
-            named = {
+        counting.check_size(
+            self.variant,
+            image_size=size,
+            classes=self.num_classes,
+            named={
                 "network": self.own_network,
                 "classes": f"num_classes={self.num_classes}",
                 "image_size": f"{side}={size}",
-            }
-            raise ValueError(f"{named[found[0]]}: {found[1]}")
+            },
+        )
         self._check_batch("train_batch_size", self.train_size)
         self._check_batch("eval_batch_size", self.image_size)
 

@@ -9,6 +9,7 @@ nothing, as in the paper.
 import dataclasses
 import math
 import numbers
+from collections.abc import Mapping
 from typing import Any
 
 from efficientnet_tf import expansion, variants
@@ -194,6 +195,26 @@ def too_large(
             f"{MOST_VALUES} at most"
         )
     return None
+
+
+def check_size(
+    variant: str | variants.Variant,
+    *,
+    image_size: int | _Size,
+    classes: int,
+    named: Mapping[str, str],
+) -> None:
+    """Raises ValueError for a network that is too large for any machine.
+
+    Args:
+        variant: as in `too_large`.
+        image_size: as in `count`.
+        classes: as in `too_large`.
+        named: what the user calls each of the causes.
+    """
+    found = too_large(variant, image_size=image_size, classes=classes)
+    if found:
+        raise ValueError(f"{named[found[0]]}: {found[1]}")
 
 
 def largest_map(

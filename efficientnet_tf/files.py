@@ -216,6 +216,11 @@ def reason(error: Exception) -> str:
     return why_refused(error) or " ".join(words.split())
 
 
+def size_in_words(size: int) -> str:
+    """Returns a number of bytes in words."""
+    return f"{size / 1e9:,.1f} GB" if size >= 1e9 else f"{size / 1e6:,.1f} MB"
+
+
 def why_refused(error: BaseException) -> str | None:
     """Says in one line why a bucket's service refused a request.
 

@@ -40,6 +40,11 @@ def read_jpegs(data_dir: str | None, count: int) -> list[bytes]:
 
 def made_plan(name: str, size: int, **changed) -> plan.Plan:
     """Returns the actions of a policy."""
+    return plan.Plan(augmentation(name, **changed), size)
+
+
+def augmentation(name: str, **changed) -> Augmentation:
+    """Returns the settings of a policy, with the paper's crops and flips."""
     settings = {
         "augment": name,
         "randaugment_num_layers": 2,
@@ -48,7 +53,7 @@ def made_plan(name: str, size: int, **changed) -> plan.Plan:
         "flip": True,
         "crop_area_min": 0.08,
     }
-    return plan.Plan(Augmentation(**settings | changed), size)
+    return Augmentation(**settings | changed)
 
 
 def drawing(dataset: tf.data.Dataset, function: Callable) -> Draw:

@@ -20,7 +20,7 @@ from efficientnet_tf.data import (
 )
 from efficientnet_tf.data.cache import Cache
 from efficientnet_tf.data.pixels import Pixels
-from efficientnet_tf.data.settings import Augmentation, Labels
+from efficientnet_tf.data.settings import Labels
 
 BATCH = 32
 ROWS = {
@@ -90,17 +90,9 @@ def _read(split: tfrecord.Split) -> tf.data.Dataset:
 
 
 def _train(source: sources.Files, image_size: int) -> tf.data.Dataset:
-    settings = {
-        "augment": "none",
-        "randaugment_num_layers": 2,
-        "randaugment_magnitude": 10.0,
-        "mixup_alpha": 0.0,
-        "flip": True,
-        "crop_area_min": 0.08,
-    }
     transform = batches.TrainTransform(
         preparation.Preparation(image_size, 0.875, "bicubic"),
-        Augmentation(**settings),
+        timed_pipelines.augmentation("none"),
         Labels(num_classes=1),
     )
     return source.train(transform, batch_size=BATCH, seed=0, shuffle_buffer=4096)

@@ -13,6 +13,7 @@ from efficientnet_tf.data import image_headers, tfrecord
 from efficientnet_tf.data.batches import Shard
 from efficientnet_tf.data.cache import Cache
 from efficientnet_tf.data.pixels import Pixels
+from efficientnet_tf.files import size_in_words
 
 _USABLE = 0.8  # of the free memory; training needs some too
 _SAMPLE_FILES, _SAMPLE_RECORDS = 64, 4  # whose headers tell how large images are
@@ -42,9 +43,12 @@ def opened(
     if mode == "decoded":
         needed += sum(pixel_bytes(split, shards) for split in splits)
     room = int(_USABLE * free)
-    told = f"{_size(needed)} of this host's memory, of which {_size(free)} are free"
+    told = (
+        f"{size_in_words(needed)} of this host's memory, of which "
+        f"{size_in_words(free)} are free"
+    )
     if needed > room:
-        smaller = f"--cache=encoded needs {_size(encoded)}, "
+        smaller = f"--cache=encoded needs {size_in_words(encoded)}, "
         raise ValueError(
             f"cache={mode}: needs {told}, and {1 - _USABLE:.0%} have to remain; "
             f"{smaller if encoded <= room and mode == 'decoded' else ''}"
@@ -114,7 +118,3 @@ def _headers(split: tfrecord.Split, file: str) -> Iterator[image_headers.Header]
             yield image_headers.read(encoded)
         except ValueError:
             continue
-
-
-def _size(count: int) -> str:
-    return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.1f} MB"

@@ -10,7 +10,7 @@ import contextlib
 import dataclasses
 import functools
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import tensorflow as tf
 
@@ -314,12 +314,17 @@ def write_shards(
             partial = stack.enter_context(whole_files.replacing(path))
             writers.append(stack.enter_context(tf.io.TFRecordWriter(partial)))
         for index, (encoded, label) in enumerate(examples):
-            writers[index % shards].write(_serialize(encoded, label))
+            record = serialize({"image/encoded": encoded, "image/class/label": label})
+            writers[index % shards].write(record)
 
 
-def _serialize(encoded: bytes, label: int) -> bytes:
+def serialize(values: Mapping[str, bytes | int]) -> bytes:
+    """Returns a serialized `tf.train.Example`, with the same bytes each time."""
     feature = {
-        "image/encoded": tf.train.Feature(bytes_list={"value": [encoded]}),
-        "image/class/label": tf.train.Feature(int64_list={"value": [label]}),
+        name: tf.train.Feature(bytes_list={"value": [value]})
+        if isinstance(value, bytes)
+        else tf.train.Feature(int64_list={"value": [value]})
+        for name, value in values.items()
     }
-    return tf.train.Example(features={"feature": feature}).SerializeToString()
+    example = tf.train.Example(features={"feature": feature})
+    return example.SerializeToString(deterministic=True)

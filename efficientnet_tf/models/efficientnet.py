@@ -274,14 +274,16 @@ def _check_size(variant: variants.Variant, inputs: Any, classes: int) -> None:
     channels_first = keras.config.image_data_format() == "channels_first"
     sides = inputs.shape[2:4] if channels_first else inputs.shape[1:3]
     rows, columns = (side or variant.resolution for side in sides)
-    found = counting.too_large(variant, image_size=(rows, columns), classes=classes)
-    if found:
-        named = {
+    counting.check_size(
+        variant,
+        image_size=(rows, columns),
+        classes=classes,
+        named={
             "network": variant.name,
             "classes": f"classes={classes}",
             "image_size": f"input_shape={inputs.shape[1:]}",
-        }
-        raise ValueError(f"{named[found[0]]}: {found[1]}")
+        },
+    )
 
 
 def _inputs(

@@ -10,7 +10,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from efficientnet_tf.data import manifest
+from efficientnet_tf.data import manifest, tfrecord
 from efficientnet_tf.data.writing import (
     image_sources,
     output_folder,
@@ -271,8 +271,8 @@ def test_the_number_of_shards_follows_the_size(split, images, size, shards):
 def test_a_bytes_identical_record_needs_no_order_of_features():
     values = {"b": b"x", "a": 3, "c": b""}
     backwards = dict(reversed(values.items()))
-    serialized = shard_writer.serialize(values)
-    assert shard_writer.serialize(backwards) == serialized
+    serialized = tfrecord.serialize(values)
+    assert tfrecord.serialize(backwards) == serialized
     feature = tf.train.Example.FromString(serialized).features.feature
     assert list(feature["a"].int64_list.value) == [3]
     assert np.array_equal(list(feature["b"].bytes_list.value), [b"x"])

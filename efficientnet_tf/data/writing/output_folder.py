@@ -14,6 +14,7 @@ import tensorflow as tf
 from efficientnet_tf import files, label_sets
 from efficientnet_tf.data import manifest
 from efficientnet_tf.data.writing.plan import Plan
+from efficientnet_tf.files import size_in_words
 
 _PARTIAL = re.compile(r"\.(.+)\.[0-9a-f]{32}\.partial")  # see files.replacing
 
@@ -102,15 +103,11 @@ def check_space(output_dir: str, sizes: list[int], *, workers: int) -> str:
     free = shutil.disk_usage(place).free
     if needed > free:
         raise ValueError(
-            f"output_dir={output_dir}: needs {in_gb(needed)} on the disk of {place}, "
-            f"which has {in_gb(free)} free"
+            f"output_dir={output_dir}: needs {size_in_words(needed)} on the disk of "
+            f"{place}, which has {size_in_words(free)} free"
         )
-    return f"{in_gb(needed)} of {in_gb(free)} that are free on the disk of {place}"
-
-
-def in_gb(size: int) -> str:
-    """Returns a number of bytes in words."""
-    return f"{size / 1e9:,.1f} GB" if size >= 1e8 else f"{size / 1e6:,.1f} MB"
+    needs, has = size_in_words(needed), size_in_words(free)
+    return f"{needs} of {has} that are free on the disk of {place}"
 
 
 @contextlib.contextmanager

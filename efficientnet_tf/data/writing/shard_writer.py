@@ -3,12 +3,12 @@
 import dataclasses
 import hashlib
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import tensorflow as tf
 
 from efficientnet_tf import files
-from efficientnet_tf.data import decoding, image_headers, manifest
+from efficientnet_tf.data import decoding, image_headers, manifest, tfrecord
 from efficientnet_tf.data.writing.stored import Stored
 
 
@@ -93,19 +93,7 @@ class ShardWriter:
             values["image/class/text"] = self.class_names[image.label].encode()
         if self.synsets is not None:
             values["image/class/synset"] = os.fsencode(self.synsets[image.label])
-        return serialize(values)
-
-
-def serialize(values: Mapping[str, bytes | int]) -> bytes:
-    """Returns a serialized `tf.train.Example`, with the same bytes each time."""
-    feature = {
-        name: tf.train.Feature(bytes_list={"value": [value]})
-        if isinstance(value, bytes)
-        else tf.train.Feature(int64_list={"value": [value]})
-        for name, value in values.items()
-    }
-    example = tf.train.Example(features={"feature": feature})
-    return example.SerializeToString(deterministic=True)
+        return tfrecord.serialize(values)
 
 
 def is_whole(path: str, shard: manifest.Shard) -> bool:
