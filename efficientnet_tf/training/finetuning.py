@@ -132,7 +132,10 @@ def _config(
     for name in chosen.keys() - known:
         hint = did_you_mean(name, known, alike=ALIKE)
         raise ValueError(f"unknown setting {name}{hint}")
-    named = variant.name in variants.list_variants()
+    # A network of other blocks keeps the name of the model that it was built from.
+    named = variant.name in variants.list_variants() and (
+        variant.blocks == variants.get_variant(variant.name).blocks
+    )
     # The recipe freezes early stages of networks that it knows.
     defaults = {"train_batch_size": batch_size, "freeze": None if named else "none"}
     return config_lib.create(

@@ -154,8 +154,12 @@ def test_an_empty_data_set_is_refused(model, data):
 
 def test_sigmoids_are_trained_on_labels_of_their_own(data):
     """The first label is a bright image, the second a dark one, the third each."""
+    # Its network has the name of B0, but not its blocks, of which some are frozen.
     model = en.EfficientNet(
-        networks.own(networks.ONE), classes=3, classifier_activation="sigmoid"
+        blocks=[networks.ONE],
+        input_shape=IMAGES.shape[1:],
+        classes=3,
+        classifier_activation="sigmoid",
     )
     rows = np.stack([CLASSES, 1 - CLASSES, np.ones(40)], axis=1)
     labelled = tf.data.Dataset.from_tensor_slices((IMAGES, rows)).batch(8)
