@@ -36,7 +36,7 @@ setuptools.setup(
     ],
     extras_require={
         "test": [
-            *("mypy", "optuna", "pytest", "pytest-xdist", "ruff"),
+            *("mypy", "optuna", "pytest", "pytest-timeout", "pytest-xdist", "ruff"),
             *(*PLAN, PRETRAINED[0]),
         ],
         # There is no extra for TPUs: their build, tensorflow-tpu, has to be installed

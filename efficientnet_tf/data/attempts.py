@@ -11,6 +11,8 @@ from typing import Any
 
 import tensorflow as tf
 
+from efficientnet_tf.data import graphs
+
 _TOGETHER = 16  # records
 
 Example = Any  # tensors, nested in tuples and dicts
@@ -128,5 +130,5 @@ def _note_missing(
     return tf.cond(
         tf.reduce_all(there),
         lambda: tf.constant(True),
-        lambda: tf.numpy_function(call, missing, tf.bool),
+        lambda: graphs.call_python(call, missing, tf.bool),
     )

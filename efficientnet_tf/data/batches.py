@@ -14,7 +14,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from efficientnet_tf.data import attempts, cache, decoding, order, tfrecord
+from efficientnet_tf.data import attempts, cache, decoding, graphs, order, tfrecord
 from efficientnet_tf.data.augment import batch as augmented
 from efficientnet_tf.data.augment.plan import Plan
 from efficientnet_tf.data.bad_records import BadRecords
@@ -234,7 +234,7 @@ def _without_gaps(
     possible = tf.cond(
         tf.reduce_any(there),
         lambda: True,
-        lambda: tf.numpy_function(bad.refuse_batch, [], tf.bool),
+        lambda: graphs.call_python(bad.refuse_batch, [], tf.bool),
     )
     with tf.control_dependencies([possible]):
         return attempts.replace_missing(tf.identity(there), batch)

@@ -184,7 +184,7 @@ def _described(
         encoded, label = split.example(record)
         with tf.control_dependencies([batches.class_of(label, labels)]):
             told = tf.strings.as_string(tf.reshape(label, [-1]))
-        image = decoding.decode_window(encoded, _whole)
+        image = decoding.decode_window(encoded, decoding.whole)
         content = tf.raw_ops.Fingerprint(data=[encoded], method="farmhash64")[0]
         return {
             "labels": tf.strings.reduce_join(told, separator=" "),
@@ -204,8 +204,3 @@ def _described(
     records = bad.reader(split).records(tf.data.Dataset.from_tensor_slices(files))
     made = attempts.examples(records.map(numbered), describe, bad.note(split, labels))
     yield from made.map(joined).batch(_TOGETHER).as_numpy_iterator()
-
-
-def _whole(shape: tf.Tensor) -> tf.Tensor:
-    """Returns the window that is the whole image."""
-    return tf.concat([[0, 0], shape[:2]], 0)

@@ -98,7 +98,7 @@ def reason(encoded: bytes) -> str | None:
     if refused:
         return refused
     try:
-        _decode_whole(tf.constant(encoded))
+        decode_window(tf.constant(encoded), whole)
     except tf.errors.OpError as error:
         return image_headers.damage(encoded) or _in_words(encoded, error)
     return None
@@ -111,9 +111,9 @@ def _in_words(encoded: bytes, error: tf.errors.OpError) -> str:
     return f"a damaged {image_headers.read(encoded).format}: {words.rstrip('.')}"
 
 
-@tf.function(input_signature=[tf.TensorSpec([], tf.string)], autograph=False)
-def _decode_whole(encoded: tf.Tensor) -> tf.Tensor:
-    return decode_window(encoded, lambda shape: tf.concat([[0, 0], shape[:2]], 0))
+def whole(shape: tf.Tensor) -> tf.Tensor:
+    """Returns the window of a whole image, int32 [4]; see `decode_window`."""
+    return tf.concat([[0, 0], shape[:2]], 0)
 
 
 def upright(

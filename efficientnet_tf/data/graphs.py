@@ -1,7 +1,8 @@
-"""Keeps rare branches out of TensorFlow's graphs."""
+"""Keeps rare branches out of TensorFlow's graphs, and calls Python from them."""
 
-from collections.abc import Callable
-from typing import TypeVar
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
 
 import tensorflow as tf
 
@@ -28,13 +29,40 @@ def of_bytes(function: Callable[[tf.Tensor], T]) -> Callable[[tf.Tensor], T]:
     """Makes a function of a string scalar one operation, traced once in a process.
 
     Otherwise each pipeline would trace some hundred operations, which takes a second.
+    Outside of graphs the function runs as it is, see `call_python`.
 
     Args:
         function: maps encoded bytes to tensors.
     """
-    return tf.function(
+    traced = tf.function(
         function,
         input_signature=[tf.TensorSpec([], tf.string)],
         autograph=False,
         experimental_attributes={"_noinline": True},
     )
+
+    @functools.wraps(function)
+    def call(encoded: tf.Tensor) -> T:
+        return function(encoded) if tf.executing_eagerly() else traced(encoded)
+
+    return call
+
+
+def call_python(
+    function: Callable[..., Any],
+    inputs: Sequence[tf.Tensor],
+    dtypes: tf.DType | Sequence[tf.DType],
+) -> Any:
+    """Makes a call of a Python function an operation of the graph.
+
+    The call holds a thread of TensorFlow's pool, which has one for each core. So the
+    function must not wait for that pool: where all threads make such calls, nobody
+    would ever answer. It may run single operations and read data sets that have no
+    functions; it must not run a `tf.function`, `Dataset.map` or `Dataset.reduce`.
+
+    Args:
+        function: takes NumPy values and bytes, returns what NumPy can hold.
+        inputs: the tensors to call it with.
+        dtypes: of each result.
+    """
+    return tf.numpy_function(function, inputs, dtypes)

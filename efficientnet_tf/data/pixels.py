@@ -45,7 +45,7 @@ class Pixels:
         found = self._images.lookup(key)
 
         def keep() -> tf.Tensor:
-            packed = tf.numpy_function(self._keep, [key, encoded], tf.string)
+            packed = graphs.call_python(self._keep, [key, encoded], tf.string)
             return tf.ensure_shape(packed, [])
 
         packed = tf.cond(
@@ -67,7 +67,7 @@ class Pixels:
             return b""
         try:
             block = image_headers.colour_block(encoded)
-            image, orientation = _decode_stored(tf.constant(encoded))
+            image, orientation = decoding.decode_stored(tf.constant(encoded))
         except (ValueError, tf.errors.OpError):
             return b""  # perhaps a window of it can be decoded
         sides = image.shape[:2]
@@ -77,11 +77,6 @@ class Pixels:
             self._left -= len(packed)
         self._images.insert(key, tf.constant(packed))
         return packed
-
-
-@tf.function(input_signature=[tf.TensorSpec([], tf.string)], autograph=False)
-def _decode_stored(encoded: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    return decoding.decode_stored(encoded)
 
 
 def _window(

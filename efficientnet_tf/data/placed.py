@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 
 import tensorflow as tf
 
-from efficientnet_tf.data import image_files, record_files, tfrecord
+from efficientnet_tf.data import graphs, image_files, record_files, tfrecord
 from efficientnet_tf.data.places import Place
 
 _CHECKSUM = "its checksum is wrong"
@@ -56,7 +56,7 @@ class Placed:
 
     @tf.autograph.experimental.do_not_convert
     def _read(self, path: tf.Tensor) -> tf.data.Dataset:
-        readable, compression = tf.numpy_function(
+        readable, compression = graphs.call_python(
             self._readable, [path], [tf.string, tf.string]
         )
         records = tf.data.TFRecordDataset(
@@ -152,7 +152,7 @@ def _salvaged(path: str, spans: list[tuple[int, int]]) -> Iterator[bytes | None]
 def _count(path: str, compression: str) -> int:
     """Counts the records before the first damage."""
     records = _ignoring(tf.data.TFRecordDataset(os.fsencode(path), compression))
-    return int(records.reduce(tf.zeros([], tf.int64), lambda total, _: total + 1))
+    return sum(len(some) for some in records.batch(64).as_numpy_iterator())
 
 
 def _ignoring(records: tf.data.Dataset) -> tf.data.Dataset:

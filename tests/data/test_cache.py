@@ -186,6 +186,19 @@ def _in_graph(pixels: Pixels, window):
     return tf.function(lambda encoded: pixels.decode_window(encoded, window))
 
 
+@pytest.mark.parametrize("format", ["PNG", "WEBP", "GIF", "BMP"])
+def test_files_of_other_formats_are_kept(format):
+    buffer = io.BytesIO()
+    Image.fromarray(_pixels(1)).save(buffer, format)
+    encoded, pixels = tf.constant(buffer.getvalue()), Pixels(10**8)
+    decode = _in_graph(pixels, lambda _: tf.constant([3, 4, 5, 6]))
+    whole = np.asarray(Image.open(buffer).convert("RGB"))
+    for _ in range(2):  # the second time from memory
+        difference = decode(encoded).numpy().astype(int) - whole[3:8, 4:10]
+        assert np.abs(difference).max() <= (2 if format == "WEBP" else 0)
+    assert pixels._images.size() == 1
+
+
 def test_a_cut_jpeg_is_decoded_as_far_as_a_window_needs():
     encoded = tf.constant(_jpeg(1, "444", height=200)[:-3000])
     pixels = Pixels(10**8)
