@@ -103,7 +103,7 @@ def check_first_record(split: tfrecord.Split, *, num_classes: int) -> None:
     """
     path, record = first_record(split)
     must = (
-        f"it must be a tf.train.Example with {split.image_key} (JPEG or PNG) and "
+        f"it must be a tf.train.Example with {split.image_key} (an image file) and "
         f"{split.label_key}"
     )
     if reason := why_unusable(record, split):

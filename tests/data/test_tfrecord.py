@@ -212,7 +212,7 @@ def test_a_first_label_out_of_range_is_named(tmp_path, label):
 def test_a_first_record_that_cannot_be_used_says_what_it_must_be(tmp_path, record):
     message = _first_record_error(tmp_path, record)
     assert "the first record cannot be read" in message
-    assert "image/encoded (JPEG or PNG) and image/class/label" in message
+    assert "image/encoded (an image file) and image/class/label" in message
 
 
 def test_a_file_without_records_is_named(tmp_path):
