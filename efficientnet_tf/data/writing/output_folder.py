@@ -2,7 +2,6 @@
 
 import contextlib
 import dataclasses
-import fcntl
 import os
 import re
 import shutil
@@ -11,7 +10,7 @@ from collections.abc import Iterator
 
 import tensorflow as tf
 
-from efficientnet_tf import files, label_sets
+from efficientnet_tf import file_locks, files, label_sets
 from efficientnet_tf.data import manifest
 from efficientnet_tf.data.writing.plan import Plan
 from efficientnet_tf.files import size_in_words
@@ -134,10 +133,8 @@ def held(output_dir: str) -> Iterator[None]:
 
 def _lock(folder: int, output_dir: str) -> None:
     try:
-        fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        file_locks.lock_if_possible(folder)
     except BlockingIOError:
         raise ValueError(
             f"output_dir={output_dir}: another process is writing to it"
         ) from None
-    except OSError:
-        pass  # some network disks have no locks
