@@ -10,9 +10,12 @@ from collections.abc import Callable
 from absl import app
 from absl import flags as absl_flags
 
+from efficientnet_tf import interruption
 from efficientnet_tf.command_line import failure
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # before TensorFlow is imported
+# Before a tool imports TensorFlow.
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+interruption.end_at_once()
 
 _FLAGS_FILE = pathlib.Path(__file__).parents[1] / "flags.py"
 
@@ -33,12 +36,12 @@ def run(
 
     def main(argv: list[str]) -> None:
         try:
-            result = work(argv[1:])
+            with interruption.raised():
+                result = work(argv[1:])
         except errors as error:
-            line = failure.one_line(in_words(error))
-            if absl_flags.FLAGS.json:
-                print(failure.to_json(error, line), flush=True)
-            sys.exit(f"error: {line}")
+            failure.end(error, in_words(error), as_json=absl_flags.FLAGS.json)
+        except KeyboardInterrupt as error:
+            failure.end(error, interruption.TEXT, as_json=absl_flags.FLAGS.json)
         if absl_flags.FLAGS.json:
             print(json.dumps(result))
 

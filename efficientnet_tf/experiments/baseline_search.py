@@ -180,7 +180,7 @@ def work(search: Search, *, train: Train = trials_lib.train_one) -> None:
         train: takes a Config and a folder; see `trials.train_one`.
 
     Raises:
-        InterruptedError: after SIGTERM, with the training saved.
+        InterruptedError: after SIGTERM or Ctrl-C, with the training saved.
     """
     study = _open(search)
     while len(search_storage.trials(study, "COMPLETE")) < search.trials:

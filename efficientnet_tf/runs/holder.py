@@ -13,6 +13,8 @@ import psutil
 
 _SAME_START = 2.0  # seconds: a clock that is set moves when a process began
 
+_MOST_PROCESSES = 1 << 31  # more than a kernel numbers
+
 
 @dataclasses.dataclass(frozen=True)
 class Holder:
@@ -70,10 +72,10 @@ def loads(text: str | None) -> Holder | None:
     """Reads what a lock contains; None where it names nobody, or is cut short."""
     try:
         found = Holder(**json.loads(text or ""))
-        kinds = {field.name: field.type for field in dataclasses.fields(Holder)}
-        fits = all(isinstance(getattr(found, name), kinds[name]) for name in kinds)
-        return found if fits else None
-    except (ValueError, TypeError):
+        datetime.datetime.fromtimestamp(found.began)
+        is_number = isinstance(found.pid, int) and 0 < found.pid < _MOST_PROCESSES
+        return found if is_number else None
+    except (ValueError, TypeError, OverflowError, OSError):
         return None
 
 

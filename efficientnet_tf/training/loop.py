@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+from collections.abc import Callable
 
 import keras
 import tensorflow as tf
@@ -21,6 +22,7 @@ from efficientnet_tf.training import (
     host_facts,
     input_faults,
     introduction,
+    run_folder,
 )
 from efficientnet_tf.training import state as state_lib
 from efficientnet_tf.training.predictions import Predictions
@@ -55,8 +57,9 @@ def train(
         predictions: gets what the best weights predict for each validation image.
 
     Returns:
-        The run's "step" and whether it is "finished" (False after SIGTERM). A finished
-        run with `validate` has the scores of `evaluation.evaluate` too.
+        The run's "step" and whether it is "finished"; else also the signal that it was
+        "stopped_by", "SIGINT" or "SIGTERM". A finished run with `validate` has the
+        scores of `evaluation.evaluate` too.
 
     Raises:
         ValueError: naming a setting, file or record that is wrong.
@@ -64,6 +67,18 @@ def train(
     """
     checks.check_batch_sizes(config, strategy)
     files.check_writable(model_dir, label="model_dir=")
+    with run_folder.alone(model_dir, agreement.Hosts(strategy)) as check_held:
+        return _train(config, model_dir, strategy, validate, predictions, check_held)
+
+
+def _train(
+    config: Config,
+    model_dir: str,
+    strategy: tf.distribute.Strategy,
+    validate: bool,
+    predictions: Predictions | None,
+    check_held: Callable[[], None],
+) -> dict:
     source = _opened(config)
     run_dir, hosts = RunDir(model_dir), agreement.Hosts(strategy)
     latest = _agreed_checkpoint(config, source, run_dir, hosts)
@@ -88,9 +103,13 @@ def train(
                 *(config, model_dir, strategy, hosts, data, run_state, checkpoints),
                 validate=validate,
                 write_list=write_list,
+                check_held=check_held,
             )
-        result = {"finished": run.to_the_end(), "step": run.step}
-    if not (result["finished"] and validate):
+        stopped = run.to_the_end()
+    result: dict = {"finished": not stopped, "step": run.step}
+    if stopped:
+        return result | {"stopped_by": stopped.name}
+    if not validate:
         return result
     return result | evaluation.evaluate(
         config,

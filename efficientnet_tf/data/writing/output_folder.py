@@ -3,7 +3,6 @@
 import contextlib
 import dataclasses
 import os
-import re
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -14,8 +13,6 @@ from efficientnet_tf import file_locks, files, label_sets
 from efficientnet_tf.data import manifest
 from efficientnet_tf.data.writing.plan import Plan
 from efficientnet_tf.files import size_in_words
-
-_PARTIAL = re.compile(r"\.(.+)\.[0-9a-f]{32}\.partial")  # see files.replacing
 
 
 def begin(output_dir: str, plan: Plan) -> manifest.Manifest:
@@ -48,7 +45,7 @@ def begin(output_dir: str, plan: Plan) -> manifest.Manifest:
 
 def _is_partial(name: str, ours: set[str]) -> bool:
     """Whether a kill may have left a file when one of ours was written."""
-    match = _PARTIAL.fullmatch(name)
+    match = files.PARTIAL.fullmatch(name)
     return match is not None and match[1] in ours
 
 
@@ -124,7 +121,7 @@ def held(output_dir: str) -> Iterator[None]:
     try:
         _lock(folder, output_dir)
         # `begin` has refused those that are not ours.
-        for name in filter(_PARTIAL.fullmatch, os.listdir(output_dir)):
+        for name in filter(files.PARTIAL.fullmatch, os.listdir(output_dir)):
             os.remove(os.path.join(output_dir, name))
         yield
     finally:
