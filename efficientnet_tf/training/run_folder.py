@@ -1,6 +1,8 @@
 """A run's folder for one run alone, without what a killed run left half-written."""
 
+import collections
 import contextlib
+import os
 import re
 import sys
 import time
@@ -12,11 +14,10 @@ from efficientnet_tf import files, label_sets
 from efficientnet_tf.hardware import agreement
 from efficientnet_tf.runs import metrics, run_lock
 
-# What TensorFlow writes until a checkpoint or their record is whole.
-_UNFINISHED = re.compile(
-    r"ckpt-\d+_temp|ckpt-.*\.tempstate\d+|checkpoint\.tmp[0-9a-f]{32}"
-)
-_DATA = re.compile(r"(ckpt-\d+)\.data-\d{5}-of-\d{5}")
+# What TensorFlow renames once it is whole.
+_UNFINISHED = re.compile(r"ckpt-.*\.tempstate\d+|checkpoint\.tmp[0-9a-f]{32}")
+# Files of a checkpoint. A save removes the folder _temp last, but for the record.
+_OF_CHECKPOINT = re.compile(r"(ckpt-\d+)(\.index|\.data-\d{5}-of-\d{5}|_temp)")
 # Files that only a run writes; evaluations and reports may write others beside it.
 _OF_THE_RUN = (
     *("config.json", "data.json", "passport.json"),
@@ -66,15 +67,27 @@ def _leftovers(model_dir: str) -> Iterator[str]:
             yield name
     for folder in ("checkpoints", "best"):
         names = _listed(f"{model_dir}/{folder}")
-        for name in sorted(names):
-            if _UNFINISHED.fullmatch(name) or _has_no_index(name, names):
+        unfinished = _unfinished(names) - _recorded(f"{model_dir}/{folder}")
+        # The folder _temp goes last, because it shows that the others are not whole.
+        for name in sorted(names, key=lambda name: name.endswith("_temp")):
+            of = _OF_CHECKPOINT.fullmatch(name)
+            if _UNFINISHED.fullmatch(name) or (of and of[1] in unfinished):
                 yield f"{folder}/{name}"
 
 
-def _has_no_index(name: str, names: set[str]) -> bool:
-    """Whether a save ended between a checkpoint's values and its index."""
-    data = _DATA.fullmatch(name)
-    return data is not None and f"{data[1]}.index" not in names
+def _unfinished(names: set[str]) -> set[str]:
+    """Returns the checkpoints whose save ended before all files were in place."""
+    endings = collections.defaultdict(set)
+    for match in filter(None, map(_OF_CHECKPOINT.fullmatch, names)):
+        endings[match[1]].add(match[2])
+    return {n for n, has in endings.items() if "_temp" in has or ".index" not in has}
+
+
+def _recorded(folder: str) -> set[str]:
+    """Returns the checkpoints that were whole once, by the file that names them."""
+    state = tf.train.get_checkpoint_state(folder)
+    paths = state.all_model_checkpoint_paths if state else ()
+    return {os.path.basename(path) for path in paths}
 
 
 def _listed(folder: str) -> set[str]:
