@@ -10,6 +10,7 @@ import tensorflow as tf
 from efficientnet_tf import files
 from efficientnet_tf.config import Config
 from efficientnet_tf.data import folder, label_csv, sources
+from efficientnet_tf.data.inventory import Inventory
 from efficientnet_tf.hardware import agreement, devices
 from efficientnet_tf.runs import run_model
 from efficientnet_tf.runs.run_dir import RunDir
@@ -19,9 +20,11 @@ from efficientnet_tf.training import (
     checkpoint_folders,
     checks,
     evaluation,
+    fingerprint,
     host_facts,
     input_faults,
     introduction,
+    known_scores,
     run_folder,
 )
 from efficientnet_tf.training import state as state_lib
@@ -42,6 +45,7 @@ def train(
     strategy: tf.distribute.Strategy,
     validate: bool = True,
     predictions: Predictions | None = None,
+    report: str | None = None,
 ) -> dict:
     """Starts a run, or continues the run in `model_dir`, and writes its results there.
 
@@ -55,6 +59,9 @@ def train(
         validate: whether to score the best weights on the validation data at the end
             and, if no images are held out, the latest weights during training.
         predictions: gets what the best weights predict for each validation image.
+        report: path of the page that is made of them. If it was made after the last
+            step, and metrics.jsonl has the scores, nothing is evaluated again, and
+            `predictions` stays empty.
 
     Returns:
         The run's "step" and whether it is "finished"; else also the signal that it was
@@ -68,7 +75,9 @@ def train(
     checks.check_batch_sizes(config, strategy)
     files.check_writable(model_dir, label="model_dir=")
     with run_folder.alone(model_dir, agreement.Hosts(strategy)) as check_held:
-        return _train(config, model_dir, strategy, validate, predictions, check_held)
+        return _train(
+            *(config, model_dir, strategy, validate, predictions, report), check_held
+        )
 
 
 def _train(
@@ -77,11 +86,16 @@ def _train(
     strategy: tf.distribute.Strategy,
     validate: bool,
     predictions: Predictions | None,
+    report: str | None,
     check_held: Callable[[], None],
 ) -> dict:
     source = _opened(config)
     run_dir, hosts = RunDir(model_dir), agreement.Hosts(strategy)
     latest = _agreed_checkpoint(config, source, run_dir, hosts)
+    found = fingerprint.of_data(config, source.splits)
+    if latest is not None:
+        fingerprint.check_data(run_dir, config, found)
+        fingerprint.check_network(run_dir, config)
     for split in (source.splits.minival, validate and source.splits.validation):
         if split:
             input_faults.look(config, source, split, strategy)
@@ -96,7 +110,7 @@ def _train(
     if latest is not None:  # a checkpoint that cannot be read is told alone
         evaluation.say(told)
     if hosts.is_chief:
-        start.write(model)
+        start.write(model, found)
     with input_faults.listed(source, model_dir, hosts.number) as write_list:
         with start.reading_features():
             run = Run(
@@ -111,12 +125,35 @@ def _train(
         return result | {"stopped_by": stopped.name}
     if not validate:
         return result
-    return result | evaluation.evaluate(
+    return result | _validated(
+        *(config, run_dir, source, strategy, hosts, predictions, report)
+    )
+
+
+def _validated(
+    config: Config,
+    run_dir: RunDir,
+    source: sources.Source,
+    strategy: tf.distribute.Strategy,
+    hosts: agreement.Hosts,
+    predictions: Predictions | None,
+    report: str | None,
+) -> dict:
+    """Scores the best weights, unless an earlier command did and told all of it."""
+    hosts.wait()  # the chief may still be writing the checkpoint
+    known = known_scores.find(run_dir, source.splits.validation)
+    is_told = predictions is None or known_scores.is_reported(run_dir, report)
+    again = hosts.any(known is None or not is_told)
+    if known and not again:
+        names = evaluation.class_names(config, run_dir.read_passport(), source)
+        return known | {"class_names": names}
+    return evaluation.evaluate(
         config,
-        model_dir=model_dir,
+        model_dir=run_dir.path,
         strategy=strategy,
         source=source,
         predictions=predictions,
+        is_known=known is not None,
     )
 
 
@@ -208,10 +245,10 @@ class _Start:
                 checkpoints.restore(self.latest)
         return made, checkpoints
 
-    def write(self, model: keras.Model) -> None:
+    def write(self, model: keras.Model, data: Inventory) -> None:
         """Writes what a run's folder says of it beside its checkpoints."""
         self.run_dir.write_config(self.config)
-        self.run_dir.write_data(introduction.inventory(self.config, self.source.splits))
+        self.run_dir.write_data(data)
         if self.latest is None:
             run_model.name_classes(model, self.source.splits.class_names)
             self.run_dir.write_passport(model.passport)
