@@ -67,7 +67,9 @@ def _leftovers(model_dir: str) -> Iterator[str]:
             yield name
     for folder in ("checkpoints", "best"):
         names = _listed(f"{model_dir}/{folder}")
-        unfinished = _unfinished(names) - _recorded(f"{model_dir}/{folder}")
+        unfinished = _unfinished(names)
+        if unfinished:
+            unfinished -= _recorded(f"{model_dir}/{folder}")
         # The folder _temp goes last, because it shows that the others are not whole.
         for name in sorted(names, key=lambda name: name.endswith("_temp")):
             of = _OF_CHECKPOINT.fullmatch(name)

@@ -46,7 +46,8 @@ def test_a_run_leaves_everything_in_the_bucket(unbroken):
     run = folder / "run"
     assert told["finished"] and told["examples"] == digits.VALIDATION_IMAGES
     assert {path.name for path in run.iterdir()} == {
-        *("config.json", "passport.json", "metrics.jsonl", "checkpoints", "best"),
+        *("config.json", "passport.json", "data.json", "labels.txt"),
+        *("metrics.jsonl", "checkpoints", "best"),
         *("train", "minival", "validation"),
         *("report.html", "predictions.csv", "classes.csv"),
     }
@@ -79,7 +80,8 @@ PURPOSES = {
     "lines": r"run/(metrics\.jsonl|\w+/events\.out\.tfevents.*)/?",
     "checkpoints": "run/checkpoints/.*",
     "best": "run/best/.*",
-    "settings": r"run/(config|passport)\.json/?",
+    "settings": r"run/((config|passport|data)\.json|labels\.txt)/?",
+    "lock": r"run/(\.lock/?)?",
     "report": r"run/(report\.html|(predictions|classes)\.csv)",
     "export": "export/?.*",
 }
@@ -134,7 +136,11 @@ def test_requests_are_few(unbroken):
     assert counted["checkpoints"]["read"] == 0
     # The evaluation and the export find the best weights and read them.
     assert counted["best"]["read"] <= 2 * 9
-    assert counted["settings"].total() <= 2 * 2 + 12  # written once; looked for, read
+    assert counted["settings"].total() <= 4 * 2 + 14  # written once; looked for, read
+    # Written and looked for at the start, at the end and each 30 seconds.
+    assert counted["lock"]["delete"] == 1
+    assert counted["lock"]["put"] <= 1 + 2 * (minutes(requests) + 1)
+    assert counted["lock"].total() <= 5 * counted["lock"]["put"] + 10
     assert counted["report"] == dict.fromkeys(("begin", "put"), 3)
     # Whether a folder can be written: the run's twice, and the export's twice.
     assert counted["trial"] == dict.fromkeys(("begin", "put", "delete"), 4)
@@ -168,6 +174,7 @@ def test_twice_the_steps_and_loops_are_no_other_requests(served, tmp_path):
         # the second save, two after the last evaluation; and twice looked for.
         most = 2 * (2 + 3 + 2) + 5 + 4 * minutes(served.requests)
         assert counted.pop("lines").total() <= most
+        assert counted.pop("lock")["delete"] == 1
         others.append(counted)
     assert others[0] == others[1]
     # A shard a request and an epoch.
