@@ -1,5 +1,10 @@
 """Common parts of the tools: errors in one line, --json, main.py's flags."""
 
+from efficientnet_tf import interruption
+
+if __name__ == "tool":
+    interruption.end_at_once()  # while a tool's modules are imported
+
 import importlib.util
 import json
 import os
@@ -10,12 +15,9 @@ from collections.abc import Callable
 from absl import app
 from absl import flags as absl_flags
 
-from efficientnet_tf import interruption
 from efficientnet_tf.command_line import failure
 
-# Before a tool imports TensorFlow.
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-interruption.end_at_once()
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # before TensorFlow is imported
 
 _FLAGS_FILE = pathlib.Path(__file__).parents[1] / "flags.py"
 

@@ -14,6 +14,7 @@ from end_to_end_support import new_process
 from efficientnet_tf.data import preparation, tfrecord
 from efficientnet_tf.hardware import devices
 from efficientnet_tf.inference.classifier import Classifier
+from efficientnet_tf.runs import run_lock
 from efficientnet_tf.training import evaluation
 
 
@@ -98,7 +99,9 @@ def test_metrics_are_json_lines_in_order(trained):
 def test_evaluation_in_other_batches_on_two_devices_scores_the_same(trained):
     model_dir, first = trained
     make = mock.Mock(wraps=devices.make_strategy)
-    with mock.patch.object(devices, "make_strategy", make):
+    patched = mock.patch.object(devices, "make_strategy", make)
+    before = (model_dir / "metrics.jsonl").read_text()
+    with patched, run_lock.held(str(model_dir)):  # as beside a training
         again = succeed(
             "--mode=eval",
             f"--model_dir={model_dir}",
@@ -107,6 +110,8 @@ def test_evaluation_in_other_batches_on_two_devices_scores_the_same(trained):
             "--json",
         )
     assert make.call_args.kwargs["num_cpu_devices"] == 2
+    after = (model_dir / "metrics.jsonl").read_text()
+    assert after.startswith(before) and after.count("\n") == before.count("\n") + 1
     ours, expected = again.json, first.json
     for name in ("top_1", "top_5", "examples", "checkpoint"):
         assert ours[name] == expected[name]
