@@ -18,7 +18,7 @@ from collections.abc import Iterable, Iterator, Mapping
 
 # What a kill leaves of a file, whose name is the group, and of a test of a folder.
 PARTIAL = re.compile(r"\.(.+)\.[0-9a-f]{32}\.partial")
-TRIAL = re.compile(r"\.trial-()[0-9a-f-]{36}")
+TRIAL = re.compile(r"\.trial-()[\w-]{8,36}")
 
 _BLOCK = 1 << 20
 # What TensorFlow puts around the words of an error: the graph's nodes and our sources.

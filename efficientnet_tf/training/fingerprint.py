@@ -15,14 +15,17 @@ from collections.abc import Iterable
 import tensorflow as tf
 
 from efficientnet_tf import files
-from efficientnet_tf.config import Config
+from efficientnet_tf.config import Config, conflicts
 from efficientnet_tf.data import image_files, tfrecord
 from efficientnet_tf.data.inventory import Inventory, Part
+from efficientnet_tf.data.settings import Data
 from efficientnet_tf.runs.run_dir import RunDir
 from efficientnet_tf.training import introduction
 from efficientnet_tf.weights import weights_file
 from efficientnet_tf.weights.passport import Passport
 
+# Settings that decide which images are in a split.
+_DIVIDING = {field.name for field in dataclasses.fields(Data)} | {"seed"}
 _SIZED = 1024  # files whose sizes are asked, at even distances; milliseconds
 
 
@@ -80,13 +83,16 @@ def _digest(words: Iterable[str]) -> str:
 def check_data(run: RunDir, config: Config, found: Inventory) -> None:
     """Raises ValueError if a run would go on with other data.
 
+    Settings that divide the data otherwise are left to `RunDir.check_config`. Others
+    follow from the data, so it is these that are named.
+
     Args:
-        run: the run's folder.
+        run: the run's folder, which holds checkpoints.
         config: configuration of the run.
         found: the fingerprint of the data that is there now.
     """
     path = f"{run.path}/data.json"
-    begun = _read_parts(path)
+    begun = {} if _divides_otherwise(run, config) else _read_parts(path)
     now = {part.name: part for part in found.parts}
     names = dict.fromkeys([*now, *begun]) if begun else ()
     words = (_difference(name, begun.get(name), now.get(name)) for name in names)
@@ -98,6 +104,12 @@ def check_data(run: RunDir, config: Config, found: Inventory) -> None:
             f"when the run in {run.path} was begun; name its data, or another "
             f"model_dir for a new run, or delete {path} to go on with these data"
         )
+
+
+def _divides_otherwise(run: RunDir, config: Config) -> bool:
+    if not tf.io.gfile.exists(f"{run.path}/config.json"):
+        return False
+    return not _DIVIDING.isdisjoint(conflicts(run.read_config(), config))
 
 
 def _read_parts(path: str) -> dict[str, Part]:

@@ -91,11 +91,11 @@ def _train(
 ) -> dict:
     source = _opened(config)
     run_dir, hosts = RunDir(model_dir), agreement.Hosts(strategy)
-    latest = _agreed_checkpoint(config, source, run_dir, hosts)
     found = fingerprint.of_data(config, source.splits)
-    if latest is not None:
+    if run_dir.latest_checkpoint() is not None:
         fingerprint.check_data(run_dir, config, found)
         fingerprint.check_network(run_dir, config)
+    latest = _agreed_checkpoint(config, source, run_dir, hosts)
     for split in (source.splits.minival, validate and source.splits.validation):
         if split:
             input_faults.look(config, source, split, strategy)

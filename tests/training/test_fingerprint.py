@@ -154,6 +154,22 @@ def test_a_split_that_came_or_went_is_refused(photos, run):
     assert "minival has 0 images in 0 files, but had 12" in refusal(run, config, found)
 
 
+def test_other_settings_of_the_data_are_left_to_config_json(tmp_path, run):
+    write_records(tmp_path / "a")
+    config, found = of_records(tmp_path / "a")
+    run.write_data(found)
+    run.write_config(config)
+    other = dataclasses.replace(config, minival_shards=1.0, learning_rate=0.5)
+    found = of_records(tmp_path / "a", minival_shards=1)[1]
+    fingerprint.check_data(run, other, found)
+    with pytest.raises(ValueError, match="minival_shards=0"):
+        run.check_config(other)
+    other = dataclasses.replace(
+        config, warmup_epochs=0.5
+    )  # as the data's number may do
+    refusal(run, other, found)
+
+
 def test_only_what_was_written_is_compared(photos, run):
     config, found = of_folder(photos)
     fingerprint.check_data(run, config, found)  # no data.json
