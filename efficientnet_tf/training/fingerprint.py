@@ -113,7 +113,7 @@ def _divides_otherwise(run: RunDir, config: Config) -> bool:
 
 
 def _read_parts(path: str) -> dict[str, Part]:
-    """Reads the splits of data.json by name; none if there is no such file."""
+    """Reads the splits of data.json by name; none where it is missing or damaged."""
     known = {field.name for field in dataclasses.fields(Part)}
     try:
         text = files.read_text(path)
@@ -121,10 +121,8 @@ def _read_parts(path: str) -> dict[str, Part]:
         fields = [{n: part[n] for n in known & part.keys()} for part in parts]
         return {part["name"]: Part(**{"counts": None} | part) for part in fields}
     except (ValueError, TypeError, KeyError, AttributeError):
-        raise ValueError(
-            f"{path}: is damaged, so that it does not say whether the data are the "
-            "run's; delete it to go on with those that are there"
-        ) from None
+        _say(f"warning       {path}: is damaged; whether the data are the same is open")
+        return {}
 
 
 def _difference(name: str, begun: Part | None, now: Part | None) -> str | None:
@@ -164,11 +162,9 @@ def check_network(run: RunDir, config: Config) -> None:
             f"{error}; config.json beside it is gone: use the settings that the run "
             "was begun with, or another model_dir for a new run"
         ) from None
-    print(
+    _say(
         f"note          {run.path}/config.json is gone; the run goes on with the "
-        "settings of this command",
-        file=sys.stderr,
-        flush=True,
+        "settings of this command"
     )
 
 
@@ -183,3 +179,7 @@ def _check_passport(path: str, stated: Passport, config: Config) -> None:
             raise ValueError(
                 f"{path}: tells of {name}={had} (now {getattr(config, name)})"
             )
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
