@@ -8,6 +8,7 @@ import contextlib
 import dataclasses
 import os
 import random
+import re
 import signal
 import subprocess
 import tempfile
@@ -23,8 +24,12 @@ from efficientnet_tf.runs import metrics
 Command = Callable[[str], Sequence[str]]  # from a run's folder to the arguments
 
 _POLL_SECONDS = 0.01
-_CODES = {signal.SIGKILL: -signal.SIGKILL, signal.SIGINT: interruption.CODE}
-_CODES[signal.SIGTERM] = 0
+# The codes that a signal may end a command with, beside 0.
+_CODES = {
+    signal.SIGKILL: -signal.SIGKILL,
+    signal.SIGINT: interruption.CODE,
+    signal.SIGTERM: -signal.SIGTERM,
+}
 _SPEEDS = ("images_per_second", "first_loop_seconds")  # of a line of metrics.jsonl
 
 
@@ -86,9 +91,8 @@ def trials(
         stopped = run(command(folder), folder, number=number, at=moment)
         faults = _faults(stopped, number)
         again = run(command(folder), folder)
-        if again.code:
-            faults.append(f"the next command ends with {again.code}")
-        else:
+        faults += _faults_of_the_next(stopped, again)
+        if not again.code:
             faults += differences(folder, whole)
         yield Trial(number, moment, stopped.was_stopped, tuple(faults))
 
@@ -144,6 +148,17 @@ def _faults(stopped: Ended, number: signal.Signals) -> list[str]:
         faults.append(f"{number.name} ends it with {stopped.code}")
     if "Traceback" in stopped.output:
         faults.append(f"{number.name} prints a traceback")
+    return faults
+
+
+def _faults_of_the_next(stopped: Ended, again: Ended) -> list[str]:
+    """Says what is wrong with how the next command goes on."""
+    faults = []
+    if again.code:
+        faults.append(f"the next command ends with {again.code}")
+    saved = re.search(r": saved at (step [1-9]\d*);", stopped.output)
+    if saved and not re.search(rf", [a-z ]+ {saved[1]}\n", again.output):
+        faults.append(f"the next command does not begin at {saved[1]}")
     return faults
 
 

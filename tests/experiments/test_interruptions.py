@@ -44,6 +44,42 @@ def test_a_signal_comes_at_its_moment(tmp_path, number, code):
     assert ("seconds" in ended.output) == (code >= 0)
 
 
+# A program of one step, which a file counts: it saves at Ctrl-C, then goes on.
+STEPS = """
+import os, pathlib, signal, sys, time
+folder, forgets = pathlib.Path(sys.argv[1]), sys.argv[2] == "forgets"
+pressed = []
+signal.signal(signal.SIGINT, lambda *_: pressed.append(1))
+os.makedirs(folder, exist_ok=True)
+(folder / "config.json").touch()
+if (folder / "saved").exists():
+    print("a run, continuing from step", 6 if forgets else 7, flush=True)
+    sys.exit()
+until = time.process_time() + 0.3
+while time.process_time() < until:
+    if pressed:
+        (folder / "saved").touch()
+        print("Ctrl-C: saved at step 7; the same command continues")
+        sys.exit(130)
+"""
+
+
+@pytest.mark.parametrize("forgets", [True, False])
+def test_a_run_goes_on_where_it_saved(tmp_path, monkeypatch, forgets):
+    monkeypatch.setattr(interruptions, "differences", lambda *folders: [])
+    how = "forgets" if forgets else "remembers"
+    found = interruptions.trials(
+        lambda folder: [sys.executable, "-c", STEPS, folder, how],
+        root=str(tmp_path),
+        numbers=[signal.SIGINT, signal.SIGKILL],
+        seed=28,  # early moments
+    )
+    pressed, killed = found
+    fault = "the next command does not begin at step 7"
+    assert pressed.was_stopped and pressed.faults == ((fault,) if forgets else ())
+    assert killed.was_stopped and killed.faults == ()
+
+
 def make_run(folder, *, value=1.0):
     for name in ("checkpoints", "best"):
         checkpoint = tf.train.Checkpoint(a=tf.Variable([value, 0.0]))
