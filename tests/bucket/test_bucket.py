@@ -78,10 +78,10 @@ PURPOSES = {
     "trial": r".*/\.trial-.*",
     "data": "digits/.*",
     "lines": r"run/(metrics\.jsonl|\w+/events\.out\.tfevents.*)/?",
-    "checkpoints": "run/checkpoints/.*",
-    "best": "run/best/.*",
+    "checkpoints": "run/checkpoints(/.*)?",
+    "best": "run/best(/.*)?",
     "settings": r"run/((config|passport|data)\.json|labels\.txt)/?",
-    "lock": r"run/(\.lock/?)?",
+    "lock": r"run(/|/\.lock/?)?",
     "report": r"run/(report\.html|(predictions|classes)\.csv)",
     "export": "export/?.*",
 }
