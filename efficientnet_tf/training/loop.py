@@ -21,11 +21,11 @@ from efficientnet_tf.training import (
     checks,
     evaluation,
     fingerprint,
+    held_folder,
     host_facts,
     input_faults,
     introduction,
     known_scores,
-    run_folder,
 )
 from efficientnet_tf.training import state as state_lib
 from efficientnet_tf.training.predictions import Predictions
@@ -74,7 +74,7 @@ def train(
     """
     checks.check_batch_sizes(config, strategy)
     files.check_writable(model_dir, label="model_dir=")
-    with run_folder.alone(model_dir, agreement.Hosts(strategy)) as check_held:
+    with held_folder.alone(model_dir, agreement.Hosts(strategy)) as check_held:
         return _train(
             *(config, model_dir, strategy, validate, predictions, report), check_held
         )

@@ -184,9 +184,9 @@ def test_a_save_that_was_killed_leaves_nothing(bucket):
 
 
 def _begin(url):
-    from efficientnet_tf.training import run_folder
+    from efficientnet_tf.training import held_folder
 
-    with run_folder.alone(url, mock.Mock(is_chief=True)):
+    with held_folder.alone(url, mock.Mock(is_chief=True)):
         pass
 
 

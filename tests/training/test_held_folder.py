@@ -11,7 +11,7 @@ from tensorflow.python.lib.io import file_io
 
 from efficientnet_tf import files
 from efficientnet_tf.runs import run_lock
-from efficientnet_tf.training import run_folder
+from efficientnet_tf.training import held_folder
 
 
 class Chief:
@@ -50,7 +50,7 @@ def leave(model_dir, *names, age=0.0):
 
 
 def begin(model_dir, capsys) -> str:
-    with run_folder.alone(model_dir, Chief()):
+    with held_folder.alone(model_dir, Chief()):
         assert run_lock.NAME in os.listdir(model_dir)
     return capsys.readouterr().err
 
@@ -134,9 +134,9 @@ def test_the_names_are_those_that_writers_use(tmp_path, monkeypatch):
 
 
 def test_an_error_of_the_run_frees_its_folder(model_dir):
-    with pytest.raises(RuntimeError), run_folder.alone(model_dir, Chief()):
+    with pytest.raises(RuntimeError), held_folder.alone(model_dir, Chief()):
         raise RuntimeError
-    with run_folder.alone(model_dir, Chief()):
+    with held_folder.alone(model_dir, Chief()):
         pass
 
 
@@ -144,5 +144,5 @@ def test_hosts_that_do_not_write_hold_nothing(model_dir):
     class Other:
         is_chief = False
 
-    with run_folder.alone(model_dir, Chief()), run_folder.alone(model_dir, Other()):
+    with held_folder.alone(model_dir, Chief()), held_folder.alone(model_dir, Other()):
         pass
