@@ -6,12 +6,15 @@ python main.py --mode=predict image.jpg ...        # with the model just trained
 python main.py --mode=cam --weights=FILE photo.jpg  # where it finds the class
 """
 
+from efficientnet_tf import interruption
+
+if __name__ == "__main__":
+    interruption.end_at_once()  # while the modules below and TensorFlow are imported
+
 import contextlib
 import importlib
 import json
 import os
-import sys
-from typing import NoReturn
 
 from absl import app, logging
 from absl import flags as absl_flags
@@ -27,7 +30,7 @@ def parse(argv: list[str]) -> list[str]:
     try:
         return flags.parse(argv)
     except ValueError as error:
-        _end(error, flags.in_words(error), as_json=flags.wants_json(argv))
+        failure.end(error, flags.in_words(error), as_json=flags.wants_json(argv))
 
 
 def main(argv: list[str]) -> int:
@@ -41,22 +44,16 @@ def main(argv: list[str]) -> int:
             if flags.FLAGS.json and result:
                 print(json.dumps(result), flush=True)
     except (ValueError, FloatingPointError, hosts.HostLostError) as error:
-        _end(error, flags.in_words(error), as_json=flags.FLAGS.json)
+        failure.end(error, flags.in_words(error), as_json=flags.FLAGS.json)
+    except KeyboardInterrupt as error:
+        failure.end(error, interruption.TEXT, as_json=flags.FLAGS.json)
     except Exception as error:
         if reason := files.why_refused(error):
-            _end(error, reason, as_json=flags.FLAGS.json)
+            failure.end(error, reason, as_json=flags.FLAGS.json)
         if flags.FLAGS.json:
             print(failure.to_json(error, repr(error)), flush=True)
         raise
-    return 1 if result.get("failed") else 0
-
-
-def _end(error: Exception, text: str, *, as_json: bool) -> NoReturn:
-    """Ends the program with one line of error, and one of JSON if it is asked for."""
-    line = failure.one_line(text)
-    if as_json:
-        print(failure.to_json(error, line), flush=True)
-    sys.exit(f"error: {line}")
+    return failure.code(result)
 
 
 def _run(images: list[str]) -> dict:
@@ -72,7 +69,8 @@ def _run(images: list[str]) -> dict:
                 else ()
             )
             module = importlib.import_module(f"efficientnet_tf.commands.{mode.command}")
-        return module.run(*devices, **arguments)
+        with interruption.raised():
+            return module.run(*devices, **arguments)
 
 
 if __name__ == "__main__":

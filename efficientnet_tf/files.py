@@ -16,6 +16,10 @@ import tempfile
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
 
+# What a kill leaves of a file, whose name is the group, and of a test of a folder.
+PARTIAL = re.compile(r"\.(.+)\.[0-9a-f]{32}\.partial")
+TRIAL = re.compile(r"\.trial-()[\w-]{8,36}")
+
 _BLOCK = 1 << 20
 # What TensorFlow puts around the words of an error: the graph's nodes and our sources.
 _AROUND = re.compile(
@@ -66,7 +70,8 @@ def replacing(path: str) -> Iterator[str]:
             upload(f"{here}/{name}", path)
         return
     os.makedirs(folder or ".", exist_ok=True)
-    # Patterns such as train-* do not match this name, and no other process uses it.
+    # Patterns such as train-* do not match this name, and no other process uses it;
+    # PARTIAL does.
     partial = os.path.join(folder, f".{name}.{uuid.uuid4().hex}.partial")
     try:
         yield partial

@@ -6,6 +6,7 @@ import io
 import json
 import pathlib
 import runpy
+import signal
 import sys
 from collections.abc import Iterator
 from unittest import mock
@@ -67,8 +68,9 @@ def _result(command) -> Result:
         try:
             command()
         except SystemExit as ended:
-            code = 1 if ended.code else 0
+            code = ended.code or 0
             if isinstance(ended.code, str):
+                code = 1
                 print(ended.code, file=stderr)
     return Result(code, stdout.getvalue(), stderr.getvalue())
 
@@ -94,6 +96,7 @@ def refusal(*arguments) -> str:
 def _as_in_a_new_process() -> Iterator[None]:
     """Hides what earlier tests changed, and undoes what the command changes."""
     alike.begin_alike()
+    ctrl_c = signal.getsignal(signal.SIGINT)
     try:
         with (
             alike.environment_kept(),
@@ -103,6 +106,7 @@ def _as_in_a_new_process() -> Iterator[None]:
             yield
     finally:
         alike.begin_alike()
+        signal.signal(signal.SIGINT, ctrl_c)  # a tool takes it as it is imported
 
 
 @contextlib.contextmanager

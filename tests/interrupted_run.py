@@ -3,8 +3,9 @@
 python interrupted_run.py "SIGNAL PLACE COUNT SECONDS" ARGUMENT ...
 
 PLACE is a function that a run calls repeatedly. At its COUNT-th call the process gets
-the signal: SIGTERM when the call is over, SIGKILL SECONDS after it began. If the call
-ends earlier, the run waits for the signal, so the call is the last on any machine.
+the signal: SIGTERM or SIGINT when the call is over, SIGKILL SECONDS after it began. If
+the call ends earlier, the run waits for the signal, so the call is the last on any
+machine.
 """
 
 import os
@@ -42,7 +43,7 @@ def interrupt(name: str, place: str, count: int, seconds: float) -> None:
             call(*args, **kwargs)
             threading.Event().wait()
         result = call(*args, **kwargs)
-        os.kill(os.getpid(), signal.SIGTERM)
+        os.kill(os.getpid(), signal.Signals[name])
         return result
 
     setattr(owner, attribute, counted)

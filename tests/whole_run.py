@@ -4,8 +4,9 @@ import json
 import pathlib
 
 import networks
-import numpy as np
 import tensorflow as tf
+
+from efficientnet_tf.experiments import interruptions
 
 
 def arguments(digits_dir, model_dir) -> list[str]:
@@ -35,23 +36,9 @@ def latest_step(model_dir):
     return int(path.rsplit("-", 1)[1]) if path else 0
 
 
-def variables(folder):
-    reader = tf.train.load_checkpoint(folder)
-    return {
-        name: reader.get_tensor(name)
-        for name in reader.get_variable_to_shape_map()
-        # The counter of a process's saves may differ.
-        if not name.startswith(("save_counter", "_CHECKPOINTABLE"))
-    }
-
-
 def assert_same_end(got, expected):
-    for folder in ("checkpoints", "best"):
-        left, right = variables(f"{got}/{folder}"), variables(f"{expected}/{folder}")
-        assert left.keys() == right.keys()
-        for name in left:
-            np.testing.assert_array_equal(left[name], right[name], err_msg=name)
-    names = variables(f"{got}/checkpoints")
+    assert interruptions.other_values(str(got), str(expected)) == []
+    names = interruptions.variables(f"{got}/checkpoints")
     assert names["evaluations/best_step/.ATTRIBUTES/VARIABLE_VALUE"] > 0
 
 

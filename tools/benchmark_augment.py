@@ -11,10 +11,10 @@ import itertools
 import time
 from collections.abc import Callable
 
+import tool
 import numpy as np
 import tensorflow as tf
 import timed_pipelines
-import tool
 from absl import flags as absl_flags
 from official.vision.ops import augment as official
 from PIL import Image, ImageEnhance, ImageOps

@@ -6,8 +6,8 @@ python tools/benchmark_build.py --models=efficientnet-b7 --models=resnet-50-v1 -
 import statistics
 import time
 
-import keras
 import tool
+import keras
 from absl import flags as absl_flags
 
 import efficientnet_tf as en

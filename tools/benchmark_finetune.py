@@ -14,8 +14,8 @@ import dataclasses
 import tempfile
 import time
 
-import timed_fits
 import tool
+import timed_fits
 from absl import flags as absl_flags
 
 FLAGS = absl_flags.FLAGS

@@ -16,12 +16,12 @@ import random
 import tempfile
 from collections.abc import Callable
 
+import tool
 import cv2
 import numpy as np
 import tensorflow as tf
 import timed_pipelines
 import timed_sources
-import tool
 from absl import flags as absl_flags
 from official.vision.ops import augment as official
 from PIL import Image

@@ -8,8 +8,8 @@ with the recipe's optimizer, averages and regularisation. No TPU is needed. --re
 is the flag of main.py, for our step only.
 """
 
-import keras
 import tool
+import keras
 from absl import flags as absl_flags
 
 from efficientnet_tf import config as config_lib

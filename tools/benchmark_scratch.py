@@ -12,8 +12,8 @@ them, so that both can run at once, each on a core: `taskset -c 0 python tools/.
 import tempfile
 import time
 
-import timed_fits
 import tool
+import timed_fits
 from absl import flags as absl_flags
 
 FLAGS = absl_flags.FLAGS

@@ -1,5 +1,10 @@
 """Common parts of the tools: errors in one line, --json, main.py's flags."""
 
+from efficientnet_tf import interruption
+
+if __name__ == "tool":
+    interruption.end_at_once()  # while a tool's modules are imported
+
 import importlib.util
 import json
 import os
@@ -33,12 +38,12 @@ def run(
 
     def main(argv: list[str]) -> None:
         try:
-            result = work(argv[1:])
+            with interruption.raised():
+                result = work(argv[1:])
         except errors as error:
-            line = failure.one_line(in_words(error))
-            if absl_flags.FLAGS.json:
-                print(failure.to_json(error, line), flush=True)
-            sys.exit(f"error: {line}")
+            failure.end(error, in_words(error), as_json=absl_flags.FLAGS.json)
+        except KeyboardInterrupt as error:
+            failure.end(error, interruption.TEXT, as_json=absl_flags.FLAGS.json)
         if absl_flags.FLAGS.json:
             print(json.dumps(result))
 

@@ -1,16 +1,18 @@
-"""An error as one line of words, and as one line of JSON."""
+"""An error as one line of words and one line of JSON; a program's exit code."""
 
 import json
 import os
 import re
-from typing import Any
+import sys
+from collections.abc import Mapping
+from typing import Any, NoReturn
 
-from efficientnet_tf import files
+from efficientnet_tf import files, interruption
 from efficientnet_tf.hardware import hosts
 
 # What "kind" may be: a flag or its value; a file or folder; a number that is NaN or
-# infinite; another host; a mistake of the user's that is none of these; ours.
-KINDS = ("flag", "file", "number", "host", "other", "bug")
+# infinite; another host; Ctrl-C; a mistake of the user's that is none of these; ours.
+KINDS = ("flag", "file", "number", "host", "interrupt", "other", "bug")
 
 # Flags whose value is a file or a folder.
 _PATHS = (
@@ -48,11 +50,37 @@ def to_json(error: BaseException, text: str) -> str:
     return json.dumps({"error": text, "kind": kind, "path": path})
 
 
+def end(error: BaseException, text: str, *, as_json: bool) -> NoReturn:
+    """Ends the program with one line of error, and one of JSON if it is asked for.
+
+    Args:
+        error: what ended it.
+        text: the error in words.
+        as_json: whether JSON is asked for.
+    """
+    line = one_line(text)
+    if as_json:
+        print(to_json(error, line), flush=True)
+    if isinstance(error, KeyboardInterrupt):
+        print(f"error: {line}", file=sys.stderr)
+        sys.exit(interruption.CODE)
+    sys.exit(f"error: {line}")
+
+
+def code(result: Mapping[str, Any]) -> int:
+    """Returns the exit code of a program that ends with a result."""
+    if result.get("stopped_by") == "SIGINT":
+        return interruption.CODE
+    return 1 if result.get("failed") else 0
+
+
 def _about(error: BaseException, text: str) -> tuple[str, Any]:
     if isinstance(error, FloatingPointError):
         return "number", None
     if isinstance(error, hosts.HostLostError):
         return "host", None
+    if isinstance(error, KeyboardInterrupt):
+        return "interrupt", None
     flag = _FLAG.match(text)
     if flag and flag[1] in _PATHS and flag[2]:
         return "file", flag[2]

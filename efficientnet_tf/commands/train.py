@@ -48,12 +48,15 @@ def run(
     if report_dir not in (None, model_dir):
         files.check_writable(report_dir, label="report_dir=")
     kept = Predictions() if report_dir else None
+    # Another folder may hold the report of another run.
+    page = f"{model_dir}/{report.PAGE}" if report_dir == model_dir else None
     result = loop.train(
         config,
         model_dir=model_dir,
         strategy=strategy,
         validate=export_dir is not None,
         predictions=kept,
+        report=page,
     )
     if not hosts.is_chief:
         return {}
@@ -62,7 +65,9 @@ def run(
         opened = Classifier.of_run(model_dir)
         result |= export.save(opened, export_dir)
         evaluate.print_scores(result, label_kinds.of(config.multi_label))
-        if report_dir is not None and kept is not None:
+        if kept is not None and not kept.are_there:
+            result["report"] = page
+        elif report_dir is not None and kept is not None:
             commands = repeat.commands(report_dir, trained=config, model_dir=model_dir)
             evaluated = report.Evaluated(
                 config, opened, result, kept, commands, model_dir

@@ -47,12 +47,16 @@ class Part:
         images: int, number of images.
         files: int, number of files that hold them.
         counts: number of images of each class, in their order; None if not known.
+        names: SHA-256 of the files' names and labels; None where it was not computed.
+        sizes: SHA-256 of the bytes of some files; None where it was not computed.
     """
 
     name: str
     images: int
     files: int
     counts: tuple[int, ...] | None
+    names: str | None = None
+    sizes: str | None = None
 
 
 @dataclasses.dataclass(frozen=True)

@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from efficientnet_tf import config as config_lib
-from efficientnet_tf import files
+from efficientnet_tf import file_locks, files
 from efficientnet_tf.experiments import search_storage
 from efficientnet_tf.experiments import trials as trials_lib
 from efficientnet_tf.experiments.search_space import Space
@@ -180,7 +180,7 @@ def work(search: Search, *, train: Train = trials_lib.train_one) -> None:
         train: takes a Config and a folder; see `trials.train_one`.
 
     Raises:
-        InterruptedError: after SIGTERM, with the training saved.
+        InterruptedError: after SIGTERM or Ctrl-C, with the training saved.
     """
     study = _open(search)
     while len(search_storage.trials(study, "COMPLETE")) < search.trials:
@@ -199,7 +199,7 @@ def work(search: Search, *, train: Train = trials_lib.train_one) -> None:
             f"{row['seconds']:.0f} s  {row['blocks']}",
             flush=True,
         )
-        with search_storage.lock(f"{search.root}/write.lock"):
+        with file_locks.lock(f"{search.root}/write.lock"):
             files.write_csv(f"{search.root}/trials.csv", _rows(study, search))
 
 
@@ -215,16 +215,14 @@ def _claim(study: Any, search: Search) -> tuple[Any, Any] | None:
         The trial with all its choices made, and the lock that shows that its worker
         lives; None if all trials wanted are begun or done.
     """
-    with search_storage.lock(f"{search.root}/search.lock"):
+    with file_locks.lock(f"{search.root}/search.lock"):
         search_storage.renew_lost(study, search.root)
         begun = len(search_storage.trials(study, "COMPLETE", "RUNNING"))
         if begun >= search.trials:
             return None
         study.sampler = _sampler(search, begun)
         trial = study.ask()
-        held = search_storage.lock(
-            search_storage.worker_lock(search.root, trial.number)
-        )
+        held = file_locks.lock(search_storage.worker_lock(search.root, trial.number))
         search.space.sample(trial)
         return trial, held
 
@@ -235,7 +233,7 @@ def _evaluate(search: Search, trial: Any, train: Train) -> Row:
     folder = search.trainings_folder
     name = hashlib.sha256(str(config.blocks).encode()).hexdigest()[:16]
     # Another trial may be training the same network.
-    with search_storage.lock(f"{folder}/{name}.lock"):
+    with file_locks.lock(f"{folder}/{name}.lock"):
         result = train(config, f"{folder}/{name}")
     count = trials_lib.count(config)
     accuracy = result["held_out_top_1"]

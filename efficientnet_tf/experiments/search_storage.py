@@ -1,10 +1,10 @@
 """The storage of a search's trials, and the locks that its workers hold."""
 
-import fcntl
 import json
-import os
 from collections.abc import Mapping
-from typing import Any, TextIO
+from typing import Any
+
+from efficientnet_tf import file_locks
 
 
 def open_study(
@@ -26,7 +26,7 @@ def open_study(
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     wanted = json.loads(json.dumps(settings))  # as the storage will return it
-    with lock(f"{root}/search.lock"):
+    with file_locks.lock(f"{root}/search.lock"):
         storage = url or optuna.storages.JournalStorage(
             journal.JournalFileBackend(f"{root}/journal.log")
         )
@@ -63,7 +63,7 @@ def renew_lost(study: Any, root: str) -> None:
 
     for trial in trials(study, "RUNNING"):
         try:
-            lock(worker_lock(root, trial.number), wait=False).close()
+            file_locks.lock(worker_lock(root, trial.number), wait=False).close()
         except BlockingIOError:
             continue
         # Reads again: the worker may have ended the trial just before it unlocked.
@@ -80,26 +80,3 @@ def worker_lock(root: str, number: int) -> str:
         number: int, number of the trial.
     """
     return f"{root}/workers/{number}.lock"
-
-
-def lock(path: str, *, wait: bool = True) -> TextIO:
-    """Locks a file until the returned file is closed or the process ends.
-
-    Args:
-        path: path of the file; file and folder are made if need be.
-        wait: whether to wait until no other process has the lock.
-
-    Returns:
-        The open file.
-
-    Raises:
-        BlockingIOError: if another process has the lock and `wait` is False.
-    """
-    os.makedirs(os.path.dirname(path), exist_ok=True)
-    file = open(path, "a")  # noqa: SIM115, the lock lasts as long as it is open
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-    except BlockingIOError:
-        file.close()
-        raise
-    return file

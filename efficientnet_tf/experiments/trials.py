@@ -11,6 +11,7 @@ import json
 import multiprocessing
 import multiprocessing.connection
 import os
+import signal
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -72,15 +73,26 @@ def run(
     return {name: results[name] for name in trials}
 
 
-def worker_pool(workers: int) -> concurrent.futures.ProcessPoolExecutor:
-    """Makes a pool of processes, each with its share of the machine."""
+@contextlib.contextmanager
+def worker_pool(workers: int) -> Iterator[concurrent.futures.ProcessPoolExecutor]:
+    """Yields a pool of processes, each with its share of the machine.
+
+    Ctrl-C kills them: what they have saved is whole, and the same command continues.
+    """
     context = multiprocessing.get_context("spawn")  # TensorFlow does not survive a fork
     slots = context.SimpleQueue()
     for slot in range(workers):
         slots.put(slot)
-    return concurrent.futures.ProcessPoolExecutor(
+    others = set(multiprocessing.active_children())
+    with concurrent.futures.ProcessPoolExecutor(
         workers, context, initializer=_start_worker, initargs=(slots, workers)
-    )
+    ) as pool:
+        try:
+            yield pool
+        except KeyboardInterrupt:
+            for worker in set(multiprocessing.active_children()) - others:
+                worker.kill()
+            raise
 
 
 def train_one(
@@ -101,7 +113,7 @@ def train_one(
         accuracies 0 and is named in "error".
 
     Raises:
-        InterruptedError: after SIGTERM, with the run saved.
+        InterruptedError: after SIGTERM or Ctrl-C, with the run saved.
         ValueError: if images may have several labels, which have no top-1.
     """
     if config.multi_label:
@@ -142,7 +154,8 @@ def _train(config: config_lib.Config, model_dir: str, device: str) -> dict:
         return {"top_1": 0.0, "held_out_top_1": 0.0, "error": str(error)}
     if not result["finished"]:
         raise InterruptedError(
-            f"{model_dir}: SIGTERM at step {result['step']}; the same command continues"
+            f"{model_dir}: {result['stopped_by']} at step {result['step']}; the same "
+            "command continues"
         )
     evaluations = [
         line["top_1"]
@@ -173,6 +186,7 @@ def passing_graphs() -> Iterator[None]:
 def _start_worker(slots: Any, workers: int) -> None:
     """Gives a worker process its share of the machine, and ends it with its parent."""
     threading.Thread(target=_end_with_parent, daemon=True).start()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent's, which ends us
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     imports.tensorflow()
     import tensorflow as tf

@@ -5,7 +5,7 @@ from typing import Any
 
 from joblib.externals import loky
 
-from efficientnet_tf import imports
+from efficientnet_tf import imports, interruption
 
 
 def call(function: Callable, *args: Any, **kwargs: Any) -> Any:
@@ -28,7 +28,12 @@ def call(function: Callable, *args: Any, **kwargs: Any) -> Any:
     start = imports.tensorflow
     with loky.ProcessPoolExecutor(1, timeout=10, initializer=start) as pool:
         try:
-            return pool.submit(function, *args, **kwargs).result()
+            with interruption.ignored():  # starts the process
+                job = pool.submit(function, *args, **kwargs)
+            return job.result()
+        except KeyboardInterrupt:
+            pool.shutdown(kill_workers=True)  # else it would lower the step to its end
+            raise
         except loky.BrokenProcessPool:
             raise ValueError(
                 "the process that lowers the step died, probably because this machine "

@@ -9,11 +9,11 @@ import keras
 import orbit
 import tensorflow as tf
 
-from efficientnet_tf import label_sets
+from efficientnet_tf import files, label_sets
 from efficientnet_tf.config import Config
 from efficientnet_tf.data import sources, tfrecord
 from efficientnet_tf.hardware import agreement, devices
-from efficientnet_tf.runs import checkpoints, metrics, run_model
+from efficientnet_tf.runs import checkpoints, metrics, run_lock, run_model
 from efficientnet_tf.runs.run_dir import RunDir
 from efficientnet_tf.training import (
     build,
@@ -21,9 +21,11 @@ from efficientnet_tf.training import (
     host_facts,
     input_faults,
     introduction,
+    known_scores,
     uploads,
 )
 from efficientnet_tf.training.predictions import Predictions
+from efficientnet_tf.weights import passport as passports
 from efficientnet_tf.weights.weights_file import WeightsFile
 
 
@@ -34,6 +36,7 @@ def evaluate(
     strategy: tf.distribute.Strategy,
     source: sources.Source | None = None,
     predictions: Predictions | None = None,
+    is_known: bool = False,
 ) -> dict:
     """Scores a run's best weights, else its latest, on the validation data.
 
@@ -43,6 +46,7 @@ def evaluate(
         strategy: the strategy that `devices.make_strategy` made.
         source: the run's data if it is open already; None opens it.
         predictions: gets what is predicted for each image; None keeps only scores.
+        is_known: whether metrics.jsonl has the scores already.
 
     Returns:
         "top_1" and "top_5" (from 0 to 1), or, of several labels an image,
@@ -63,7 +67,7 @@ def evaluate(
     policy = devices.configure_numerics(strategy, config.precision)
     with strategy.scope():
         model = run_model.of_checkpoint(run, config, path, policy=policy)
-    names = _class_names(config, model, source)
+    names = class_names(config, model.passport, source)
     if is_new and hosts.is_chief:
         say(introduction.inventory(config, source.splits).lines())
     step = checkpoints.step_of(path)
@@ -72,14 +76,16 @@ def evaluate(
         input_faults.listed(source, model_dir, hosts.number),
     ):
         name = source.splits.validation.name
-        events = f"{out.folder}/{name}" if hosts.is_chief else None
+        writes = hosts.is_chief and not is_known
+        events = f"{out.folder}/{name}" if writes else None
         scores = _validate(config, model, source, strategy, step, events, predictions)
-        if hosts.is_chief:
+        if writes and not (is_new and _is_training(run)):
             out.fetch(metrics.NAME)
             # A folder may have no training images; the epoch is then not known.
             train_images = source.splits.train_images or math.nan
             epoch = step * config.train_batch_size / train_images
-            metrics.append(out.folder, "eval", step=step, epoch=epoch, **scores)
+            noted = scores | known_scores.marks(run, config)
+            metrics.append(out.folder, "eval", step=step, epoch=epoch, **noted)
     return scores | {"checkpoint": path, "class_names": names}
 
 
@@ -106,7 +112,7 @@ def evaluate_weights(
     policy = devices.configure_numerics(strategy, config.precision)
     with strategy.scope():
         model = run_model.of_weights(config, weights, policy=policy)
-    names = _class_names(config, model, source)
+    names = class_names(config, model.passport, source)
     if agreement.Hosts(strategy).is_chief:
         say(introduction.inventory(config, source.splits).lines())
     with input_faults.listed(source, None, 0):
@@ -114,16 +120,32 @@ def evaluate_weights(
     return scores | {"weights": weights.origin, "class_names": names}
 
 
-def _class_names(
-    config: Config, model: keras.Model, source: sources.Source
+def _is_training(run: RunDir) -> bool:
+    """Whether another process will replace a bucket's metrics.jsonl; says so.
+
+    On a disk both append their lines, and none is lost.
+    """
+    holder = run_lock.holder(run.path) if files.is_url(run.path) else None
+    if holder:
+        say([f"note          {holder} trains in {run.path}: no line in {metrics.NAME}"])
+    return holder is not None
+
+
+def class_names(
+    config: Config, passport: passports.Passport, source: sources.Source
 ) -> list[str]:
-    """Returns the names of the model's outputs, or of the data where it has none.
+    """Returns the names of a model's outputs, or of the data where it has none.
+
+    Args:
+        config: configuration of the run or of the weights.
+        passport: passport of the model.
+        source: the data.
 
     Raises:
         ValueError: if the data has the model's names in another order, so that its
             labels mean other classes.
     """
-    stated, given = model.passport.class_names, source.splits.class_names
+    stated, given = passport.class_names, source.splits.class_names
     if stated and given and stated != given and sorted(stated) == sorted(given):
         number = [a == b for a, b in zip(stated, given, strict=True)].index(False)
         raise ValueError(

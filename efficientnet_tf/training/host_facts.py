@@ -1,15 +1,11 @@
-"""Facts and signals that a run's hosts must share; else one waits for ever."""
+"""Facts that a run's hosts must share; else one waits for ever."""
 
-import contextlib
 import dataclasses
 import hashlib
-import signal
-from collections.abc import Callable, Iterator
 
 from efficientnet_tf import label_sets
 from efficientnet_tf.config import Config
 from efficientnet_tf.data import sources
-from efficientnet_tf.hardware import agreement
 from efficientnet_tf.runs import checkpoints
 
 
@@ -36,17 +32,3 @@ def facts(
     found["the names of the classes"] = f"SHA-256 {hashlib.sha256(names).hexdigest()}"
     step = "none" if checkpoint is None else f"step {checkpoints.step_of(checkpoint)}"
     return found | {"the checkpoint in --model_dir": step}
-
-
-@contextlib.contextmanager
-def sigterm(hosts: agreement.Hosts) -> Iterator[Callable[[], bool]]:
-    """Yields a function that tells whether any host has received SIGTERM.
-
-    All hosts call the function after the same steps, so they stop after the same step.
-    """
-    received = []
-    previous = signal.signal(signal.SIGTERM, lambda *_: received.append(True))
-    try:
-        yield lambda: hosts.any(bool(received))
-    finally:
-        signal.signal(signal.SIGTERM, previous)

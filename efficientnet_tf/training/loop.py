@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+from collections.abc import Callable
 
 import keras
 import tensorflow as tf
@@ -9,6 +10,7 @@ import tensorflow as tf
 from efficientnet_tf import files
 from efficientnet_tf.config import Config
 from efficientnet_tf.data import folder, label_csv, sources
+from efficientnet_tf.data.inventory import Inventory
 from efficientnet_tf.hardware import agreement, devices
 from efficientnet_tf.runs import run_model
 from efficientnet_tf.runs.run_dir import RunDir
@@ -18,9 +20,12 @@ from efficientnet_tf.training import (
     checkpoint_folders,
     checks,
     evaluation,
+    fingerprint,
+    held_folder,
     host_facts,
     input_faults,
     introduction,
+    known_scores,
 )
 from efficientnet_tf.training import state as state_lib
 from efficientnet_tf.training.predictions import Predictions
@@ -40,6 +45,7 @@ def train(
     strategy: tf.distribute.Strategy,
     validate: bool = True,
     predictions: Predictions | None = None,
+    report: str | None = None,
 ) -> dict:
     """Starts a run, or continues the run in `model_dir`, and writes its results there.
 
@@ -53,10 +59,14 @@ def train(
         validate: whether to score the best weights on the validation data at the end
             and, if no images are held out, the latest weights during training.
         predictions: gets what the best weights predict for each validation image.
+        report: path of the page that is made of them. If it was made after the last
+            step, and metrics.jsonl has the scores, nothing is evaluated again, and
+            `predictions` stays empty.
 
     Returns:
-        The run's "step" and whether it is "finished" (False after SIGTERM). A finished
-        run with `validate` has the scores of `evaluation.evaluate` too.
+        The run's "step" and whether it is "finished"; else also the signal that it was
+        "stopped_by", "SIGINT" or "SIGTERM". A finished run with `validate` has the
+        scores of `evaluation.evaluate` too.
 
     Raises:
         ValueError: naming a setting, file or record that is wrong.
@@ -64,8 +74,27 @@ def train(
     """
     checks.check_batch_sizes(config, strategy)
     files.check_writable(model_dir, label="model_dir=")
+    with held_folder.alone(model_dir, agreement.Hosts(strategy)) as check_held:
+        return _train(
+            *(config, model_dir, strategy, validate, predictions, report), check_held
+        )
+
+
+def _train(
+    config: Config,
+    model_dir: str,
+    strategy: tf.distribute.Strategy,
+    validate: bool,
+    predictions: Predictions | None,
+    report: str | None,
+    check_held: Callable[[], None],
+) -> dict:
     source = _opened(config)
     run_dir, hosts = RunDir(model_dir), agreement.Hosts(strategy)
+    found = fingerprint.of_data(config, source.splits)
+    if run_dir.latest_checkpoint() is not None:
+        fingerprint.check_data(run_dir, config, found)
+        fingerprint.check_network(run_dir, config)
     latest = _agreed_checkpoint(config, source, run_dir, hosts)
     for split in (source.splits.minival, validate and source.splits.validation):
         if split:
@@ -81,23 +110,50 @@ def train(
     if latest is not None:  # a checkpoint that cannot be read is told alone
         evaluation.say(told)
     if hosts.is_chief:
-        start.write(model)
+        start.write(model, found)
     with input_faults.listed(source, model_dir, hosts.number) as write_list:
         with start.reading_features():
             run = Run(
                 *(config, model_dir, strategy, hosts, data, run_state, checkpoints),
                 validate=validate,
                 write_list=write_list,
+                check_held=check_held,
             )
-        result = {"finished": run.to_the_end(), "step": run.step}
-    if not (result["finished"] and validate):
+        stopped = run.to_the_end()
+    result: dict = {"finished": not stopped, "step": run.step}
+    if stopped:
+        return result | {"stopped_by": stopped.name}
+    if not validate:
         return result
-    return result | evaluation.evaluate(
+    return result | _validated(
+        *(config, run_dir, source, strategy, hosts, predictions, report)
+    )
+
+
+def _validated(
+    config: Config,
+    run_dir: RunDir,
+    source: sources.Source,
+    strategy: tf.distribute.Strategy,
+    hosts: agreement.Hosts,
+    predictions: Predictions | None,
+    report: str | None,
+) -> dict:
+    """Scores the best weights, unless an earlier command did and told all of it."""
+    hosts.wait()  # the chief may still be writing the checkpoint
+    known = known_scores.find(run_dir, source.splits.validation)
+    is_told = predictions is None or known_scores.is_reported(run_dir, report)
+    again = hosts.any(known is None or not is_told)
+    if known and not again:
+        names = evaluation.class_names(config, run_dir.read_passport(), source)
+        return known | {"class_names": names}
+    return evaluation.evaluate(
         config,
-        model_dir=model_dir,
+        model_dir=run_dir.path,
         strategy=strategy,
         source=source,
         predictions=predictions,
+        is_known=known is not None,
     )
 
 
@@ -189,10 +245,10 @@ class _Start:
                 checkpoints.restore(self.latest)
         return made, checkpoints
 
-    def write(self, model: keras.Model) -> None:
+    def write(self, model: keras.Model, data: Inventory) -> None:
         """Writes what a run's folder says of it beside its checkpoints."""
         self.run_dir.write_config(self.config)
-        self.run_dir.write_data(introduction.inventory(self.config, self.source.splits))
+        self.run_dir.write_data(data)
         if self.latest is None:
             run_model.name_classes(model, self.source.splits.class_names)
             self.run_dir.write_passport(model.passport)

@@ -45,6 +45,11 @@ class Predictions:
         self._parts.append(self.kind.table(rows))
         self._times.append(time.monotonic())
 
+    @property
+    def are_there(self) -> bool:
+        """Whether an evaluation has filled it in."""
+        return bool(self._parts)
+
     def table(self) -> Any:
         """Joins all rows to one table of the kind."""
         kind = type(self._parts[0])

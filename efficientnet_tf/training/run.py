@@ -2,6 +2,7 @@
 
 import contextlib
 import math
+import signal
 from collections.abc import Callable
 
 import orbit
@@ -15,11 +16,11 @@ from efficientnet_tf.training import (
     build,
     checkpoint_folders,
     evaluation,
-    host_facts,
     input_faults,
     label_kinds,
     progress,
     state,
+    stop_signals,
     uploads,
 )
 
@@ -37,6 +38,7 @@ class Run:
         checkpoints: writes and reads the state.
         validate: whether to score validation images where none are held out.
         write_list: writes the list of records that were skipped.
+        check_held: raises ValueError if another run has taken the folder over.
     """
 
     def __init__(
@@ -51,6 +53,7 @@ class Run:
         *,
         validate: bool,
         write_list: Callable[[], None],
+        check_held: Callable[[], None],
     ):
         self._config = config
         self._kind = label_kinds.of(config.multi_label)
@@ -59,6 +62,7 @@ class Run:
         self._hosts = hosts
         self._source = source
         self._write_list = write_list
+        self._check_held = check_held
         self._recalibrate = build.recalibrator(config, state, source, strategy)
         self._state = state
         self._checkpoints = checkpoints
@@ -97,8 +101,8 @@ class Run:
         """Returns the folder for TensorBoard's events; None on hosts but the chief."""
         return f"{self._uploads.folder}/{split}" if self._hosts.is_chief else None
 
-    def to_the_end(self) -> bool:
-        """Trains to the last step, an early stop (both True) or SIGTERM (False).
+    def to_the_end(self) -> signal.Signals | None:
+        """Trains to the last step, to an early stop, or to a signal, which it returns.
 
         A step is evaluated before its checkpoint is saved, because the checkpoint holds
         the outcome: a run that is killed between the two evaluates again.
@@ -106,41 +110,48 @@ class Run:
         with (
             self._uploads,
             self._new_progress() as self._progress,
-            host_facts.sigterm(self._hosts) as stop_requested,
+            stop_signals.noticed(self._hosts) as stop,
         ):
             if self._hosts.is_chief:
                 self._uploads.fetch(metrics_lib.NAME)
                 metrics_lib.drop_after(self._uploads.folder, self.step)
             self._introduce()
             while True:
+                self._check_held()
                 if self._evaluation_is_due():
                     self._evaluate()
-                done = self._is_last() or self._stopped_early()
-                stopped = stop_requested()
-                if done or stopped or self._due(self._checkpoint_every):
+                stopped = stop.requested()
+                ends = stopped or self._is_done()
+                if ends or self._due(self._checkpoint_every):
                     self._save()
-                if done:
-                    return True
-                if stopped:
+                if ends:
                     break
                 with evaluation.quiet_orbit(), self._reading(lambda: self.step):
                     self._controller.train(
                         self._next_stop(), checkpoint_at_completion=False
                     )
-            self._progress.say(
-                f"SIGTERM: saved at step {self.step}; the same command continues"
-            )
-        return False
+            if stopped:
+                self._progress.say(
+                    f"{stop_signals.NAMES[stopped]}: saved at step {self.step}; the "
+                    "same command continues"
+                )
+        return stopped
 
     def _introduce(self) -> None:
         self._progress.say(
             f"{self._config.model} on {self._config.dataset}: {self._train_images} "
             f"images, {self._total} steps of {self._config.train_batch_size}"
             + (f" on {self._hosts.count} hosts" if self._hosts.count > 1 else "")
-            + (f", continuing from step {self.step}" if self.step else "")
+            + (f", {self._place()}" if self.step else "")
         )
         if note := devices.precision_note(self._strategy, self._config.precision):
             self._progress.say(note)
+
+    def _place(self) -> str:
+        """Says at which step a run goes on, or that it does not."""
+        if self._is_done():
+            return f"finished at step {self.step}"
+        return f"continuing from step {self.step}"
 
     def _reading(self, step: Callable[[], int]) -> contextlib.AbstractContextManager:
         """Names a record that ends the reading of the batches behind a step."""
@@ -221,9 +232,11 @@ class Run:
     def _is_last(self) -> bool:
         return self.step >= self._total
 
-    def _stopped_early(self) -> bool:
+    def _is_done(self) -> bool:
+        """Whether this is the last step, or the one of an early stop."""
         patience = self._config.early_stopping_evals
-        return 0 < patience <= int(self._state.evaluations.since_best.numpy())
+        without_gain = int(self._state.evaluations.since_best.numpy())
+        return self._is_last() or 0 < patience <= without_gain
 
     def _interval(self, epochs: float) -> int:
         return self._config.interval(epochs, train_images=self._train_images)

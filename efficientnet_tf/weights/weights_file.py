@@ -114,7 +114,7 @@ class WeightsFile:
         """
         if self.passport and self.passport.variant:
             stated = self.passport.variant
-            _check_same_network(self.origin, variant, stated)
+            check_same_network(self.origin, variant, stated)
             changes = {name: getattr(stated, name) for name in conventions.FIELDS}
             return dataclasses.replace(variant, **changes)
         return conventions.adapt(
@@ -247,9 +247,16 @@ class _DoesNotFit(Exception):
     """One tensor of the model that the file does not fill."""
 
 
-def _check_same_network(
+def check_same_network(
     source: str, wanted: variants.Variant, stated: variants.Variant
 ) -> None:
+    """Raises ValueError if two networks differ in more than conventions.
+
+    Args:
+        source: the file that states one of them.
+        wanted: the network that is asked for.
+        stated: the network that the file states.
+    """
     for field in _NETWORK:
         asked, has = getattr(wanted, field), getattr(stated, field)
         if field == "blocks":

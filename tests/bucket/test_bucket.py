@@ -46,7 +46,8 @@ def test_a_run_leaves_everything_in_the_bucket(unbroken):
     run = folder / "run"
     assert told["finished"] and told["examples"] == digits.VALIDATION_IMAGES
     assert {path.name for path in run.iterdir()} == {
-        *("config.json", "passport.json", "metrics.jsonl", "checkpoints", "best"),
+        *("config.json", "passport.json", "data.json", "labels.txt"),
+        *("metrics.jsonl", "checkpoints", "best"),
         *("train", "minival", "validation"),
         *("report.html", "predictions.csv", "classes.csv"),
     }
@@ -77,9 +78,10 @@ PURPOSES = {
     "trial": r".*/\.trial-.*",
     "data": "digits/.*",
     "lines": r"run/(metrics\.jsonl|\w+/events\.out\.tfevents.*)/?",
-    "checkpoints": "run/checkpoints/.*",
-    "best": "run/best/.*",
-    "settings": r"run/(config|passport)\.json/?",
+    "checkpoints": "run/checkpoints(/.*)?",
+    "best": "run/best(/.*)?",
+    "settings": r"run/((config|passport|data)\.json|labels\.txt)/?",
+    "lock": r"run(/|/\.lock/?)?",
     "report": r"run/(report\.html|(predictions|classes)\.csv)",
     "export": "export/?.*",
 }
@@ -117,12 +119,12 @@ def test_requests_are_few(unbroken):
     assert (loops, saves, evals) == (33, 14, 9) and 1 <= bests <= 8
     # Two requests an upload. metrics.jsonl and the event file of training go before a
     # save, after an evaluation and once a minute, and the evaluations' event file after
-    # an evaluation. That metrics.jsonl is there is asked three times, and twice it is
-    # read, once of them for the report.
+    # an evaluation. That metrics.jsonl is there is asked four times, and thrice it is
+    # read, for known scores and for the report too.
     lines = counted["lines"]
     assert lines["begin"] == lines["put"]
     assert lines["put"] <= 2 * (saves + evals + minutes(requests)) + evals
-    assert lines.total() - 2 * lines["put"] <= 7
+    assert lines.total() - 2 * lines["put"] <= 10
     # Values, index and list of checkpoints; from the fourth on, the oldest is looked
     # for and its two files are deleted. At the start and at the end folders are looked
     # into.
@@ -134,7 +136,11 @@ def test_requests_are_few(unbroken):
     assert counted["checkpoints"]["read"] == 0
     # The evaluation and the export find the best weights and read them.
     assert counted["best"]["read"] <= 2 * 9
-    assert counted["settings"].total() <= 2 * 2 + 12  # written once; looked for, read
+    assert counted["settings"].total() <= 4 * 2 + 14  # written once; looked for, read
+    # Written and looked for at the start, at the end and each 30 seconds.
+    assert counted["lock"]["delete"] == 1
+    assert counted["lock"]["put"] <= 1 + 2 * (minutes(requests) + 1)
+    assert counted["lock"].total() <= 5 * counted["lock"]["put"] + 10
     assert counted["report"] == dict.fromkeys(("begin", "put"), 3)
     # Whether a folder can be written: the run's twice, and the export's twice.
     assert counted["trial"] == dict.fromkeys(("begin", "put", "delete"), 4)
@@ -166,8 +172,9 @@ def test_twice_the_steps_and_loops_are_no_other_requests(served, tmp_path):
         reads.append(counted.pop("data")["read"])
         # Two files before the first save, three after the evaluation, nothing new for
         # the second save, two after the last evaluation; and twice looked for.
-        most = 2 * (2 + 3 + 2) + 5 + 4 * minutes(served.requests)
+        most = 2 * (2 + 3 + 2) + 8 + 4 * minutes(served.requests)
         assert counted.pop("lines").total() <= most
+        assert counted.pop("lock")["delete"] == 1
         others.append(counted)
     assert others[0] == others[1]
     # A shard a request and an epoch.

@@ -1,6 +1,9 @@
 """What this package writes to a bucket, through TensorFlow's own client."""
 
+import dataclasses
 import os
+import time
+from unittest import mock
 
 import folder_support
 import pytest
@@ -11,6 +14,8 @@ from efficientnet_tf import files
 from efficientnet_tf.data import tfrecord
 from efficientnet_tf.data.writing import image_sources, plan, record_maker
 from efficientnet_tf.hardware import packages
+from efficientnet_tf.runs import run_lock
+from efficientnet_tf.runs.holder import Holder
 
 pytestmark = pytest.mark.usefixtures("empty")
 
@@ -92,6 +97,97 @@ def _append_and_send(url):
             file.write("three\n")
     found.append(client.read(f"{url}/metrics.jsonl"))
     return found
+
+
+def test_one_process_holds_a_folder(bucket):
+    served, ask = bucket
+    names, line = ask(_hold_twice, URL)
+    assert names == [run_lock.NAME]
+    assert line.startswith(f"model_dir={URL}: process ") and "begun at" in line
+    assert served.store.names("bucket") == []
+    # To look, to write, to look whether another has written, and to remove.
+    assert served.count()["put"] == served.count()["delete"] == 1
+
+
+URL = "gs://bucket/run"
+
+
+def _hold_twice(url):
+    """What a folder holds while it is held, and how a second holder is refused."""
+    import tensorflow as tf
+
+    with run_lock.held(url) as check:
+        check()
+        names = tf.io.gfile.listdir(url)
+        try:
+            with run_lock.held(url):
+                return names, None
+        except ValueError as error:
+            return names, str(error)
+
+
+def test_a_holder_on_another_machine_holds_while_it_renews(bucket):
+    served, ask = bucket
+    other = dataclasses.replace(Holder.new(), kernel="another", host="far")
+    served.store.put("bucket", "run/.lock", other.dumps().encode())
+    assert ask(run_lock.holder, URL) == other
+    with pytest.raises(ValueError, match=r" on far, .* 120 seconds .* gs://bucket/run"):
+        ask(_hold, URL, run_lock.SILENT)
+    assert ask(_hold, URL, 0.0) is None  # so long ago
+    assert served.store.names("bucket") == []
+
+
+def test_a_holder_that_was_killed_on_this_machine_holds_nothing(bucket):
+    served, ask = bucket
+    gone = dataclasses.replace(Holder.new(), began=0.0)
+    served.store.put("bucket", "run/.lock", gone.dumps().encode())
+    assert ask(run_lock.holder, URL) is None
+    assert ask(_hold, URL, run_lock.SILENT) is None
+
+
+def _hold(url, silent):
+    with mock.patch.object(run_lock, "SILENT", silent), run_lock.held(url) as check:
+        check()
+
+
+def test_a_run_whose_folder_was_taken_over_notices_and_leaves_it(bucket):
+    served, ask = bucket
+    other = dataclasses.replace(Holder.new(), kernel="another", host="far")
+    line = ask(_lose, URL, other.dumps())
+    assert line.startswith(f"model_dir={URL}: process ") and " on far, " in line
+    assert served.store.get("bucket", "run/.lock").data == other.dumps().encode()
+
+
+def _lose(url, other):
+    """What a run is told whose lock another run replaces."""
+    with mock.patch.object(run_lock, "RENEWED", 0.01), run_lock.held(url) as check:
+        files.write_whole(f"{url}/{run_lock.NAME}", other)
+        with pytest.raises(ValueError) as error:
+            for _ in range(3000):
+                time.sleep(0.01)
+                check()
+    return str(error.value)
+
+
+def test_a_save_that_was_killed_leaves_nothing(bucket):
+    served, ask = bucket
+    ask(_save_checkpoint, "gs://bucket/run/checkpoints", 3)
+    kept = served.store.names("bucket")
+    for name in (
+        "checkpoints/ckpt-6.data-00000-of-00001",
+        "checkpoints/ckpt-9_temp/part-00000-of-00001.index",
+        "best/ckpt-3.data-00000-of-00001",
+    ):
+        served.store.put("bucket", f"run/{name}", b"half")
+    ask(_begin, URL)
+    assert served.store.names("bucket") == kept
+
+
+def _begin(url):
+    from efficientnet_tf.training import held_folder
+
+    with held_folder.alone(url, mock.Mock(is_chief=True)):
+        pass
 
 
 def test_checkpoints_are_uploaded_once_and_the_oldest_goes(bucket):

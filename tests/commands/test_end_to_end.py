@@ -1,18 +1,21 @@
 """The command line as a user meets it: train, evaluate, export, predict."""
 
 import json
+import shutil
 from unittest import mock
 
 import networks
 import numpy as np
 import pytest
 import tensorflow as tf
-from command_line import refusal, succeed
+from command_line import refusal, run, succeed
 from end_to_end_support import new_process
 
 from efficientnet_tf.data import preparation, tfrecord
 from efficientnet_tf.hardware import devices
 from efficientnet_tf.inference.classifier import Classifier
+from efficientnet_tf.runs import run_lock
+from efficientnet_tf.training import evaluation
 
 
 @pytest.fixture(scope="module")
@@ -96,7 +99,9 @@ def test_metrics_are_json_lines_in_order(trained):
 def test_evaluation_in_other_batches_on_two_devices_scores_the_same(trained):
     model_dir, first = trained
     make = mock.Mock(wraps=devices.make_strategy)
-    with mock.patch.object(devices, "make_strategy", make):
+    patched = mock.patch.object(devices, "make_strategy", make)
+    before = (model_dir / "metrics.jsonl").read_text()
+    with patched, run_lock.held(str(model_dir)):  # as beside a training
         again = succeed(
             "--mode=eval",
             f"--model_dir={model_dir}",
@@ -105,6 +110,8 @@ def test_evaluation_in_other_batches_on_two_devices_scores_the_same(trained):
             "--json",
         )
     assert make.call_args.kwargs["num_cpu_devices"] == 2
+    after = (model_dir / "metrics.jsonl").read_text()
+    assert after.startswith(before) and after.count("\n") == before.count("\n") + 1
     ours, expected = again.json, first.json
     for name in ("top_1", "top_5", "examples", "checkpoint"):
         assert ours[name] == expected[name]
@@ -212,12 +219,39 @@ def test_predict_ranks_classes_of_image_files(trained, validation, tmp_path):
 
 def test_the_command_of_a_finished_run_changes_nothing(trained, digits_dir):
     model_dir, first = trained
-    held_out = [p.name for p in (model_dir / "best").iterdir()]
-    again = succeed(*training_arguments(digits_dir, model_dir)).json
-    expected = first.json
-    for name in ("step", "finished", "top_1", "top_5", "checkpoint"):
-        assert again[name] == expected[name]
-    assert [p.name for p in (model_dir / "best").iterdir()] == held_out
+    kept = [*model_dir.glob("*.*"), *model_dir.glob("best/*")]
+    before = {path: path.read_bytes() for path in kept}
+    again = succeed(*training_arguments(digits_dir, model_dir))
+    assert again.json == first.json
+    assert f", finished at step {first.json['step']}\n" in again.stderr
+    assert {path: path.read_bytes() for path in kept} == before
+    assert not (model_dir / ".lock").exists()
+
+
+def test_a_report_that_is_missing_is_made_without_another_line(trained, digits_dir):
+    model_dir = trained[0]
+    evaluate = mock.Mock(side_effect=ValueError("evaluated"))
+    with mock.patch.object(evaluation, "evaluate", evaluate):
+        (model_dir / "report.html").rename(model_dir / "hidden.html")
+        try:
+            ended = run(*training_arguments(digits_dir, model_dir))
+        finally:
+            (model_dir / "hidden.html").rename(model_dir / "report.html")
+    assert ended.stderr.splitlines()[-1] == "error: evaluated"
+    assert evaluate.call_args.kwargs["is_known"]
+
+
+def test_a_finished_run_is_not_continued_with_other_data(trained, digits_dir, tmp_path):
+    model_dir = trained[0]
+    before = {path: path.read_bytes() for path in model_dir.glob("*.*")}
+    shutil.copytree(digits_dir, tmp_path / "other")
+    (tmp_path / "other/train-00003-of-00016").write_bytes(
+        (tmp_path / "other/train-00002-of-00016").read_bytes()
+    )
+    line = refusal(*training_arguments(tmp_path / "other", model_dir))
+    assert line.startswith(f"error: --data_dir={tmp_path}/other: ")
+    assert str(model_dir) in line and "data.json" in line
+    assert {path: path.read_bytes() for path in model_dir.glob("*.*")} == before
 
 
 @pytest.mark.parametrize("mode", ["eval", "export"])

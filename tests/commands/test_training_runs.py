@@ -1,6 +1,7 @@
 """Runs of main.py that are refused, end early, or take minutes."""
 
 import json
+import os
 from unittest import mock
 
 import networks
@@ -8,6 +9,8 @@ import pytest
 import tensorflow as tf
 from command_line import refusal, run, succeed
 from end_to_end_support import new_process
+
+from efficientnet_tf.runs import run_lock
 
 
 def test_batch_that_does_not_divide_among_devices_is_refused(tmp_path, digits_dir):
@@ -46,6 +49,14 @@ def test_a_run_folder_that_cannot_be_made_is_named_first(tmp_path):
     data = ("--dataset=digits", f"--data_dir={tmp_path}/none")
     line = refusal(f"--model_dir={tmp_path}/file/run", *data)
     assert f"--model_dir={tmp_path}/file/run: {tmp_path}/file is not" in line
+
+
+def test_a_second_run_in_a_folder_is_refused(tmp_path, digits_dir):
+    data = ("--dataset=digits", f"--data_dir={digits_dir}")
+    with run_lock.held(str(tmp_path)):
+        line = refusal(f"--model_dir={tmp_path}", *data)
+    assert line.startswith(f"error: --model_dir={tmp_path}: process {os.getpid()} on ")
+    assert not list(tmp_path.iterdir())
 
 
 def test_fake_data_trains_without_files(tmp_path):

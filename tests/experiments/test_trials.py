@@ -118,11 +118,10 @@ def test_a_diverging_trial_scores_0(tmp_path, digits_dir, monkeypatch):
 def test_a_stopped_trial_leaves_no_result(tmp_path, digits_dir, monkeypatch):
     from efficientnet_tf.training import loop
 
-    monkeypatch.setattr(
-        loop, "train", lambda *args, **kwargs: {"finished": False, "step": 7}
-    )
+    stopped = {"finished": False, "step": 7, "stopped_by": "SIGTERM"}
+    monkeypatch.setattr(loop, "train", lambda *args, **kwargs: stopped)
     config = config_lib.create(**SETTINGS, data_dir=digits_dir)
-    with pytest.raises(InterruptedError, match="step 7"):
+    with pytest.raises(InterruptedError, match="SIGTERM at step 7"):
         trials.train_one(config, str(tmp_path / "a"))
     assert not os.path.exists(tmp_path / "a" / "result.json")
 

@@ -13,7 +13,7 @@ import interrupted_run
 import pytest
 import tensorflow as tf
 import whole_run
-from command_line import refusal, succeed
+from command_line import refusal, run, succeed
 
 ROOT = pathlib.Path(__file__).parents[2]
 SCRIPT = pathlib.Path(interrupted_run.__file__)
@@ -54,12 +54,12 @@ def unbroken(digits_dir, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def stopped(digits_dir, tmp_path_factory):
-    """The folder of a run that got SIGTERM after its 8th loop, and what it printed."""
+    """The folder of a run that got Ctrl-C after its 8th loop, and what it printed."""
     model_dir = tmp_path_factory.mktemp("stopped")
     loop = interrupted_run.PLACES["loop"]
     with mock.patch.object(*loop, getattr(*loop)):  # as it is again afterwards
-        interrupted_run.interrupt("SIGTERM", "loop", 8, seconds=0)
-        return model_dir, finish(digits_dir, model_dir)
+        interrupted_run.interrupt("SIGINT", "loop", 8, seconds=0)
+        return model_dir, run(*arguments(digits_dir, model_dir), "--json")
 
 
 @pytest.fixture
@@ -89,12 +89,15 @@ def damage_latest_checkpoint(digits_dir, model_dir):
         path.unlink()
 
 
-def test_sigterm_sigkill_and_damage_change_no_bit(
+def test_ctrl_c_sigkill_and_damage_change_no_bit(
     digits_dir, tmp_path, unbroken, stopped, moments
 ):
     model_dir = shutil.copytree(stopped[0], tmp_path / "run")
     # Loops end at 3, 6, 9, 11, 12, 15, 18 and 21; checkpoints are of 6, 12 and 18.
-    assert "SIGTERM: saved at step 21;" in stopped[1]
+    assert "Ctrl-C: saved at step 21;" in stopped[1].stderr.splitlines()[-1]
+    assert stopped[1].returncode == 130
+    result = {"finished": False, "step": 21, "stopped_by": "SIGINT"}
+    assert stopped[1].json == result | {"model_dir": str(stopped[0])}
     assert whole_run.latest_step(model_dir) == 21
     output = kill(digits_dir, model_dir, moments[0])
     assert "continuing from step 21" in output

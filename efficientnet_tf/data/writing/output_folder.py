@@ -2,21 +2,17 @@
 
 import contextlib
 import dataclasses
-import fcntl
 import os
-import re
 import shutil
 import tempfile
 from collections.abc import Iterator
 
 import tensorflow as tf
 
-from efficientnet_tf import files, label_sets
+from efficientnet_tf import file_locks, files, label_sets
 from efficientnet_tf.data import manifest
 from efficientnet_tf.data.writing.plan import Plan
 from efficientnet_tf.files import size_in_words
-
-_PARTIAL = re.compile(r"\.(.+)\.[0-9a-f]{32}\.partial")  # see files.replacing
 
 
 def begin(output_dir: str, plan: Plan) -> manifest.Manifest:
@@ -49,7 +45,7 @@ def begin(output_dir: str, plan: Plan) -> manifest.Manifest:
 
 def _is_partial(name: str, ours: set[str]) -> bool:
     """Whether a kill may have left a file when one of ours was written."""
-    match = _PARTIAL.fullmatch(name)
+    match = files.PARTIAL.fullmatch(name)
     return match is not None and match[1] in ours
 
 
@@ -125,7 +121,7 @@ def held(output_dir: str) -> Iterator[None]:
     try:
         _lock(folder, output_dir)
         # `begin` has refused those that are not ours.
-        for name in filter(_PARTIAL.fullmatch, os.listdir(output_dir)):
+        for name in filter(files.PARTIAL.fullmatch, os.listdir(output_dir)):
             os.remove(os.path.join(output_dir, name))
         yield
     finally:
@@ -134,10 +130,8 @@ def held(output_dir: str) -> Iterator[None]:
 
 def _lock(folder: int, output_dir: str) -> None:
     try:
-        fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        file_locks.lock_if_possible(folder)
     except BlockingIOError:
         raise ValueError(
             f"output_dir={output_dir}: another process is writing to it"
         ) from None
-    except OSError:
-        pass  # some network disks have no locks
