@@ -43,11 +43,6 @@ def open_file(path: str, *, ema: bool = True) -> WeightsFile:
     tensors, origin = _read(path, ema=ema)
     passport = passports.checked(path, origin.passport, tensors)
     project = torch_names.detect(tensors)
-    if project is None:
-        raise ValueError(
-            f"{path}: its names ({', '.join(sorted(tensors)[:3])} ...) are none of "
-            "timm's, torchvision's or lukemelas'"
-        )
     return WeightsFile(
         path,
         project,
@@ -90,18 +85,14 @@ def _read(path: str, *, ema: bool) -> tuple[dict[str, np.ndarray], _Origin]:
     Raises:
         ValueError: if the file is damaged, or is something else.
     """
-    is_pickle = not path.endswith(".safetensors")
-    tensors, origin = _pickle(path, ema=ema) if is_pickle else _safetensors(path)
-    names = torch_wrappers.strip(tensors)
-    unused = tuple(names[n] for n in tensors if torch_wrappers.is_counter(n))
-    weights = {names[n]: v for n, v in tensors.items() if names[n] not in unused}
-    prefixes = {name.removesuffix(short) for name, short in names.items()} - {""}
-    dropped = tuple(f"dropped {prefix} from all names" for prefix in prefixes)
-    notes = origin.notes + dropped
-    return weights, dataclasses.replace(origin, unused=unused, notes=notes)
+    read = _safetensors if path.endswith(".safetensors") else _pickle
+    tensors, origin = read(path, ema=ema)
+    unused = tuple(name for name in tensors if torch_wrappers.is_counter(name))
+    weights = {name: v for name, v in tensors.items() if name not in unused}
+    return weights, dataclasses.replace(origin, unused=unused)
 
 
-def _safetensors(path: str) -> tuple[dict[str, np.ndarray], _Origin]:
+def _safetensors(path: str, *, ema: bool) -> tuple[dict[str, np.ndarray], _Origin]:
     try:
         import safetensors
     except ImportError:
@@ -110,9 +101,12 @@ def _safetensors(path: str) -> tuple[dict[str, np.ndarray], _Origin]:
         ) from None
     try:
         with safetensors.safe_open(path, framework="np") as file:
-            origin = _Origin(passport=(file.metadata() or {}).get("passport"))
-            names = list(file.keys())
-            return {name: file.get_tensor(name) for name in names}, origin
+            passport = (file.metadata() or {}).get("passport")
+            found = torch_wrappers.find_names(file.keys(), ema=ema)
+            tensors = {n: file.get_tensor(full) for n, full in found.tensors.items()}
+            return tensors, _Origin(passport, found.averaged, found.notes)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
     except safetensors.SafetensorError as error:
         kind = foreign_files.kind(path)
         found = f"is {kind}" if kind else f"is no safetensors file ({error})"
