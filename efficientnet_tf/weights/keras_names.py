@@ -1,17 +1,25 @@
 """Names and axes of keras.applications' weights, by this package's paths."""
 
+import itertools
 from collections.abc import Collection
 
 import numpy as np
 
-from efficientnet_tf.weights import model_layout
+from efficientnet_tf.weights import keras_groups, model_layout
+
+
+# A name that only this family's networks have.
+MARKS = {
+    "stem_conv/kernel": "efficientnet",
+    "conv_dw_1/kernel": "mobilenet-v1",
+    "Conv1/kernel": "mobilenet-v2",
+    "conv1_conv/kernel": "resnet",
+}
 
 
 def detect(names: Collection[str]) -> str:
     """Returns the family of keras.applications' networks that has these names."""
-    marks = {"conv_dw_1/kernel": "mobilenet-v1", "Conv1/kernel": "mobilenet-v2"}
-    marks["conv1_conv/kernel"] = "resnet"
-    return next((f for mark, f in marks.items() if mark in names), "efficientnet")
+    return next((f for mark, f in MARKS.items() if mark in names), "efficientnet")
 
 
 def names(
@@ -41,6 +49,19 @@ def names(
         }
         other = next((alias for alias in aliases - {name} if alias in known), None)
         names[tensor.path] = other if other and name not in known else name
+    return names | _others(model, known)
+
+
+def _others(model: model_layout.Layout, known: Collection[str]) -> dict[str, str]:
+    """Returns the names of variables of other layers, which a file may only number."""
+    names = {}
+    for _, group in itertools.groupby(model.others, lambda tensor: tensor.layer):
+        tensors = list(group)
+        numbered = keras_groups.variable_names(len(tensors))
+        for tensor, variable in zip(tensors, numbered, strict=True):
+            other = f"{tensor.layer}/{variable}"
+            is_named = tensor.path in known or other not in known
+            names[tensor.path] = tensor.path if is_named else other
     return names
 
 

@@ -55,10 +55,17 @@ class Block:
 
 @dataclasses.dataclass(frozen=True)
 class Layout:
-    """All tensors and all blocks of a model, in the model's order."""
+    """All tensors and all blocks of a model, in the model's order.
+
+    Args:
+        tensors: those of the network.
+        blocks: the network's blocks.
+        others: tensors of layers that the model's owner put behind the network.
+    """
 
     tensors: tuple[Tensor, ...]
     blocks: tuple[Block, ...]
+    others: tuple[Tensor, ...] = ()
 
     def has(self, layer: str) -> bool:
         """Whether the model has a layer of this name with weights."""
@@ -69,21 +76,26 @@ def layout(model: keras.Model) -> Layout:
     """Reads a model's layout.
 
     Raises:
-        ValueError: naming a layer with weights that is not this package's.
+        ValueError: naming a layer that is a model, or has variables of one name, or,
+            in a model without this package's stem, a layer that is not ours.
     """
-    tensors = []
+    _check(model)
+    tensors, others = [], []
     roles: dict[str, list[str]] = {}
     for layer in model.layers:
         if not layer.weights:
             continue
-        block, role = _split(layer.name, model)
-        if block:
-            roles.setdefault(block, []).append(role)
-        tensors += [
+        found = [
             Tensor(f"{layer.name}/{v.name}", _kind(layer, v.name), tuple(v.shape))
             for v in layer.weights
         ]
-    return Layout(tuple(tensors), tuple(_blocks(roles)))
+        if not is_ours(layer.name):
+            others += found
+            continue
+        tensors += found
+        if match := _BLOCK.fullmatch(layer.name):
+            roles.setdefault(match[1], []).append(match[2])
+    return Layout(tuple(tensors), tuple(_blocks(roles)), tuple(others))
 
 
 def with_classifier(model: Layout) -> Layout:
@@ -115,19 +127,37 @@ def values(model: keras.Model) -> dict[str, np.ndarray]:
 
 
 ENDS = ("stem_conv", "stem_bn", "top_conv", "top_bn", "predictions")
+_BLOCK = re.compile(r"(block\d+[a-z]+)_(\w+)")
 
 
-def _split(name: str, model: keras.Model) -> tuple[str | None, str]:
-    """Returns a layer's block and role; the block of stem and head is None."""
-    match = re.fullmatch(r"(block\d+[a-z]+)_(\w+)", name)
-    if match:
-        return match[1], match[2]
-    if name in ENDS:
-        return None, name
-    raise ValueError(
-        f"model {model.name}: layer {name!r} has weights but is not "
-        "efficientnet_tf's; pass only the EfficientNet that is inside your model"
-    )
+def is_ours(layer: str) -> bool:
+    """Whether a layer has the name of a layer of this package's networks."""
+    return layer in ENDS or _BLOCK.fullmatch(layer) is not None
+
+
+def _check(model: keras.Model) -> None:
+    """Raises ValueError unless a model is a network, perhaps with layers behind it."""
+    names = [layer.name for layer in model.layers]
+    for layer in model.layers:
+        problem = None if is_ours(layer.name) else _problem(layer, names)
+        if layer.weights and problem:
+            raise ValueError(f"model {model.name}: layer {layer.name!r} {problem}")
+
+
+def _problem(layer: keras.Layer, names: list[str]) -> str | None:
+    """Says why a layer cannot stand in a model of layers of these names."""
+    if isinstance(layer, keras.Model):
+        if any(inner.name == ENDS[0] for inner in layer.layers):
+            return f"is the network; pass it alone: get_layer({layer.name!r})"
+        return "is a model of its own; put its layers into the outer model"
+    if ENDS[0] not in names:
+        return (
+            "has weights but is not efficientnet_tf's; pass only the EfficientNet that "
+            "is inside your model"
+        )
+    if len({variable.name for variable in layer.weights}) < len(layer.weights):
+        return "has several variables of one name; only model.save can keep them"
+    return None
 
 
 def _blocks(roles: dict[str, list[str]]) -> Iterator[Block]:
