@@ -23,12 +23,15 @@ TEST = "efficientnet-test"
 SMALL = {"input_shape": (32, 32, 3), "classes": 10}
 
 
-def variables_of(variant, *, classes, first_cond_conv=0, first_depthwise=0):
+def variables_of(
+    variant, *, classes, first_cond_conv=0, first_depthwise=0, outer="model/"
+):
     """(name, shape, our path, our shape) of every variable, after the original's code.
 
     A block makes a fused, an expanding and a projecting convolution, in this order.
     Convolutions of `tf.layers` are numbered in the order of their use in the block,
-    CondConvs (Keras layers) in the order of their creation in the process.
+    CondConvs (Keras layers) in the order of their creation in the process; these are
+    also in the scope of the Keras model, `outer`.
     """
     network = en.expand(variant)
 
@@ -60,7 +63,7 @@ def variables_of(variant, *, classes, first_cond_conv=0, first_depthwise=0):
             base = numbered("cond_conv2d", cond_convs + place)  # noqa: B023
             shape = (block.experts, inputs * outputs)  # noqa: B023
             ours = (block.experts, 1, 1, inputs, outputs)  # noqa: B023
-            name = f"{scope}/{base}/condconv_kernel"  # noqa: B023
+            name = f"{outer}{scope}/{base}/condconv_kernel"  # noqa: B023
             yield name, shape, f"{path}_{role}_conv/kernel", ours  # noqa: B023
 
         def next_norm(role, filters):
@@ -82,7 +85,7 @@ def variables_of(variant, *, classes, first_cond_conv=0, first_depthwise=0):
                 base = numbered("depthwise_cond_conv2d", depthwise)
                 shape = (block.experts, size * size * middle)
                 ours = (block.experts, size, size, middle, 1)
-                name = f"{scope}/{base}/depthwise_condconv_kernel"
+                name = f"{outer}{scope}/{base}/depthwise_condconv_kernel"
                 yield name, shape, f"{path}_dwconv/kernel", ours
             else:
                 name = f"{scope}/depthwise_conv2d"
@@ -261,6 +264,56 @@ def test_cond_convs_are_numbered_by_the_process(tmp_path):
     )
     assert any("/cond_conv2d_100/" in name for name in arrays)
     assert_same(en.load_weights(model, path), averaged)
+
+
+@pytest.mark.parametrize("outer", ["", "model/", "model_1/", "net/mnas_net_model/"])
+def test_cond_convs_may_be_in_the_scope_of_a_keras_model(outer, tmp_path):
+    path, raw, averaged, arrays = checkpoint(tmp_path, COND_CONV, outer=outer)
+    name = f"{COND_CONV.name}/{outer}blocks_0/cond_conv2d_1/condconv_kernel"
+    assert {name, name + AVERAGE} <= set(arrays)
+    model = built(COND_CONV)
+    assert_same(en.load_weights(model, path), averaged)
+    assert_same(en.load_weights(model, path, ema=False), raw)
+    assert model.load_report.notes == ()
+
+
+def test_cond_convs_may_be_in_scopes_of_their_own(tmp_path):
+    """A Keras block's scope inside, another model's outside."""
+
+    def rename(name):
+        name = name.replace("/cond_conv2d", "/mb_conv_block/cond_conv2d")
+        return name.replace(f"{COND_CONV.name}/model/", "again_1/model_1/")
+
+    path, _, averaged, arrays = checkpoint(tmp_path, COND_CONV, rename=rename)
+    assert any(name.startswith("again_1/") for name in arrays)
+    assert_same(en.load_weights(built(COND_CONV), path), averaged)
+
+
+def test_one_cond_conv_in_two_scopes_is_refused(tmp_path):
+    path, _, _, arrays = checkpoint(tmp_path, COND_CONV)
+    name = next(n for n in arrays if "condconv_kernel" in n and n.endswith(AVERAGE))
+    arrays[name.replace("/model/", "/other/")] = arrays[name]
+    path = save(tmp_path / "other.ckpt", arrays)
+    with pytest.raises(ValueError, match="holds one layer as .*/other/blocks_"):
+        en.load_weights(built(COND_CONV), path)
+
+
+def test_scopes_of_a_wrapper_are_dropped_and_said(tmp_path):
+    path, _, averaged, _ = checkpoint(
+        tmp_path, ONE, rename=lambda name: f"outer/student/{name}"
+    )
+    model = en.load_weights(built(ONE), path)
+    assert_same(model, averaged)
+    (note,) = model.load_report.notes
+    assert f"outer/student/{TEST}/" in note
+
+
+def test_two_networks_are_refused(tmp_path):
+    path, _, _, arrays = checkpoint(tmp_path, ONE)
+    arrays |= {f"teacher/{name}": value for name, value in arrays.items()}
+    path = save(tmp_path / "two.ckpt", arrays)
+    with pytest.raises(ValueError, match=rf"several networks \({TEST}, teacher/{TEST}"):
+        en.load_weights(built(ONE), path)
 
 
 def test_a_background_class_offsets_the_labels(tmp_path):
