@@ -82,7 +82,9 @@ def _network(names: Collection[str]) -> wrapped_names.Network:
     """Finds the network in a file, which may be nested in a model."""
     networks = wrapped_names.find(names, keras_names.MARKS, separator="/")
     if len(networks) > 1:
-        places = ", ".join(one.prefix.rstrip("/") or "the top level" for one in networks)
+        places = ", ".join(
+            one.prefix.rstrip("/") or "the top level" for one in networks
+        )
         raise ValueError(
             f"holds several networks ({places}); save the one to load alone"
         )

@@ -38,13 +38,10 @@ def datasets(
     Raises:
         ValueError: naming a layer whose name is not stated.
     """
-    children = [group for group in file.values() if isinstance(group, h5py.Group)]
-    if any(name in group for group in (file, *children) for name in _NUMBERED):
+    groups = [one for one in file.values() if not isinstance(one, h5py.Dataset)]
+    if any(name in one for one in (file, *groups) for name in (*_LAYERS, _VARIABLES)):
         return _numbered(file, config)
     return _legacy(file.get("model_weights", file))
-
-
-_NUMBERED = (*_LAYERS, _VARIABLES)  # marks of the newer layout
 
 
 def _numbered(
@@ -59,6 +56,8 @@ def _numbered(
                 yield f"{path}{variable}", child[str(number)]
         elif key in _LAYERS:
             yield from _layers(child, config, path)
+        elif isinstance(child, h5py.Dataset):
+            continue  # names of classes, not weights
         elif path or key not in _TRAINING:  # an attribute that is a layer
             yield from _numbered(child, {}, f"{path}{key}/")
 

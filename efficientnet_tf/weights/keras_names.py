@@ -7,7 +7,6 @@ import numpy as np
 
 from efficientnet_tf.weights import keras_groups, model_layout
 
-
 # A name that only this family's networks have.
 MARKS = {
     "stem_conv/kernel": "efficientnet",

@@ -103,14 +103,15 @@ def _safetensors(path: str, *, ema: bool) -> tuple[dict[str, np.ndarray], _Origi
         with safetensors.safe_open(path, framework="np") as file:
             passport = (file.metadata() or {}).get("passport")
             found = torch_wrappers.find_names(file.keys(), ema=ema)
-            tensors = {n: file.get_tensor(full) for n, full in found.tensors.items()}
+            pairs = found.tensors.items()
+            tensors = {short: file.get_tensor(name) for short, name in pairs}
             return tensors, _Origin(passport, found.averaged, found.notes)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None
     except safetensors.SafetensorError as error:
         kind = foreign_files.kind(path)
-        found = f"is {kind}" if kind else f"is no safetensors file ({error})"
-        raise ValueError(f"{path}: {found}") from None
+        words = f"is {kind}" if kind else f"is no safetensors file ({error})"
+        raise ValueError(f"{path}: {words}") from None
 
 
 def _pickle(path: str, *, ema: bool) -> tuple[dict[str, np.ndarray], _Origin]:

@@ -115,7 +115,8 @@ def is_counter(name: str) -> bool:
 def _dictionaries(content: Any) -> Iterator[_Dictionary[Tensor]]:
     """Yields the dictionaries with tensors by name, the outer ones first."""
     seen = set()  # one dictionary may be under several keys
-    waiting = collections.deque([((), content)])
+    start: tuple[tuple[str, ...], Any] = ((), content)
+    waiting = collections.deque([start])
     while waiting:
         keys, value = waiting.popleft()
         if not isinstance(value, dict) or id(value) in seen:

@@ -130,8 +130,8 @@ class WeightsFile:
 
         Args:
             model: a model that this package built.
-            skip: layers ("predictions"), blocks ("block7a") or paths not to load, of the
-                model or of the file.
+            skip: layers ("predictions"), blocks ("block7a") or paths of the model, and
+                layers of the file, not to load.
             part: True allows tensors in the file that the model has no place for.
 
         Raises:
