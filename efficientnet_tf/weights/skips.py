@@ -4,6 +4,7 @@ import re
 from collections.abc import Collection, Mapping, Sequence
 
 from efficientnet_tf.weights import model_layout
+from efficientnet_tf.weights.torch_pickle import shown
 
 
 def chosen(
@@ -70,8 +71,8 @@ def hint(
     if places & (inside - {"predictions"}):
         return ""
     listed = ", ".join(f'"{place}"' for place in sorted(places))
-    flag = ",".join(sorted(places))
-    return f" (skip=[{listed}], --weights_skip={flag}, loads the rest)"
+    flag = f"--weights_skip={','.join(sorted(places))}"
+    return shown(f" (load_weights(..., skip=[{listed}]), {flag}, loads the rest)")
 
 
 def _is_network(path: str) -> bool:

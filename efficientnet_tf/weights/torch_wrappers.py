@@ -84,7 +84,12 @@ def find(content: Any, *, ema: bool) -> Found[Tensor]:
     candidates = [one for each in dictionaries for one in _candidates(each)]
     if not candidates:
         _refuse(content, dictionaries)
-    return _choice(candidates, ema=ema)
+    found = _choice(candidates, ema=ema)
+    left = [key for key in content if _holds_averages(key, content[key])]
+    if left and found.averaged is None:
+        note = f"left out {_listed(left)}, in which no network is known"
+        return dataclasses.replace(found, notes=(*found.notes, note))
+    return found
 
 
 def find_names(names: Iterable[str], *, ema: bool) -> Found[str]:
@@ -139,15 +144,24 @@ def _candidates(dictionary: _Dictionary[T]) -> Iterator[_Candidate[T]]:
             keys += [network.prefix.rstrip(".")] if network.prefix else []
         counters = _counters(dictionary.tensors, network, alone=len(networks) == 1)
         short = network.short | counters
-        words = {word.lower() for key in keys for word in _WORD.findall(key)}
         yield _Candidate(
             shown(".".join(keys)) or "the top level",
             expected=_KEYS.issuperset(dictionary.keys),
-            averaged=bool(words & _AVERAGES)
+            averaged=any(map(_means_averages, keys))
             or any(name.endswith(_AVERAGED_STEPS) for name in counters),
             tensors={short[name]: dictionary.tensors[name] for name in short},
             notes=network.notes,
         )
+
+
+def _means_averages(key: str) -> bool:
+    return not _AVERAGES.isdisjoint(word.lower() for word in _WORD.findall(key))
+
+
+def _holds_averages(key: Any, value: Any) -> bool:
+    """Whether something is saved as averages, be it a list without names."""
+    is_filled = isinstance(value, (dict, list, tuple)) and len(value) > 0
+    return is_filled and isinstance(key, str) and _means_averages(key)
 
 
 def _counters(

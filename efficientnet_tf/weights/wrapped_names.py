@@ -7,6 +7,8 @@ model the attribute that holds it ("backbone."), and Keras the layer ("sequentia
 import dataclasses
 from collections.abc import Collection, Iterable
 
+from efficientnet_tf.weights.torch_pickle import shown
+
 
 @dataclasses.dataclass(frozen=True)
 class Network:
@@ -32,7 +34,8 @@ class Network:
         inside = set(self.names.values())
         for name in self.others:
             if name in inside:
-                raise ValueError(f"holds {name} twice, beside {self.prefix}{name}")
+                names = f"{shown(name)} twice, beside {shown(self.prefix + name)}"
+                raise ValueError(f"holds {names}")
         return self.names | {name: name for name in self.others}
 
     @property
@@ -43,7 +46,7 @@ class Network:
         count = len(self.names)
         total = count + len(self.others)
         which = f"{count} of {total} names" if self.others else "all names"
-        return (f"dropped {self.prefix} from {which}",)
+        return (f"dropped {shown(self.prefix)} from {which}",)
 
 
 def find(

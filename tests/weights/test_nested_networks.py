@@ -103,7 +103,7 @@ def test_a_nested_network_is_loaded_without_its_head(
     path = save(model, tmp_path / name)
     skip = heads(model)
     hint = ", ".join(f'"{one}"' for one in sorted(skip))
-    refuses(target, path, re.escape(f"skip=[{hint}], --weights_skip="))
+    refuses(target, path, re.escape(f"skip=[{hint}]), --weights_skip="))
     en.load_weights(target, path, skip=skip)
     assert_same(target, values(backbone))
     (note,) = target.load_report.notes

@@ -1,10 +1,15 @@
 """Scopes of Keras models, layers and wrappers in the names of TF1 checkpoints."""
 
+import functools
+
 import pytest
-from tf1_checkpoints import AVERAGE, COND_CONV, ONE, TEST, built, checkpoint, save
+from tf1_checkpoints import AVERAGE, COND_CONV, ONE, TEST, built, write
+from tf1_checkpoints import checkpoint as slow_checkpoint
 from weight_helpers import assert_same
 
 import efficientnet_tf as en
+
+checkpoint = functools.partial(slow_checkpoint, save=write)
 
 
 @pytest.mark.parametrize("outer", ["", "model/", "model_1/", "net/mnas_net_model/"])
@@ -34,7 +39,7 @@ def test_one_cond_conv_in_two_scopes_is_refused(tmp_path):
     path, _, _, arrays = checkpoint(tmp_path, COND_CONV)
     name = next(n for n in arrays if "condconv_kernel" in n and n.endswith(AVERAGE))
     arrays[name.replace("/model/", "/other/")] = arrays[name]
-    path = save(tmp_path / "other.ckpt", arrays)
+    path = write(tmp_path / "other.ckpt", arrays)
     with pytest.raises(ValueError, match=r"holds one layer as .*/other/blocks_"):
         en.load_weights(built(COND_CONV), path)
 
@@ -52,6 +57,6 @@ def test_scopes_of_a_wrapper_are_dropped_and_said(tmp_path):
 def test_two_networks_are_refused(tmp_path):
     path, _, _, arrays = checkpoint(tmp_path, ONE)
     arrays |= {f"teacher/{name}": value for name, value in arrays.items()}
-    path = save(tmp_path / "two.ckpt", arrays)
+    path = write(tmp_path / "two.ckpt", arrays)
     with pytest.raises(ValueError, match=rf"several networks \({TEST}, teacher/{TEST}"):
         en.load_weights(built(ONE), path)

@@ -155,6 +155,23 @@ def test_others_beside_a_known_key_are_named():
     assert found.notes == ("took model and left out teacher",)
 
 
+@pytest.mark.parametrize(
+    "averages",
+    [
+        {"ema": {"decay": 0.999, "shadow_params": [RAW["bn1.bias"]]}},
+        {"model_ema": STRANGE},
+        {"swaModel": [RAW["bn1.bias"]]},
+    ],
+    ids=lambda content: next(iter(content)),
+)
+def test_averages_of_no_known_network_are_named(averages):
+    (key,) = averages
+    content = {"model": RAW, "ema_decay": 0.999, "ema_steps": None, **averages}
+    found = torch_wrappers.find(content, ema=True)
+    assert (found.tensors, found.averaged) == (RAW, None)
+    assert found.notes == (f"left out {key}, in which no network is known",)
+
+
 def nested(content, depth):
     for _ in range(depth):
         content = {"deeper": content}

@@ -124,8 +124,27 @@ def save(path, arrays):
             return saver.save(session, str(path), write_meta_graph=False)
 
 
+def write(path, arrays):
+    """Saves the same in a hundredth of the time, where TF1 itself is not the point."""
+    tf.raw_ops.SaveV2(
+        prefix=str(path),
+        tensor_names=list(arrays),
+        shape_and_slices=[""] * len(arrays),
+        tensors=list(arrays.values()),
+    )
+    return str(path)
+
+
 def checkpoint(
-    tmp_path, variant, *, classes=10, average=True, slots=(), rename=str, **kwargs
+    tmp_path,
+    variant,
+    *,
+    classes=10,
+    average=True,
+    slots=(),
+    rename=str,
+    save=save,
+    **kwargs,
 ):
     """Random variables; returns the path, and raw and averaged values by our paths."""
     variant = en.get_variant(variant)
