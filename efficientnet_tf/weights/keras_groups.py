@@ -72,8 +72,9 @@ def _layers(
         name = getattr(variables, "attrs", {}).get("name") or own.get("name")
         if name is None and len(variables):
             raise ValueError(
-                f"does not say which layer {path}{key} is; load it with the Keras that "
-                "wrote it and save it as .keras, or again with Keras 3.6 or later"
+                f"does not say which layer {path}{key} is; build the model that was "
+                "saved, load the file by its own load_weights and save it again, with "
+                "Keras 3.6 or later"
             )
         yield from _numbered(layer, own, f"{path}{name or key}/")
 

@@ -35,8 +35,8 @@ def save_weights(model: keras.Model, path: str, *, format: str | None = None) ->
     layout = model_layout.layout(model)
     if layout.others and format in ("timm", "tf1"):
         raise ValueError(
-            f"format={format!r} has no name for layer {layout.others[0].layer!r}; use "
-            "format efficientnet_tf or keras"
+            f"{path}: format={format!r} has no name for layer "
+            f"{layout.others[0].layer!r}; use format efficientnet_tf or keras"
         )
     folder = os.path.dirname(path) or "."
     os.makedirs(folder, exist_ok=True)

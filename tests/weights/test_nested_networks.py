@@ -112,6 +112,20 @@ def test_a_nested_network_is_loaded_without_its_head(
     assert len(target.load_report.unused) == 2 if outer is sequential else 4
 
 
+@pytest.mark.parametrize("name", SUFFIXES)
+def test_a_classifier_behind_a_nested_network_is_its_classifier(
+    name, backbone, tmp_path
+):
+    model = built(
+        keras.Sequential([backbone, keras.layers.Dense(5, name="predictions")])
+    )
+    whole = build(TEST, blocks=ONE, classes=5)
+    en.load_weights(whole, save(model, tmp_path / name))
+    kernel, bias = model.layers[-1].get_weights()
+    head = {"predictions/kernel": kernel, "predictions/bias": bias}
+    assert_same(whole, values(backbone) | head)
+
+
 def test_a_network_of_a_subclass_is_loaded(backbone, target, tmp_path):
     model = Subclassed(backbone)
     model(np.zeros((1, 32, 32, 3), "float32"))
@@ -152,7 +166,7 @@ def test_the_config_names_the_layers_of_older_files(outer, backbone, target, tmp
         inner = tmp_path / "w.weights.h5"
         inner.write_bytes(archive.read("model.weights.h5"))
     which = r"does not say which layer (dense|inner/|sequential/)"
-    refuses(target, str(inner), which, r"save it as \.keras")
+    refuses(target, str(inner), which, r"by its own load_weights")
 
 
 @pytest.mark.parametrize(
