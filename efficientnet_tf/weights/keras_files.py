@@ -7,6 +7,7 @@ import contextlib
 import dataclasses
 import functools
 import io
+import itertools
 import json
 import os
 import re
@@ -250,11 +251,12 @@ def _extra(
 
 
 def _write_legacy(file: h5py.File, model: keras.Model) -> None:
-    layers = [layer for layer in model.layers if layer.weights]
-    file.attrs["layer_names"] = [layer.name.encode() for layer in layers]
-    for layer in layers:
-        group = file.create_group(layer.name)
-        names = [f"{layer.name}/{variable.name}:0" for variable in layer.weights]
-        group.attrs["weight_names"] = [name.encode() for name in names]
-        for name, variable in zip(names, layer.weights, strict=True):
-            group[name] = keras.ops.convert_to_numpy(variable)
+    values = model_layout.values(model)
+    layers = itertools.groupby(values, lambda path: path.split("/")[0])
+    names = {layer: [f"{path}:0" for path in paths] for layer, paths in layers}
+    file.attrs["layer_names"] = [layer.encode() for layer in names]
+    for layer, inner in names.items():
+        group = file.create_group(layer)
+        group.attrs["weight_names"] = [name.encode() for name in inner]
+        for name in inner:
+            group[name] = values[name.removesuffix(":0")]

@@ -54,14 +54,34 @@ def names(
 def _others(model: model_layout.Layout, known: Collection[str]) -> dict[str, str]:
     """Returns the names of variables of other layers, which a file may only number."""
     names = {}
-    for _, group in itertools.groupby(model.others, lambda tensor: tensor.layer):
+    layers = itertools.groupby(model.others, lambda tensor: _layer(tensor.path))
+    for layer, group in layers:
         tensors = list(group)
         numbered = keras_groups.variable_names(len(tensors))
         for tensor, variable in zip(tensors, numbered, strict=True):
-            other = f"{tensor.layer}/{variable}"
-            is_named = tensor.path in known or other not in known
-            names[tensor.path] = tensor.path if is_named else other
+            names[tensor.path] = _found(tensor, f"{layer}/{variable}", known)
     return names
+
+
+def _layer(path: str) -> str:
+    return path.rpartition("/")[0]
+
+
+def _found(tensor: model_layout.Tensor, numbered: str, known: Collection[str]) -> str:
+    """Returns the name of a tensor in a file, or else its path."""
+    for name in (tensor.path, numbered):
+        if name in known:
+            return name
+    # A legacy file leaves out models in a model, or has scopes of their building.
+    inner = "/".join(tensor.path.split("/")[-2:])
+    short = f"{tensor.layer}/{tensor.variable}"
+    found = [
+        name
+        for name in known
+        if name == short
+        or (name.startswith(f"{tensor.layer}/") and name.endswith(f"/{inner}"))
+    ]
+    return found[0] if len(found) == 1 else tensor.path
 
 
 def encode(tensor: model_layout.Tensor, value: np.ndarray, family: str) -> np.ndarray:

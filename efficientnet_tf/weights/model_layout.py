@@ -1,7 +1,8 @@
 """The weights of a model by path, from which other projects' names are derived.
 
-A path is "layer/variable", such as "block2a_bn/gamma". Everything is read from the
-model's layers, so models that were loaded from `.keras` files have a layout too.
+A path is "layer/variable", such as "block2a_bn/gamma", and "head/layer/variable" in a
+head that is a model. Everything is read from the model's layers, so models that were
+loaded from `.keras` files have a layout too.
 """
 
 import dataclasses
@@ -35,7 +36,7 @@ class Tensor:
     @property
     def variable(self) -> str:
         """Name of the variable in its layer."""
-        return self.path.split("/")[1]
+        return self.path.rpartition("/")[2]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,8 +77,8 @@ def layout(model: keras.Model) -> Layout:
     """Reads a model's layout.
 
     Raises:
-        ValueError: naming a layer that is a model, or has variables of one name, or,
-            in a model without this package's stem, a layer that is not ours.
+        ValueError: naming a layer that holds a network, or has variables of one name,
+            or, in a model without this package's stem, a layer that is not ours.
     """
     _check(model)
     tensors, others = [], []
@@ -86,8 +87,8 @@ def layout(model: keras.Model) -> Layout:
         if not layer.weights:
             continue
         found = [
-            Tensor(f"{layer.name}/{v.name}", _kind(layer, v.name), tuple(v.shape))
-            for v in layer.weights
+            Tensor(path, _kind(owner, variable.name), tuple(variable.shape))
+            for path, owner, variable in _members(layer)
         ]
         if not is_ours(layer.name):
             others += found
@@ -112,10 +113,23 @@ def with_classifier(model: Layout) -> Layout:
 def variables(model: keras.Model) -> dict[str, keras.Variable]:
     """Returns the model's variables by path."""
     return {
-        f"{layer.name}/{variable.name}": variable
+        path: variable
         for layer in model.layers
-        for variable in layer.weights
+        for path, _, variable in _members(layer)
     }
+
+
+def _members(
+    layer: keras.Layer, outer: str = ""
+) -> Iterator[tuple[str, keras.Layer, keras.Variable]]:
+    """Yields path, layer and variable of all in a layer, which may be a model."""
+    path = f"{outer}{layer.name}"
+    if isinstance(layer, keras.Model):
+        for inner in layer.layers:
+            yield from _members(inner, f"{path}/")
+    else:
+        for variable in layer.weights:
+            yield f"{path}/{variable.name}", layer, variable
 
 
 def values(model: keras.Model) -> dict[str, np.ndarray]:
@@ -146,16 +160,15 @@ def _check(model: keras.Model) -> None:
 
 def _problem(layer: keras.Layer, names: list[str]) -> str | None:
     """Says why a layer cannot stand in a model of layers of these names."""
-    if isinstance(layer, keras.Model):
-        if any(inner.name == ENDS[0] for inner in layer.layers):
-            return f"is the network; pass it alone: get_layer({layer.name!r})"
-        return "is a model of its own; put its layers into the outer model"
+    paths = {path for path, _, _ in _members(layer)}
+    if any(f"/{ENDS[0]}/" in path for path in paths):
+        return f"holds the network; pass that alone: get_layer({layer.name!r})"
     if ENDS[0] not in names:
         return (
             "has weights but is not efficientnet_tf's; pass only the EfficientNet that "
             "is inside your model"
         )
-    if len({variable.name for variable in layer.weights}) < len(layer.weights):
+    if len(paths) < len(layer.weights):
         return "has several variables of one name; only model.save can keep them"
     return None
 
