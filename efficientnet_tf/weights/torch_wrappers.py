@@ -138,17 +138,18 @@ def _dictionaries(content: Any) -> Iterator[_Dictionary[Tensor]]:
 def _candidates(dictionary: _Dictionary[T]) -> Iterator[_Candidate[T]]:
     names = [name for name in dictionary.tensors if not is_counter(name)]
     networks = wrapped_names.find(names, torch_names.MARKS, separator=".")
+    counters = _counters(dictionary.tensors, networks)
     for network in networks:
         keys = list(dictionary.keys)
         if len(networks) > 1 or not keys:
             keys += [network.prefix.rstrip(".")] if network.prefix else []
-        counters = _counters(dictionary.tensors, network, alone=len(networks) == 1)
-        short = network.short | counters
+        counted = counters[network.prefix]
+        short = network.short | counted
         yield _Candidate(
             shown(".".join(keys)) or "the top level",
             expected=_KEYS.issuperset(dictionary.keys),
             averaged=any(map(_means_averages, keys))
-            or any(name.endswith(_AVERAGED_STEPS) for name in counters),
+            or any(name.endswith(_AVERAGED_STEPS) for name in counted),
             tensors={short[name]: dictionary.tensors[name] for name in short},
             notes=network.notes,
         )
@@ -165,20 +166,18 @@ def _holds_averages(key: Any, value: Any) -> bool:
 
 
 def _counters(
-    names: Iterable[str], network: wrapped_names.Network, *, alone: bool
-) -> dict[str, str]:
-    """Maps the counters of a network; AveragedModel's stands before its prefix."""
-    wrapper = network.prefix.removesuffix("module.")
-    return {
-        name: name.removeprefix(network.prefix)
-        for name in names
-        if is_counter(name)
-        and (
-            alone
-            or name.startswith(network.prefix)
-            or name == f"{wrapper}{_AVERAGED_STEPS}"
-        )
-    }
+    names: Iterable[str], networks: list[wrapped_names.Network]
+) -> dict[str, dict[str, str]]:
+    """Returns the counters in each network by its prefix, as `Network.short`."""
+    counters: dict[str, dict[str, str]] = {one.prefix: {} for one in networks}
+    prefixes = sorted(counters, key=len, reverse=True)
+    for name in filter(is_counter, names):
+        # AveragedModel counts beside its "module.".
+        owners = (p for p in prefixes if name.startswith(p.removesuffix("module.")))
+        owner = next(owners, prefixes[0] if len(prefixes) == 1 else None)
+        if owner is not None:
+            counters[owner][name] = name.removeprefix(owner)
+    return counters
 
 
 def _choice(candidates: list[_Candidate[T]], *, ema: bool) -> Found[T]:

@@ -109,6 +109,10 @@ COUNT = state("counter", "n_averaged")
         ),
         (RAW | {"ema": AVERAGES}, ("ema", "the top level")),
         (RAW | wrapped(AVERAGES, "ema."), ("ema", "the top level")),
+        (
+            RAW | wrapped(AVERAGES, "x.module.") | wrapped(COUNT, "x."),
+            ("x.module", "the top level"),
+        ),
     ],
 )
 def test_counters_and_prefixes_tell_averages(content, places):
