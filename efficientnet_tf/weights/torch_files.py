@@ -43,6 +43,8 @@ def open_file(path: str, *, ema: bool = True) -> WeightsFile:
     tensors, origin = _read(path, ema=ema)
     passport = passports.checked(path, origin.passport, tensors)
     project = torch_names.detect(tensors)
+    if project is None:
+        raise ValueError(f"{path}: {torch_wrappers.unknown(tensors)}")
     return WeightsFile(
         path,
         project,

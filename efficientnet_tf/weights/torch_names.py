@@ -29,9 +29,9 @@ MARKS = {
 }
 
 
-def detect(names: Collection[str]) -> str:
-    """Returns the project that has these names, one of which is in `MARKS`."""
-    return next(project for mark, project in MARKS.items() if mark in names)
+def detect(names: Collection[str]) -> str | None:
+    """Returns the project that has these names; None if it is not known."""
+    return next((project for mark, project in MARKS.items() if mark in names), None)
 
 
 def names(model: model_layout.Layout, project: str) -> dict[str, str]:

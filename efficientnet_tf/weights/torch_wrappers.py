@@ -77,12 +77,17 @@ def find(content: Any, *, ema: bool) -> Found[Tensor]:
         content: what was saved, the value that `torch_pickle.load` returns.
         ema: True takes moving averages, False raw weights, if the file has both.
 
+    Returns:
+        The weights, or all tensors of a dictionary in which no network is known.
+
     Raises:
         ValueError: naming the keys of a file that does not say where its weights are.
     """
     dictionaries = list(_dictionaries(content))
     candidates = [one for each in dictionaries for one in _candidates(each)]
     if not candidates:
+        if [one.keys for one in dictionaries] == [()]:
+            return Found(dictionaries[0].tensors)
         _refuse(content, dictionaries)
     found = _choice(candidates, ema=ema)
     left = [key for key in content if _holds_averages(key, content[key])]
@@ -100,16 +105,14 @@ def find_names(names: Iterable[str], *, ema: bool) -> Found[str]:
         ema: as in `find`.
 
     Returns:
-        The file's names as the values of `tensors`.
+        The file's names as the values of `tensors`; all of them if no network is known.
 
     Raises:
-        ValueError: naming some names of a file of which no network is known.
+        ValueError: naming networks of which the file holds several.
     """
     dictionary = _Dictionary((), {name: name for name in names})
     candidates = list(_candidates(dictionary))
-    if not candidates:
-        raise ValueError(_unknown(dictionary))
-    return _choice(candidates, ema=ema)
+    return _choice(candidates, ema=ema) if candidates else Found(dictionary.tensors)
 
 
 def is_counter(name: str) -> bool:
@@ -233,11 +236,12 @@ def _refuse(content: Any, dictionaries: list[_Dictionary]) -> NoReturn:
         )
     places = _listed([".".join(one.keys) or "the top level" for one in dictionaries])
     largest = max(dictionaries, key=lambda one: len(one.tensors))
-    raise ValueError(f"{_unknown(largest)}; its tensors are in: {places}")
+    raise ValueError(f"{unknown(largest.tensors)}; its tensors are in: {places}")
 
 
-def _unknown(dictionary: _Dictionary) -> str:
-    some = ", ".join(shown(name) for name in sorted(dictionary.tensors)[:3])
+def unknown(names: Iterable[str]) -> str:
+    """Words the refusal of a file of no known network; shows three of its names."""
+    some = ", ".join(shown(name) for name in sorted(names)[:3])
     return f"its names ({some} ...) are none of timm's, torchvision's or lukemelas'"
 
 

@@ -48,6 +48,16 @@ def test_a_module_beside_the_network_is_left_out_on_request(
     assert {"decoder.0.weight", "decoder.1.bias"} <= set(model.load_report.unused)
 
 
+@pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
+def test_names_of_no_known_network_are_shown(suffix, tmp_path):
+    state = {"xconv_stem.weight": np.ones(2, "f4"), "a.bias": np.ones(2, "f4")}
+    path = write_any(tmp_path / f"w{suffix}", state)
+    with pytest.raises(
+        ValueError, match=r"names \(a\.bias, xconv_stem\.weight"
+    ):
+        load_one(path)
+
+
 @pytest.mark.parametrize("ema", [True, False])
 def test_both_kinds_in_one_dictionary(ema, one, tmp_path):
     """As Lightning has them, and safetensors files of such a module."""
