@@ -91,11 +91,18 @@ def _layers(model, kind):
 
 def values(model) -> dict[str, np.ndarray]:
     """A copy of every weight by "layer/variable"."""
-    return {
-        f"{layer.name}/{variable.name}": np.array(variable)
-        for layer in model.layers
-        for variable in layer.weights
-    }
+    return {path: np.array(variable) for path, variable in _variables(model, "")}
+
+
+def _variables(model, outer):
+    for layer in model.layers:
+        path = f"{outer}{layer.name}/"
+        if isinstance(layer, keras.Model):
+            yield from _variables(layer, path)
+        else:
+            yield from (
+                (f"{path}{variable.name}", variable) for variable in layer.weights
+            )
 
 
 def assert_same(model, expected: dict[str, np.ndarray]):

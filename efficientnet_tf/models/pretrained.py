@@ -28,7 +28,7 @@ def load_weights(
             "imagenet" or "autoaugment".
         ema: True takes moving averages, False raw weights, if the file has both.
         skip: layers ("predictions"), blocks ("block7a") or paths ("stem_bn/gamma") to
-            leave as they are.
+            leave as they are. Names that only the file has ("my_head") are not loaded.
 
     Returns:
         The model. Its `load_report` says what became of every tensor, its `passport`

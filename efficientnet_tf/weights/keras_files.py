@@ -7,18 +7,27 @@ import contextlib
 import dataclasses
 import functools
 import io
+import itertools
+import json
 import os
 import re
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
+from typing import Any
 
 import h5py
 import keras
 import numpy as np
 
 from efficientnet_tf import expansion, suffixes, variants
-from efficientnet_tf.weights import foreign_files, keras_names, model_layout
+from efficientnet_tf.weights import (
+    foreign_files,
+    keras_groups,
+    keras_names,
+    model_layout,
+    wrapped_names,
+)
 from efficientnet_tf.weights import passport as passports
 from efficientnet_tf.weights.weights_file import WeightsFile
 
@@ -32,6 +41,8 @@ APPLICATIONS = {
     "resnet-50-v1": "ResNet50",
     "resnet-152-v1": "ResNet152",
 }
+_CONFIG = "config.json"  # in a .keras file
+_CONFIG_BYTES = 1 << 26  # 64 MiB; that of the largest network has 2
 _NAMES = "class_names"  # the dataset of them in this package's own files
 # Variants whose keras.applications network holds the pixels' statistics as weights.
 WITH_STATISTICS = tuple(f"efficientnet-b{i}" for i in range(8))
@@ -49,6 +60,11 @@ def open_file(path: str, *, ema: bool = True) -> WeightsFile:
     passport = passports.checked(path, stated, tensors)
     if passport:
         passport = dataclasses.replace(passport, class_names=class_names)
+    try:
+        network = _network(tensors)
+        tensors = {short: tensors[name] for name, short in network.short.items()}
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
     family = keras_names.detect(tensors)
     return WeightsFile(
         path,
@@ -59,7 +75,23 @@ def open_file(path: str, *, ema: bool = True) -> WeightsFile:
         fold=keras_names.fold_biases,
         averaged=passport.averaged if passport else None,
         passport=passport,
+        notes=network.notes,
     )
+
+
+def _network(names: Collection[str]) -> wrapped_names.Network:
+    """Finds the network in a file, which may be nested in a model."""
+    networks = wrapped_names.find(names, keras_names.MARKS, separator="/")
+    if len(networks) > 1:
+        places = ", ".join(
+            one.prefix.rstrip("/") or "the top level" for one in networks
+        )
+        raise ValueError(
+            f"holds several networks ({places}); save the one to load alone"
+        )
+    # Loading says which tensors an unknown network lacks.
+    unknown = wrapped_names.Network("", {name: name for name in names})
+    return networks[0] if networks else unknown
 
 
 def _read(
@@ -72,18 +104,14 @@ def _read(
         None if the file has none.
     """
     with _open(path) as file:
-        if "layers" in file:
-            tensors = dict(_keras3(file, path))
-        else:
-            tensors = dict(_legacy(file.get("model_weights", file)))
         # This layer has no name of its own: Keras numbers it through the process.
         tensors = {
-            re.sub(r"^normalization_\d+/", "normalization/", name): value
-            for name, value in tensors.items()
+            re.sub(r"(^|/)normalization_\d+/", r"\1normalization/", name): _array(data)
+            for name, data in keras_groups.datasets(file, _config(path))
         }
         if not tensors:
             raise ValueError(
-                f"{path}: has no layer names; its weights cannot be assigned by name"
+                "has no layer names; its weights cannot be assigned by name"
             )
         return tensors, file.attrs.get("passport"), _class_names(file)
 
@@ -114,22 +142,21 @@ def _open(path: str) -> Iterator[h5py.File]:
         kind = foreign_files.kind(path)
         found = f"is {kind}" if kind else f"is no Keras weights file ({error})"
         raise ValueError(f"{path}: {found}") from None
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
 
 
-def _keras3(file: h5py.File, path: str) -> Iterator[tuple[str, np.ndarray]]:
-    for name, group in file["layers"].items():
-        variables = group.get("vars", {})
-        if not len(variables):
-            continue
-        layer = variables.attrs.get("name")
-        if layer is None:
-            raise ValueError(
-                f"{path}: does not say which layer {name} is; load it with the Keras "
-                "that wrote it and save it again with Keras 3.10 or later"
-            )
-        names = _variable_names(len(variables))
-        for index, variable in enumerate(names):
-            yield f"{layer}/{variable}", _array(variables[str(index)])
+def _config(path: str) -> dict[str, Any]:
+    """Reads a model's config of a `.keras` file; returns {} for other files."""
+    if not zipfile.is_zipfile(path):
+        return {}
+    with zipfile.ZipFile(path) as archive:
+        if archive.getinfo(_CONFIG).file_size > _CONFIG_BYTES:
+            raise ValueError(f"its {_CONFIG} is too large")
+        try:
+            return json.loads(archive.read(_CONFIG))["config"]
+        except (ValueError, RecursionError) as error:
+            raise ValueError(f"its {_CONFIG} is damaged ({error})") from None
 
 
 def _array(dataset: h5py.Dataset) -> np.ndarray:
@@ -140,22 +167,6 @@ def _array(dataset: h5py.Dataset) -> np.ndarray:
     return (halves.astype(np.uint32) << 16).view(np.float32)
 
 
-def _variable_names(count: int) -> tuple[str, ...]:
-    """Returns the names of a layer's variables by their count; Keras 3 numbers them."""
-    if count == 4:
-        return model_layout.BATCH_NORM_VARIABLES
-    return ("mean", "variance", "count") if count == 3 else ("kernel", "bias")[:count]
-
-
-def _legacy(file: h5py.Group) -> Iterator[tuple[str, np.ndarray]]:
-    for layer, group in file.items():
-        for name in group.attrs.get("weight_names", ()):
-            name = name.decode() if isinstance(name, bytes) else name
-            variable = name.rpartition("/")[2].removesuffix(":0")
-            variable = variable.removeprefix("depthwise_")
-            yield f"{layer}/{variable}", np.asarray(group[name])
-
-
 def write_own(path: str, model: keras.Model, layout: model_layout.Layout) -> None:
     """Writes this package's `.weights.h5`, which also holds the passport.
 
@@ -163,9 +174,10 @@ def write_own(path: str, model: keras.Model, layout: model_layout.Layout) -> Non
     attribute 64 KB, which the names of some thousand classes fill.
     """
     del layout
-    sha256 = passports.digest(model_layout.values(model))
-    passport = dataclasses.replace(passports.of(model), sha256=sha256)
     model.save_weights(path)
+    # Under the names that a reader gives to variables of layers that it does not know.
+    sha256 = passports.digest(_read(path)[0])
+    passport = dataclasses.replace(passports.of(model), sha256=sha256)
     unnamed = dataclasses.replace(passport, class_names=None)
     with h5py.File(path, "a") as file:
         file.attrs["passport"] = unnamed.dumps()
@@ -179,7 +191,7 @@ def write_file(path: str, model: keras.Model, layout: model_layout.Layout) -> No
     A network that keras.applications does not have is written with our names.
     """
     variant = passports.of(model).variant
-    if variant and _is_application(variant):
+    if variant and _is_application(variant) and not layout.others:
         model = _application(variant, model, layout)
     if path.endswith(".weights.h5"):
         model.save_weights(path)
@@ -239,11 +251,12 @@ def _extra(
 
 
 def _write_legacy(file: h5py.File, model: keras.Model) -> None:
-    layers = [layer for layer in model.layers if layer.weights]
-    file.attrs["layer_names"] = [layer.name.encode() for layer in layers]
-    for layer in layers:
-        group = file.create_group(layer.name)
-        names = [f"{layer.name}/{variable.name}:0" for variable in layer.weights]
-        group.attrs["weight_names"] = [name.encode() for name in names]
-        for name, variable in zip(names, layer.weights, strict=True):
-            group[name] = keras.ops.convert_to_numpy(variable)
+    values = model_layout.values(model)
+    layers = itertools.groupby(values, lambda path: path.split("/")[0])
+    names = {layer: [f"{path}:0" for path in paths] for layer, paths in layers}
+    file.attrs["layer_names"] = [layer.encode() for layer in names]
+    for layer, inner in names.items():
+        group = file.create_group(layer)
+        group.attrs["weight_names"] = [name.encode() for name in inner]
+        for name in inner:
+            group[name] = values[name.removesuffix(":0")]

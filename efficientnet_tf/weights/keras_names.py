@@ -1,17 +1,24 @@
 """Names and axes of keras.applications' weights, by this package's paths."""
 
+import itertools
 from collections.abc import Collection
 
 import numpy as np
 
-from efficientnet_tf.weights import model_layout
+from efficientnet_tf.weights import keras_groups, model_layout
+
+# A name that only this family's networks have.
+MARKS = {
+    "stem_conv/kernel": "efficientnet",
+    "conv_dw_1/kernel": "mobilenet-v1",
+    "Conv1/kernel": "mobilenet-v2",
+    "conv1_conv/kernel": "resnet",
+}
 
 
 def detect(names: Collection[str]) -> str:
     """Returns the family of keras.applications' networks that has these names."""
-    marks = {"conv_dw_1/kernel": "mobilenet-v1", "Conv1/kernel": "mobilenet-v2"}
-    marks["conv1_conv/kernel"] = "resnet"
-    return next((f for mark, f in marks.items() if mark in names), "efficientnet")
+    return next((f for mark, f in MARKS.items() if mark in names), "efficientnet")
 
 
 def names(
@@ -41,7 +48,40 @@ def names(
         }
         other = next((alias for alias in aliases - {name} if alias in known), None)
         names[tensor.path] = other if other and name not in known else name
+    return names | _others(model, known)
+
+
+def _others(model: model_layout.Layout, known: Collection[str]) -> dict[str, str]:
+    """Returns the names of variables of other layers, which a file may only number."""
+    names = {}
+    layers = itertools.groupby(model.others, lambda tensor: _layer(tensor.path))
+    for layer, group in layers:
+        tensors = list(group)
+        numbered = keras_groups.variable_names(len(tensors))
+        for tensor, variable in zip(tensors, numbered, strict=True):
+            names[tensor.path] = _found(tensor, f"{layer}/{variable}", known)
     return names
+
+
+def _layer(path: str) -> str:
+    return path.rpartition("/")[0]
+
+
+def _found(tensor: model_layout.Tensor, numbered: str, known: Collection[str]) -> str:
+    """Returns the name of a tensor in a file, or else its path."""
+    for name in (tensor.path, numbered):
+        if name in known:
+            return name
+    # A legacy file leaves out models in a model, or has scopes of their building.
+    inner = "/".join(tensor.path.split("/")[-2:])
+    short = f"{tensor.layer}/{tensor.variable}"
+    found = [
+        name
+        for name in known
+        if name == short
+        or (name.startswith(f"{tensor.layer}/") and name.endswith(f"/{inner}"))
+    ]
+    return found[0] if len(found) == 1 else tensor.path
 
 
 def encode(tensor: model_layout.Tensor, value: np.ndarray, family: str) -> np.ndarray:

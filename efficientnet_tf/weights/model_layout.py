@@ -1,7 +1,8 @@
 """The weights of a model by path, from which other projects' names are derived.
 
-A path is "layer/variable", such as "block2a_bn/gamma". Everything is read from the
-model's layers, so models that were loaded from `.keras` files have a layout too.
+A path is "layer/variable", such as "block2a_bn/gamma", and "head/layer/variable" in a
+head that is a model. Everything is read from the model's layers, so models that were
+loaded from `.keras` files have a layout too.
 """
 
 import dataclasses
@@ -35,7 +36,7 @@ class Tensor:
     @property
     def variable(self) -> str:
         """Name of the variable in its layer."""
-        return self.path.split("/")[1]
+        return self.path.rpartition("/")[2]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,10 +56,17 @@ class Block:
 
 @dataclasses.dataclass(frozen=True)
 class Layout:
-    """All tensors and all blocks of a model, in the model's order."""
+    """All tensors and all blocks of a model, in the model's order.
+
+    Args:
+        tensors: those of the network.
+        blocks: the network's blocks.
+        others: tensors of layers that the model's owner put behind the network.
+    """
 
     tensors: tuple[Tensor, ...]
     blocks: tuple[Block, ...]
+    others: tuple[Tensor, ...] = ()
 
     def has(self, layer: str) -> bool:
         """Whether the model has a layer of this name with weights."""
@@ -69,21 +77,26 @@ def layout(model: keras.Model) -> Layout:
     """Reads a model's layout.
 
     Raises:
-        ValueError: naming a layer with weights that is not this package's.
+        ValueError: naming a layer that holds a network, or has variables of one name,
+            or, in a model without this package's stem, a layer that is not ours.
     """
-    tensors = []
+    _check(model)
+    tensors, others = [], []
     roles: dict[str, list[str]] = {}
     for layer in model.layers:
         if not layer.weights:
             continue
-        block, role = _split(layer.name, model)
-        if block:
-            roles.setdefault(block, []).append(role)
-        tensors += [
-            Tensor(f"{layer.name}/{v.name}", _kind(layer, v.name), tuple(v.shape))
-            for v in layer.weights
+        found = [
+            Tensor(path, _kind(owner, variable.name), tuple(variable.shape))
+            for path, owner, variable in _members(layer)
         ]
-    return Layout(tuple(tensors), tuple(_blocks(roles)))
+        if not is_ours(layer.name):
+            others += found
+            continue
+        tensors += found
+        if match := _BLOCK.fullmatch(layer.name):
+            roles.setdefault(match[1], []).append(match[2])
+    return Layout(tuple(tensors), tuple(_blocks(roles)), tuple(others))
 
 
 def with_classifier(model: Layout) -> Layout:
@@ -100,10 +113,23 @@ def with_classifier(model: Layout) -> Layout:
 def variables(model: keras.Model) -> dict[str, keras.Variable]:
     """Returns the model's variables by path."""
     return {
-        f"{layer.name}/{variable.name}": variable
+        path: variable
         for layer in model.layers
-        for variable in layer.weights
+        for path, _, variable in _members(layer)
     }
+
+
+def _members(
+    layer: keras.Layer, outer: str = ""
+) -> Iterator[tuple[str, keras.Layer, keras.Variable]]:
+    """Yields path, layer and variable of all in a layer, which may be a model."""
+    path = f"{outer}{layer.name}"
+    if isinstance(layer, keras.Model):
+        for inner in layer.layers:
+            yield from _members(inner, f"{path}/")
+    else:
+        for variable in layer.weights:
+            yield f"{path}/{variable.name}", layer, variable
 
 
 def values(model: keras.Model) -> dict[str, np.ndarray]:
@@ -115,19 +141,36 @@ def values(model: keras.Model) -> dict[str, np.ndarray]:
 
 
 ENDS = ("stem_conv", "stem_bn", "top_conv", "top_bn", "predictions")
+_BLOCK = re.compile(r"(block\d+[a-z]+)_(\w+)")
 
 
-def _split(name: str, model: keras.Model) -> tuple[str | None, str]:
-    """Returns a layer's block and role; the block of stem and head is None."""
-    match = re.fullmatch(r"(block\d+[a-z]+)_(\w+)", name)
-    if match:
-        return match[1], match[2]
-    if name in ENDS:
-        return None, name
-    raise ValueError(
-        f"model {model.name}: layer {name!r} has weights but is not "
-        "efficientnet_tf's; pass only the EfficientNet that is inside your model"
-    )
+def is_ours(layer: str) -> bool:
+    """Whether a layer has the name of a layer of this package's networks."""
+    return layer in ENDS or _BLOCK.fullmatch(layer) is not None
+
+
+def _check(model: keras.Model) -> None:
+    """Raises ValueError unless a model is a network, perhaps with layers behind it."""
+    names = [layer.name for layer in model.layers]
+    for layer in model.layers:
+        problem = None if is_ours(layer.name) else _problem(layer, names)
+        if layer.weights and problem:
+            raise ValueError(f"model {model.name}: layer {layer.name!r} {problem}")
+
+
+def _problem(layer: keras.Layer, names: list[str]) -> str | None:
+    """Says why a layer cannot stand in a model of layers of these names."""
+    paths = {path for path, _, _ in _members(layer)}
+    if any(f"/{ENDS[0]}/" in path for path in paths):
+        return f"holds the network; pass that alone: get_layer({layer.name!r})"
+    if ENDS[0] not in names:
+        return (
+            "has weights but is not efficientnet_tf's; pass only the EfficientNet that "
+            "is inside your model"
+        )
+    if len(paths) < len(layer.weights):
+        return "has several variables of one name; only model.save can keep them"
+    return None
 
 
 def _blocks(roles: dict[str, list[str]]) -> Iterator[Block]:

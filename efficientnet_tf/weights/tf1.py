@@ -13,7 +13,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from efficientnet_tf.weights import model_layout
+from efficientnet_tf.weights import model_layout, wrapped_names
 from efficientnet_tf.weights import passport as passports
 from efficientnet_tf.weights.weights_file import WeightsFile
 
@@ -32,7 +32,9 @@ def recognises(path: str) -> bool:
 
 def open_file(path: str, *, ema: bool = True) -> WeightsFile:
     """Reads a whole checkpoint; see `Format`."""
-    tensors, unused, scope = _read(_find(path) or path, ema=ema)
+    tensors, unused, network = _read(_find(path) or path, ema=ema)
+    # The last scope is the model's own; more of them are a wrapper's.
+    outer, _, scope = network.prefix.rstrip("/").rpartition("/")
     return WeightsFile(
         path,
         "tf1",
@@ -42,6 +44,7 @@ def open_file(path: str, *, ema: bool = True) -> WeightsFile:
         unused=tuple(unused),
         averaged=ema,
         network=scope,
+        notes=network.notes if outer else (),
     )
 
 
@@ -77,10 +80,12 @@ def _find(path: str) -> str | None:
     return tf.train.latest_checkpoint(path)
 
 
-def _read(path: str, *, ema: bool) -> tuple[dict[str, np.ndarray], list[str], str]:
-    """Returns a checkpoint's weights by name, its other names, and its scope.
+def _read(
+    path: str, *, ema: bool
+) -> tuple[dict[str, np.ndarray], list[str], wrapped_names.Network]:
+    """Returns a checkpoint's weights by name, its other names, and its network.
 
-    The scope is the model's name; the weights' names do not include it.
+    The weights' names do not include the model's scope.
     """
     try:
         return _take(tf.train.load_checkpoint(path), path, ema=ema)
@@ -91,7 +96,9 @@ def _read(path: str, *, ema: bool) -> tuple[dict[str, np.ndarray], list[str], st
         ) from None
 
 
-def _take(reader: Any, path: str, *, ema: bool) -> tuple[dict, list[str], str]:
+def _take(
+    reader: Any, path: str, *, ema: bool
+) -> tuple[dict[str, np.ndarray], list[str], wrapped_names.Network]:
     names = sorted(reader.get_variable_to_shape_map())
     averages = [name for name in names if name.endswith(_AVERAGE)]
     raw = [n for n in names if not (n.endswith(_AVERAGE) or _TRAINING.match(n))]
@@ -100,16 +107,25 @@ def _take(reader: Any, path: str, *, ema: bool) -> tuple[dict, list[str], str]:
             f"{path}: holds no moving averages; ema=False (--weights_ema=false) takes "
             "the raw weights"
         )
-    chosen = averages if ema else raw
-    scopes = {f"{name.split('/')[0]}/" for name in chosen}
-    scope = scopes.pop() if len(scopes) == 1 else ""
+    chosen = {n.removesuffix(_AVERAGE): n for n in (averages if ema else raw)}
+    network = _network(list(chosen), path)
     tensors = {}
-    for name in chosen:
-        short = name.removeprefix(scope).removesuffix(_AVERAGE)
+    for name, short in _by_block(network.short, path).items():
         # Inference graphs have the name batch_normalization.
         short = short.replace("/batch_normalization", "/tpu_batch_normalization")
-        tensors[short] = reader.get_tensor(name)
-    return _by_block(tensors), sorted(set(names) - set(chosen)), scope.rstrip("/")
+        tensors[short] = reader.get_tensor(chosen[name])
+    return tensors, sorted(set(names) - set(chosen.values())), network
+
+
+def _network(names: list[str], path: str) -> wrapped_names.Network:
+    """Finds the network in a checkpoint, whose scope is its prefix."""
+    networks = wrapped_names.find(names, ("stem/conv2d/kernel",), separator="/")
+    if len(networks) > 1:
+        scopes = ", ".join(one.prefix.rstrip("/") for one in networks)
+        raise ValueError(f"{path}: holds several networks ({scopes})")
+    # Loading says which tensors an unknown network lacks.
+    unknown = wrapped_names.Network("", {name: name for name in names})
+    return networks[0] if networks else unknown
 
 
 def _names(model: model_layout.Layout) -> dict[str, str]:
@@ -165,26 +181,37 @@ def _numbered(base: str, number: int) -> str:
     return f"{base}_{number}" if number else base
 
 
-_COND_CONV = re.compile(r"blocks_(\d+)/((?:depthwise_)?cond_conv2d)(?:_(\d+))?/(.*)")
+# Keras layers are also in the scopes of the Keras models and layers that call them:
+# MODEL/model/blocks_10/cond_conv2d_7/condconv_kernel.
+_COND_CONV = re.compile(
+    r"(?:.*/)?blocks_(\d+)/(?:.*/)?((?:depthwise_)?cond_conv2d)(?:_(\d+))?/([^/]+)"
+)
 
 
-def _by_block(tensors: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+def _by_block(names: Mapping[str, str], path: str) -> dict[str, str]:
     """Numbers CondConvs within each block, as all other layers are.
 
     They are Keras layers, which TF1 numbers through all models of the process.
+
+    Args:
+        names: names without the model's scope, by the checkpoint's.
+        path: the checkpoint's path, for the error.
     """
-    found: dict[tuple[str, str], list[int]] = {}
-    for name in tensors:
-        if match := _COND_CONV.fullmatch(name):
-            block, base, number, _ = match.groups()
-            found.setdefault((block, base), []).append(int(number or 0))
-
-    def renumber(match: re.Match[str]) -> str:
-        block, base, number, variable = match.groups()
-        rank = sorted(found[block, base]).index(int(number or 0))
-        return f"blocks_{block}/{_numbered(base, rank)}/{variable}"
-
-    return {_COND_CONV.sub(renumber, name): array for name, array in tensors.items()}
+    matches = {name: _COND_CONV.fullmatch(short) for name, short in names.items()}
+    found: dict[tuple[str, str, str], dict[int, str]] = {}
+    for name, match in matches.items():
+        if match:
+            block, base, number, variable = match.groups()
+            numbers = found.setdefault((block, base, variable), {})
+            other = numbers.setdefault(int(number or 0), name)
+            if other != name:
+                raise ValueError(f"{path}: holds one layer as {other} and as {name}")
+    numbered = dict(names)
+    for (block, base, variable), numbers in found.items():
+        for rank, number in enumerate(sorted(numbers)):
+            short = f"blocks_{block}/{_numbered(base, rank)}/{variable}"
+            numbered[numbers[number]] = short
+    return numbered
 
 
 def _by_model(tensors: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -201,7 +228,7 @@ def _by_model(tensors: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         rank = blocks.index(int(block))
         if base == "cond_conv2d":
             rank = 3 * rank + 1 + int(number or 0)
-        return f"blocks_{block}/{_numbered(base, rank)}/{variable}"
+        return f"model/blocks_{block}/{_numbered(base, rank)}/{variable}"
 
     return {_COND_CONV.sub(renumber, name): array for name, array in tensors.items()}
 

@@ -44,10 +44,7 @@ def open_file(path: str, *, ema: bool = True) -> WeightsFile:
     passport = passports.checked(path, origin.passport, tensors)
     project = torch_names.detect(tensors)
     if project is None:
-        raise ValueError(
-            f"{path}: its names ({', '.join(sorted(tensors)[:3])} ...) are none of "
-            "timm's, torchvision's or lukemelas'"
-        )
+        raise ValueError(f"{path}: {torch_wrappers.unknown(tensors)}")
     return WeightsFile(
         path,
         project,
@@ -90,18 +87,14 @@ def _read(path: str, *, ema: bool) -> tuple[dict[str, np.ndarray], _Origin]:
     Raises:
         ValueError: if the file is damaged, or is something else.
     """
-    is_pickle = not path.endswith(".safetensors")
-    tensors, origin = _pickle(path, ema=ema) if is_pickle else _safetensors(path)
-    names = torch_wrappers.strip(tensors)
-    unused = tuple(names[n] for n in tensors if torch_wrappers.is_counter(n))
-    weights = {names[n]: v for n, v in tensors.items() if names[n] not in unused}
-    prefixes = {name.removesuffix(short) for name, short in names.items()} - {""}
-    dropped = tuple(f"dropped {prefix} from all names" for prefix in prefixes)
-    notes = origin.notes + dropped
-    return weights, dataclasses.replace(origin, unused=unused, notes=notes)
+    read = _safetensors if path.endswith(".safetensors") else _pickle
+    tensors, origin = read(path, ema=ema)
+    unused = tuple(name for name in tensors if torch_wrappers.is_counter(name))
+    weights = {name: v for name, v in tensors.items() if name not in unused}
+    return weights, dataclasses.replace(origin, unused=unused)
 
 
-def _safetensors(path: str) -> tuple[dict[str, np.ndarray], _Origin]:
+def _safetensors(path: str, *, ema: bool) -> tuple[dict[str, np.ndarray], _Origin]:
     try:
         import safetensors
     except ImportError:
@@ -110,13 +103,17 @@ def _safetensors(path: str) -> tuple[dict[str, np.ndarray], _Origin]:
         ) from None
     try:
         with safetensors.safe_open(path, framework="np") as file:
-            origin = _Origin(passport=(file.metadata() or {}).get("passport"))
-            names = list(file.keys())
-            return {name: file.get_tensor(name) for name in names}, origin
+            passport = (file.metadata() or {}).get("passport")
+            found = torch_wrappers.find_names(file.keys(), ema=ema)
+            pairs = found.tensors.items()
+            tensors = {short: file.get_tensor(name) for short, name in pairs}
+            return tensors, _Origin(passport, found.averaged, found.notes)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
     except safetensors.SafetensorError as error:
         kind = foreign_files.kind(path)
-        found = f"is {kind}" if kind else f"is no safetensors file ({error})"
-        raise ValueError(f"{path}: {found}") from None
+        words = f"is {kind}" if kind else f"is no safetensors file ({error})"
+        raise ValueError(f"{path}: {words}") from None
 
 
 def _pickle(path: str, *, ema: bool) -> tuple[dict[str, np.ndarray], _Origin]:

@@ -19,16 +19,19 @@ _VARIABLES = {
 }
 
 
+# A name that only this project's networks have.
+MARKS = {
+    "_conv_stem.weight": "lukemelas",
+    "conv_stem.weight": "timm",
+    "layer1.0.conv1.weight": "torch_resnet",
+    "features.1.0.block.0.0.weight": "torchvision",
+    "features.1.conv.0.0.weight": "torchvision_mobilenet_v2",
+}
+
+
 def detect(names: Collection[str]) -> str | None:
     """Returns the project that has these names; None if it is not known."""
-    marks = {
-        "_conv_stem.weight": "lukemelas",
-        "conv_stem.weight": "timm",
-        "layer1.0.conv1.weight": "torch_resnet",
-        "features.1.0.block.0.0.weight": "torchvision",
-        "features.1.conv.0.0.weight": "torchvision_mobilenet_v2",
-    }
-    return next((project for mark, project in marks.items() if mark in names), None)
+    return next((project for mark, project in MARKS.items() if mark in names), None)
 
 
 def names(model: model_layout.Layout, project: str) -> dict[str, str]:

@@ -13,7 +13,7 @@ import keras
 import numpy as np
 
 from efficientnet_tf import label_sets, variants
-from efficientnet_tf.weights import conventions, model_layout
+from efficientnet_tf.weights import conventions, model_layout, skips
 from efficientnet_tf.weights import passport as passports
 
 # The name of the classifier's bias in each project.
@@ -130,24 +130,27 @@ class WeightsFile:
 
         Args:
             model: a model that this package built.
-            skip: layers ("predictions"), blocks ("block7a") or paths not to load.
+            skip: layers ("predictions"), blocks ("block7a") or paths of the model, and
+                layers of the file, not to load.
             part: True allows tensors in the file that the model has no place for.
 
         Raises:
             ValueError: naming every tensor that does not fit.
         """
         layout = model_layout.layout(model)
-        names = self.names(model_layout.with_classifier(layout))
-        skipped = _skipped(self.origin, names, skip)
+        names = {tensor.path: tensor.path for tensor in layout.others}
+        names |= self.names(model_layout.with_classifier(layout))
         tensors = dict(self.tensors)
+        skipped, beside = skips.chosen(self.origin, names, tensors, skip)
         unused = list(self.unused)
         unused += _take(tensors, lambda name: name.startswith("normalization/"))
         folded = self.fold(tensors, layout, names)
         adapted = [f"{name}: taken off the moving mean" for name in folded]
-        skipped_names = {names[path] for path in skipped}
+        skipped_names = {names[path] for path in skipped} | beside
         unused += _take(tensors, lambda name: name in skipped_names)
 
-        wanted = [tensor for tensor in layout.tensors if tensor.path not in skipped]
+        whole = layout.tensors + layout.others
+        wanted = [tensor for tensor in whole if tensor.path not in skipped]
         loaded, problems = {}, []
         for tensor in wanted:
             try:
@@ -163,11 +166,12 @@ class WeightsFile:
             for name, value in tensors.items()
         ]
         if problems:
-            raise ValueError(self._complaint(model, problems))
+            hint = skips.hint(problems, names, tensors)
+            raise ValueError(self._complaint(model, problems, hint))
         for path, variable in model_layout.variables(model).items():
             if path in loaded:
                 variable.assign(loaded[path])
-        left = tuple(t.path for t in layout.tensors if t.path in skipped)
+        left = tuple(t.path for t in whole if t.path in skipped)
         report = Report(
             self.origin,
             self.project,
@@ -200,12 +204,9 @@ class WeightsFile:
             )
         return value
 
-    def _complaint(self, model: keras.Model, problems: list[str]) -> str:
+    def _complaint(self, model: keras.Model, problems: list[str], hint: str) -> str:
         shown = "; ".join(problems[:_SHOWN])
         more = f"; and {len(problems) - _SHOWN} more" if len(problems) > _SHOWN else ""
-        hint = ""
-        if all(problem.startswith("predictions/") for problem in problems):
-            hint = ' (skip=["predictions"], --weights_skip=predictions, loads the rest)'
         return (
             f"{self.origin} ({self.project}) does not fit {model.name}: "
             f"{shown}{more}{hint}"
@@ -269,27 +270,6 @@ def check_same_network(
             f"{source}: holds {stated.name} with {field}={has}, not with "
             f"{field}={asked}"
         )
-
-
-def _skipped(source: str, names: dict[str, str], skip: Sequence[str]) -> set[str]:
-    """Returns the paths that the caller asks to skip."""
-    if isinstance(skip, str):
-        raise ValueError(f"skip={skip!r}: allowed is a list of names")
-    skipped = set()
-    for wanted in skip:
-        found = {path for path in names if _is_skipped(path, wanted)}
-        if not found:
-            raise ValueError(
-                f"{source}: skip={wanted!r}: the model has no layer, block or path of "
-                "this name"
-            )
-        skipped |= found
-    return skipped
-
-
-def _is_skipped(path: str, wanted: str) -> bool:
-    layer = path.split("/")[0]
-    return wanted in (path, layer) or layer.startswith(f"{wanted}_")
 
 
 def _is_numeric(value: np.ndarray) -> bool:

@@ -17,7 +17,8 @@ def save_weights(model: keras.Model, path: str, *, format: str | None = None) ->
     """Writes a model's weights; replaces an older file only after all is written.
 
     Args:
-        model: a model that `EfficientNet` built.
+        model: a model that `EfficientNet` built, perhaps with layers of your own
+            behind it, which the formats efficientnet_tf and keras hold too.
         path: path of the file, or the prefix of a TF1 checkpoint.
         format: "efficientnet_tf" (`.weights.h5` with a passport, which Keras's own
             `load_weights` reads too), "keras" (keras.applications' names; `.h5` or
@@ -32,6 +33,11 @@ def save_weights(model: keras.Model, path: str, *, format: str | None = None) ->
     check_target(path, format)
     _check_conventions(model, format)
     layout = model_layout.layout(model)
+    if layout.others and format in ("timm", "tf1"):
+        raise ValueError(
+            f"{path}: format={format!r} has no name for layer "
+            f"{layout.others[0].layer!r}; use format efficientnet_tf or keras"
+        )
     folder = os.path.dirname(path) or "."
     os.makedirs(folder, exist_ok=True)
     partial = tempfile.mkdtemp(prefix=".partial-", dir=folder)

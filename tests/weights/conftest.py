@@ -3,6 +3,7 @@
 import pytest
 import tensorflow as tf
 import weight_helpers as helpers
+from headless import headless
 from weight_helpers import build, values
 from weights_support import TEST
 
@@ -23,6 +24,17 @@ def model(built):
     if hasattr(model, "load_report"):
         del model.load_report
     return helpers.randomize(model, seed=0)
+
+
+@pytest.fixture(scope="session")
+def built_headless():
+    return headless()
+
+
+@pytest.fixture
+def target(built_headless):
+    """A headless network whose weights differ from those of every file."""
+    return helpers.randomize(built_headless)
 
 
 @pytest.fixture
