@@ -142,8 +142,10 @@ def _validated(
     """Scores the best weights, unless an earlier command did and told all of it."""
     hosts.wait()  # the chief may still be writing the checkpoint
     known = known_scores.find(run_dir, source.splits.validation)
-    is_told = predictions is None or known_scores.is_reported(run_dir, report)
-    again = hosts.any(known is None or not is_told)
+    is_told = known is not None and (
+        predictions is None or known_scores.is_reported(run_dir, report)
+    )
+    again = hosts.any(not is_told)
     if known and not again:
         names = evaluation.class_names(config, run_dir.read_passport(), source)
         return known | {"class_names": names}

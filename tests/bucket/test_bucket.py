@@ -76,7 +76,7 @@ def test_metrics_and_events_tell_of_every_loop_and_evaluation(unbroken):
 
 PURPOSES = {
     "trial": r".*/\.trial-.*",
-    "data": "digits/.*",
+    "data": "digits(/.*)?",
     "lines": r"run/(metrics\.jsonl|\w+/events\.out\.tfevents.*)/?",
     "checkpoints": "run/checkpoints(/.*)?",
     "best": "run/best(/.*)?",
@@ -91,10 +91,11 @@ def by_purpose(requests):
     """How many requests there are of each purpose and kind; each has a purpose."""
     counted = collections.defaultdict(collections.Counter)
     for request in requests:
-        purposes = (
+        purposes = [
             p for p, name in PURPOSES.items() if re.fullmatch(name, request.name)
-        )
-        counted[next(purposes)][request.kind] += 1
+        ]
+        assert purposes, request
+        counted[purposes[0]][request.kind] += 1
     return counted
 
 
