@@ -23,9 +23,15 @@ def my_head():
     return keras.layers.Dense(5, name="my_head")
 
 
+@pytest.fixture(scope="module")
+def pair():
+    """Two models of one kind."""
+    return flat(my_head()), flat(my_head())
+
+
 @pytest.mark.parametrize("format", ["efficientnet_tf", "keras", "keras-h5"])
-def test_a_head_of_ones_own_is_saved_and_loaded(format, target, tmp_path):
-    source, other = flat(my_head()), flat(my_head())
+def test_a_head_of_ones_own_is_saved_and_loaded(format, pair, target, tmp_path):
+    source, other = pair
     source.passport = passports.Passport(None, class_names=("one", "two"))
     path = str(tmp_path / ("w.h5" if format == "keras-h5" else "w.weights.h5"))
     en.save_weights(source, path, format=format.removesuffix("-h5"))
@@ -53,10 +59,13 @@ def deep_head():
     return keras.Sequential(layers, name="my_head")
 
 
+@pytest.fixture(scope="module", params=[my_head, deep_head])
+def source(request):
+    return flat(request.param())
+
+
 @pytest.mark.parametrize("name", SUFFIXES)
-@pytest.mark.parametrize("head", [my_head, deep_head])
-def test_what_keras_saves_of_it_is_loaded(name, head, target, tmp_path):
-    source = flat(head())
+def test_what_keras_saves_of_it_is_loaded(name, source, target, tmp_path):
     path = save(source, tmp_path / name)
     expected = values(source)
     helpers.randomize(source)
@@ -66,11 +75,11 @@ def test_what_keras_saves_of_it_is_loaded(name, head, target, tmp_path):
     assert_same(target, {p: v for p, v in expected.items() if "my_head" not in p})
 
 
-def test_weights_of_a_network_are_loaded_before_a_head(tmp_path):
+def test_weights_of_a_network_are_loaded_before_a_head(pair, tmp_path):
     source = build(TEST, blocks=ONE)
     path = str(tmp_path / "w.safetensors")
     en.save_weights(source, path)
-    model = flat(my_head())
+    model = pair[0]
     before, expected = values(model), values(source)
     with pytest.raises(ValueError, match=r'skip=\["classifier", "my_head"\]'):
         en.load_weights(model, path)
@@ -82,10 +91,10 @@ def test_weights_of_a_network_are_loaded_before_a_head(tmp_path):
 
 
 @pytest.mark.parametrize("format", ["timm", "tf1"])
-def test_formats_without_a_name_for_a_layer_refuse_it(format, tmp_path):
+def test_formats_without_a_name_for_a_layer_refuse_it(format, pair, tmp_path):
     path = str(tmp_path / ("w.safetensors" if format == "timm" else "w.ckpt"))
     with pytest.raises(ValueError, match=f"{format}.* no name for layer 'my_head'"):
-        en.save_weights(flat(my_head()), path)
+        en.save_weights(pair[0], path)
     assert list(tmp_path.iterdir()) == []
 
 

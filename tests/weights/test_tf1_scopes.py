@@ -12,7 +12,7 @@ import efficientnet_tf as en
 checkpoint = functools.partial(slow_checkpoint, save=write)
 
 
-@pytest.mark.parametrize("outer", ["", "model/", "model_1/", "net/mnas_net_model/"])
+@pytest.mark.parametrize("outer", ["", "model_1/", "net/mnas_net_model/"])
 def test_cond_convs_may_be_in_the_scope_of_a_keras_model(outer, tmp_path):
     path, raw, averaged, arrays = checkpoint(tmp_path, COND_CONV, outer=outer)
     name = f"{COND_CONV.name}/{outer}blocks_0/cond_conv2d_1/condconv_kernel"
