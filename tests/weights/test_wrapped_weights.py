@@ -52,9 +52,7 @@ def test_a_module_beside_the_network_is_left_out_on_request(
 def test_names_of_no_known_network_are_shown(suffix, tmp_path):
     state = {"xconv_stem.weight": np.ones(2, "f4"), "a.bias": np.ones(2, "f4")}
     path = write_any(tmp_path / f"w{suffix}", state)
-    with pytest.raises(
-        ValueError, match=r"names \(a\.bias, xconv_stem\.weight"
-    ):
+    with pytest.raises(ValueError, match=r"names \(a\.bias, xconv_stem\.weight"):
         load_one(path)
 
 
