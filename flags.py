@@ -52,7 +52,6 @@ _PAPER = recipes.find("paper", "efficientnet-b0", "imagenet")[1] | catalogue.fac
     "imagenet", None
 )
 
-
 _define(config.Config)
 _define(Hardware)
 _define(Command, with_defaults=True)
@@ -161,7 +160,7 @@ def check() -> None:
             settings.check(field, FLAGS[name].value)
     if FLAGS.chip:
         planned_run.replicas(FLAGS.chip, FLAGS.slice)
-    folders = ("data_dir", "model_dir", "export_dir", "cam_dir", "report_dir")
+    folders = [f"{kind}_dir" for kind in ("data", "model", "export", "cam", "report")]
     for name in (*folders, "output"):
         files.check_name(FLAGS[name].value or "", label=f"--{name}=")
     hardware()
@@ -208,9 +207,8 @@ def _for_training_and_export() -> dict:
 
 def _for_classifier() -> dict:
     """Returns arguments for the run's classifier, or for weights taken as they are."""
-    fields = chosen()
     if not FLAGS.weights:
-        return {"model_dir": model_dir(), "chosen": fields}
+        return {"model_dir": model_dir(), "chosen": chosen()}
     if FLAGS.model_dir:
         raise ValueError(
             f"--weights={FLAGS.weights} and --model_dir={FLAGS.model_dir}: "
@@ -220,7 +218,7 @@ def _for_classifier() -> dict:
         "weights": FLAGS.weights,
         "model": FLAGS.model,
         "ema": FLAGS.weights_ema is not False,
-        "chosen": fields | {"dataset": dataset()},
+        "chosen": chosen() | {"dataset": dataset()},
     }
 
 
@@ -272,8 +270,7 @@ def _for_plan() -> dict:
     names = ("chip", "slice", "effort", "dump", "find_batch")
     fields = chosen() | {"dataset": dataset()}
     packages.check_compiles_here()
-    replicas = planned_run.replicas(FLAGS.chip, FLAGS.slice)
-    planned_run.planned(fields, replicas=replicas)
+    planned_run.planned(fields, replicas=planned_run.replicas(FLAGS.chip, FLAGS.slice))
     return {name: FLAGS[name].value for name in names} | {
         "step": FLAGS.plan_step,
         "fields": fields,
@@ -309,7 +306,10 @@ MODES = {
     "plan": Mode("plan", _for_plan),
     "list": Mode("list", dict),
     "check": Mode("check", lambda: {"config": to_config()}),
-    "show": Mode("show", lambda: {"resolved": config.resolve(**chosen())}),
+    "show": Mode(
+        "show",
+        lambda: {"resolved": config.resolve(**chosen()), "run_dir": FLAGS.model_dir},
+    ),
     "devices": Mode("devices", dict, True),
 }
 _MODE = settings.setting(

@@ -20,7 +20,7 @@ from absl import app, logging
 from absl import flags as absl_flags
 
 import flags
-from efficientnet_tf import files, imports, terminal
+from efficientnet_tf import disk, files, imports, terminal
 from efficientnet_tf.command_line import failure, paths
 from efficientnet_tf.hardware import hosts, preflight, strategies
 
@@ -48,7 +48,7 @@ def main(argv: list[str]) -> int:
     except KeyboardInterrupt as error:
         failure.end(error, interruption.TEXT, as_json=flags.FLAGS.json)
     except Exception as error:
-        if reason := files.why_refused(error):
+        if reason := files.why_refused(error) or disk.in_words(error):
             failure.end(error, reason, as_json=flags.FLAGS.json)
         if flags.FLAGS.json:
             print(failure.to_json(error, repr(error)), flush=True)

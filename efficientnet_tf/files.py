@@ -7,6 +7,7 @@ under another name and renamed; an object is written to a local file and uploade
 
 import contextlib
 import csv
+import errno
 import io
 import os
 import pathlib
@@ -15,6 +16,8 @@ import shutil
 import tempfile
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
+
+from efficientnet_tf import disk
 
 # What a kill leaves of a file, whose name is the group, and of a test of a folder.
 PARTIAL = re.compile(r"\.(.+)\.[0-9a-f]{32}\.partial")
@@ -62,6 +65,9 @@ def replacing(path: str) -> Iterator[str]:
     Args:
         path: path or URL of the file; its folder is made if need be. Two processes
             may write the file at once; the content of the last one is kept.
+
+    Raises:
+        disk.WriteError: naming `path` where the disk is full or cannot be written.
     """
     folder, name = os.path.split(path)
     if is_url(path):
@@ -69,15 +75,17 @@ def replacing(path: str) -> Iterator[str]:
             yield f"{here}/{name}"
             upload(f"{here}/{name}", path)
         return
-    os.makedirs(folder or ".", exist_ok=True)
     # Patterns such as train-* do not match this name, and no other process uses it;
     # PARTIAL does.
     partial = os.path.join(folder, f".{name}.{uuid.uuid4().hex}.partial")
-    try:
-        yield partial
-        os.replace(partial, path)
-    finally:
-        pathlib.Path(partial).unlink(missing_ok=True)
+    with disk.writing(path):
+        os.makedirs(folder or ".", exist_ok=True)
+        try:
+            yield partial
+            os.replace(partial, path)
+        finally:
+            with contextlib.suppress(OSError):  # the first error tells more
+                pathlib.Path(partial).unlink(missing_ok=True)
 
 
 def write_whole(path: str, content: str | bytes) -> None:
@@ -141,6 +149,19 @@ def cache_dir(name: str) -> str:
     return os.path.join(cache, "efficientnet_tf", name)
 
 
+def check_cache(name: str) -> None:
+    """Raises ValueError unless a cache folder can be written; does not make it.
+
+    Args:
+        name: the kind of files, see `cache_dir`.
+    """
+    try:
+        check_writable(cache_dir(name))
+    except ValueError as error:
+        told = f"cache of {name}: {error}; set XDG_CACHE_HOME to another folder"
+        raise ValueError(told) from None
+
+
 def make_folder(path: str, *, label: str = "") -> None:
     """Makes a folder and those above it; raises ValueError if it cannot be written.
 
@@ -150,7 +171,7 @@ def make_folder(path: str, *, label: str = "") -> None:
     """
     try:
         os.makedirs(path, exist_ok=True)
-        tempfile.TemporaryFile(dir=path).close()
+        _write_trial(path)
     except OSError as error:
         raise ValueError(
             f"{label}{path}: is not a writable folder ({error.strerror})"
@@ -176,11 +197,13 @@ def check_writable(path: str, *, label: str = "") -> None:
             os.lstat(there)  # refuses a name that is too long
         while not os.path.lexists(there):
             there = os.path.dirname(there)
-        tempfile.TemporaryFile(dir=there).close()
+        _write_trial(there)
     except (FileNotFoundError, NotADirectoryError, PermissionError):
         raise ValueError(f"{label}{path}: {there} is not a writable folder") from None
     except OSError as error:
-        raise ValueError(f"{label}{path}: cannot be written: {reason(error)}") from None
+        raise ValueError(
+            f"{label}{path}: cannot be written: {disk.answer(error) or reason(error)}"
+        ) from None
 
 
 def check_file(path: str, *, label: str = "") -> None:
@@ -192,9 +215,24 @@ def check_file(path: str, *, label: str = "") -> None:
     """
     if os.path.isdir(path):
         raise ValueError(f"{label}{path}: is a folder; name a file")
+    try:
+        if os.path.isfile(path):
+            open(path, "ab").close()
+    except OSError as error:
+        # A file that nobody may write to can be replaced; an immutable one cannot.
+        if error.errno != errno.EACCES:
+            told = disk.answer(error) or reason(error)
+            raise ValueError(f"{label}{path}: cannot be written: {told}") from None
     is_there = is_url(path) or os.path.lexists(path)
     folder = os.path.dirname(path) or "."
     check_writable(folder if is_there else path, label=label)
+
+
+def _write_trial(folder: str) -> None:
+    """Writes and removes a small file: a full disk makes files, which stay empty."""
+    with tempfile.NamedTemporaryFile(prefix=".trial-", dir=folder, buffering=0) as file:
+        file.write(bytes(4096))
+        os.fsync(file.fileno())  # a quota may be counted only now
 
 
 def _try_writing(url: str, label: str) -> None:

@@ -14,7 +14,7 @@ import dataclasses
 import tool
 from absl import flags as absl_flags
 
-from efficientnet_tf import counting, expansion, variants
+from efficientnet_tf import counting, expansion, files, variants
 from efficientnet_tf.scaling import budget, compound
 
 FLAGS = absl_flags.FLAGS
@@ -49,6 +49,8 @@ absl_flags.DEFINE_boolean("json", False, "Print the result as one last line of J
 
 def main(arguments: list[str]) -> dict:
     """Prints the scaled networks, draws them with --plot, and returns them."""
+    if FLAGS.plot:
+        files.check_file(FLAGS.plot, label="--plot=")
     rows = _rows(arguments)
     _print_table(rows)
     if FLAGS.plot:

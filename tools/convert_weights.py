@@ -11,7 +11,7 @@ import os
 import tool
 from absl import flags as absl_flags
 
-from efficientnet_tf import suffixes
+from efficientnet_tf import files, suffixes
 
 FLAGS = absl_flags.FLAGS
 
@@ -37,6 +37,7 @@ def main(arguments: list[str]) -> dict:
     writing.check_target(out, FLAGS.to)
     if os.path.exists(out) and not FLAGS.overwrite:
         raise ValueError(f"{out} exists; --overwrite replaces it, --out names another")
+    files.check_writable(os.path.dirname(out) or ".", label=f"--out={out}: ")
     model = _open(source)
     writing.save_weights(model, out, format=FLAGS.to)
     report = getattr(model, "load_report", None)

@@ -19,6 +19,8 @@ import glob
 import tool
 from absl import flags as absl_flags
 
+from efficientnet_tf import files
+
 FLAGS = absl_flags.FLAGS
 
 absl_flags.DEFINE_boolean(
@@ -56,6 +58,10 @@ def main(names: list[str]) -> dict:
             f"{', '.join(contents.ITEMS)} and all"
         )
     directory = FLAGS.output_dir.rstrip("/")
+    files.check_writable(directory, label="--output_dir=")
+    files.check_file(f"{directory}.md", label=f"--output_dir={directory}: ")
+    if FLAGS.data_dir and not FLAGS.quick:
+        files.check_writable(FLAGS.root, label="--root=")
     _measure(set(names), directory)
     result = {}
     for name in names:

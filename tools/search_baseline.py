@@ -21,7 +21,7 @@ import sys
 import tool
 from absl import flags as absl_flags
 
-from efficientnet_tf import variants
+from efficientnet_tf import files, variants
 from efficientnet_tf.experiments import baseline_search, scaling_study, search_report
 from efficientnet_tf.experiments.search_space import Space
 
@@ -66,6 +66,7 @@ def main(arguments: list[str]) -> dict:
     """Searches or compares samplers, draws the results, and returns them."""
     if arguments:
         raise ValueError(f"unexpected argument {arguments[0]!r}")
+    files.check_writable(FLAGS.root, label="--root=")
     try:
         return _compare() if FLAGS.compare else _search()
     except ModuleNotFoundError as error:

@@ -10,6 +10,7 @@ trained; accuracy on held-out images decides. The same command continues the sea
 import tool
 from absl import flags as absl_flags
 
+from efficientnet_tf import files
 from efficientnet_tf.experiments import coefficient_search
 
 flags = tool.run_flags()
@@ -49,6 +50,7 @@ def _rows(arguments: list[str]) -> list[dict]:
         return coefficient_search.costs(
             config, candidates, resolution_step=FLAGS.resolution_step
         )
+    files.check_writable(FLAGS.root, label="--root=")
     return coefficient_search.search(
         config,
         candidates,

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from absl import app
 from absl import flags as absl_flags
 
+from efficientnet_tf import disk, files
 from efficientnet_tf.command_line import failure
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # before TensorFlow is imported
@@ -40,10 +41,13 @@ def run(
         try:
             with interruption.raised():
                 result = work(argv[1:])
-        except errors as error:
-            failure.end(error, in_words(error), as_json=absl_flags.FLAGS.json)
         except KeyboardInterrupt as error:
             failure.end(error, interruption.TEXT, as_json=absl_flags.FLAGS.json)
+        except Exception as error:
+            told = files.why_refused(error) or disk.in_words(error)
+            if not (told or isinstance(error, errors)):
+                raise
+            failure.end(error, told or in_words(error), as_json=absl_flags.FLAGS.json)
         if absl_flags.FLAGS.json:
             print(json.dumps(result))
 

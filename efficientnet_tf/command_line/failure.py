@@ -7,7 +7,7 @@ import sys
 from collections.abc import Mapping
 from typing import Any, NoReturn
 
-from efficientnet_tf import files, interruption
+from efficientnet_tf import disk, files, interruption
 from efficientnet_tf.hardware import hosts
 
 # What "kind" may be: a flag or its value; a file or folder; a number that is NaN or
@@ -89,5 +89,6 @@ def _about(error: BaseException, text: str) -> tuple[str, Any]:
     file = _FILE.match(text)
     if file and (file[1] or os.sep in file[2] or os.path.exists(file[2])):
         return "file", file[1] or file[2]
-    known = isinstance(error, ValueError) or files.why_refused(error)
+    told = files.why_refused(error) or disk.answer(error)
+    known = isinstance(error, ValueError) or told
     return ("other" if known else "bug"), None

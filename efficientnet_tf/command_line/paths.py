@@ -12,6 +12,7 @@ from efficientnet_tf.config import Config
 from efficientnet_tf.data import photos
 from efficientnet_tf.weights import releases
 
+_OF_A_RUN = ("config.json", "checkpoints")  # `RunDir` says what is missing of them
 _HAVE_TO_BE_THERE = ("imagenet", "folder", "csv")  # others are made or downloaded
 
 
@@ -80,7 +81,9 @@ def _check_data(dataset: str | None, data_dir: str | None) -> None:
 def _check_run(model_dir: str | None) -> None:
     if not model_dir or files.is_url(model_dir):
         return
-    if not os.path.isfile(f"{model_dir}/config.json"):
+    if os.path.isfile(model_dir):
+        raise ValueError(f"model_dir={model_dir}: is a file; name a run's folder")
+    if not any(os.path.lexists(f"{model_dir}/{n}") for n in _OF_A_RUN):
         raise ValueError(
             f"model_dir={model_dir}: no config.json there; train first, or name the "
             "folder of a run"

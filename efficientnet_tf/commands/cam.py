@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+from efficientnet_tf import files
 from efficientnet_tf.inference import cam_pictures, classifier
 
 
@@ -20,6 +21,7 @@ def run(
     Returns:
         What `cam_pictures.save_maps` returns.
     """
+    files.check_writable(directory, label="cam_dir=")
     opened = classifier.open_classifier(**origin)
     result = cam_pictures.save_maps(
         opened, images, directory=directory, cam_class=cam_class

@@ -1,10 +1,8 @@
 """--mode=predict: the likeliest classes of image files."""
 
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
-
-import tensorflow as tf
 
 from efficientnet_tf import files, progress
 from efficientnet_tf.data import photos
@@ -33,7 +31,7 @@ def run(*, images: Sequence[str], output: str | None = None, **origin: Any) -> d
     if output:
         ranked = (len(result.get("predictions", ())) for result in results)
         top_k = max(min(_TOP, opened.classes), *ranked)
-        _write(output, prediction_rows.csv_rows(results, top_k=top_k))
+        files.write_csv(output, prediction_rows.csv_rows(results, top_k=top_k))
     failed = [result for result in results if "error" in result]
     read = [result for result in results if "error" not in result]
     if failed:
@@ -58,11 +56,3 @@ def _predict(opened: classifier.Classifier, paths: Sequence[str]) -> list[dict]:
             else:
                 counted.say(table.line(result), stream=sys.stdout)
     return results
-
-
-def _write(path: str, rows: Iterable[dict]) -> None:
-    try:
-        files.write_csv(path, rows)
-    except (OSError, tf.errors.OpError) as error:
-        reason = files.reason(error)
-        raise ValueError(f"output={path}: cannot be written ({reason})") from None

@@ -41,8 +41,9 @@ def run(
         On the chief, the result of `loop.train`, "model_dir", "export_dir" and
         "report", the path of the page; on other hosts an empty dict.
     """
-    files.check_writable(model_dir, label="model_dir=")
-    config = RunDir(model_dir).as_begun(config)
+    run_dir = RunDir(model_dir)
+    run_dir.check_writable()
+    config = run_dir.as_begun(config)
     if export_dir is not None:
         saved_model.check_target(export_dir)
     if report_dir not in (None, model_dir):
@@ -63,8 +64,8 @@ def run(
     result["model_dir"] = model_dir
     if result["finished"] and export_dir is not None:
         opened = Classifier.of_run(model_dir)
-        result |= export.save(opened, export_dir)
         evaluate.print_scores(result, label_kinds.of(config.multi_label))
+        result |= export.save(opened, export_dir)
         if kept is not None and not kept.are_there:
             result["report"] = page
         elif report_dir is not None and kept is not None:

@@ -19,11 +19,12 @@ _VALIDATION_SHARDS = 2
 _PIXELS = 32  # each side; 4 times the original, so that JPEG blurs no stroke
 _MARKER = "DIGITS"  # marks a folder of digits, and says whether it is complete
 _COMPLETE = "complete\n"
+_CACHE = "digits-v1"
 
 
 def default_dir() -> str:
     """Returns the cache folder that the records are written to once."""
-    return files.cache_dir("digits-v1")
+    return files.cache_dir(_CACHE)
 
 
 def prepare(data_dir: str) -> None:
@@ -48,6 +49,8 @@ def prepare(data_dir: str) -> None:
             f"data_dir={data_dir} holds other files ({', '.join(others[:3])}); the "
             "digits are written to a folder of their own, or leave --data_dir out"
         )
+    if data_dir == default_dir():
+        files.check_cache(_CACHE)
     files.write_whole(marker, "being written\n")
     from sklearn import datasets, model_selection  # 1 s to import, needed once
 

@@ -30,9 +30,18 @@ def open_study(
         storage = url or optuna.storages.JournalStorage(
             journal.JournalFileBackend(f"{root}/journal.log")
         )
-        study = optuna.create_study(
-            storage=storage, study_name=name, direction="maximize", load_if_exists=True
-        )
+        try:
+            study = optuna.create_study(
+                storage=storage,
+                study_name=name,
+                direction="maximize",
+                load_if_exists=True,
+            )
+        except Exception as error:  # each driver of a database has its own
+            if url is None:
+                raise
+            told = str(error).splitlines()[0]
+            raise ValueError(f"storage={url}: cannot be opened ({told})") from None
         if study.user_attrs.get("settings", wanted) != wanted:
             raise ValueError(
                 f"root={root}: the search {name} there has other settings; name "

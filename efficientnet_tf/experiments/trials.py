@@ -215,15 +215,18 @@ def _result(model_dir: str, config: config_lib.Config) -> dict | None:
     with open(path) as file:
         try:
             saved = json.load(file)
-        except ValueError as error:
-            raise ValueError(f"{path}: {error}; delete it to train anew") from None
+            settings, result = saved["config"], saved["result"]
+        except (ValueError, KeyError, TypeError) as error:
+            raise ValueError(
+                f"{path}: is damaged ({error}); delete it to train anew"
+            ) from None
     # An older version's result lacks the settings that came later, at their defaults.
-    if config_lib.DEFAULTS | saved["config"] != _settings(config):
+    if config_lib.DEFAULTS | settings != _settings(config):
         raise ValueError(
             f"{path} belongs to a trial with other settings: name another folder, or "
             "delete this one"
         )
-    return saved["result"]
+    return result
 
 
 def _settings(config: config_lib.Config) -> dict:

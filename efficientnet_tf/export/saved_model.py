@@ -1,5 +1,6 @@
 """Writes a SavedModel that takes encoded images or pixels, as evaluation does."""
 
+import contextlib
 import functools
 import os
 import tempfile
@@ -8,7 +9,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from efficientnet_tf import files, label_sets
+from efficientnet_tf import disk, files, label_sets
 from efficientnet_tf.inference.classifier import Classifier, classify
 
 _SIGNATURES = ("serving_default", "tensor", "tensor_uint8")
@@ -36,8 +37,9 @@ def save(classifier: Classifier, export_dir: str) -> str:
     Args:
         classifier: the model, its preparation and its classes' names.
         export_dir: local folder or gs:// URL; replaced whole, and only once the new
-            one is complete. A bucket takes one file after the other: meanwhile it
-            holds no graph, so that no reader takes it for a SavedModel.
+            one is complete. A bucket, or a folder at which a file system is mounted,
+            takes one file after the other: meanwhile it holds no graph, so that no
+            reader takes it for a SavedModel.
 
     Returns:
         `export_dir`.
@@ -105,7 +107,13 @@ def _ranked(probabilities: tf.Tensor, names: list[str]) -> dict[str, tf.Tensor]:
 def check_target(export_dir: str) -> None:
     """Raises ValueError for a folder that cannot be written or holds other files."""
     files.check_writable(export_dir, label="export_dir=")
+    if not (files.is_url(export_dir) or _is_mounted(export_dir)):
+        # The new SavedModel is written beside the old one.
+        beside = os.path.dirname(export_dir.rstrip("/")) or "."
+        files.check_writable(beside, label=f"export_dir={export_dir}: ")
     holds = tf.io.gfile.listdir(export_dir) if tf.io.gfile.exists(export_dir) else []
+    if _is_mounted(export_dir):
+        holds = [name for name in holds if name != "lost+found"]
     if holds and not {_GRAPH, _FINGERPRINT} & set(holds):
         raise ValueError(
             f"export_dir={export_dir} holds {sorted(holds)[0]} and no SavedModel; "
@@ -114,15 +122,27 @@ def check_target(export_dir: str) -> None:
 
 
 def _write(module: tf.Module, labels: str, target: str) -> None:
-    if files.is_url(target):
+    if files.is_url(target) or _is_mounted(target):
         with tempfile.TemporaryDirectory() as folder:
             _write_here(module, labels, f"{folder}/model")
-            _upload(f"{folder}/model", target)
+            with disk.writing(target):
+                _upload(f"{folder}/model", target)
         return
     partial = f"{target}.partial"
-    _remove(partial)
-    _write_here(module, labels, partial)
-    _replace(partial, target)
+    with disk.writing(target):
+        _remove(partial)
+        try:
+            _write_here(module, labels, partial)
+            _replace(partial, target)
+        except BaseException:
+            with contextlib.suppress(tf.errors.OpError):
+                _remove(partial)
+            raise
+
+
+def _is_mounted(folder: str) -> bool:
+    """Whether a file system is mounted at a folder, which then cannot be renamed."""
+    return os.path.ismount(folder)
 
 
 def _write_here(module: tf.Module, labels: str, folder: str) -> None:
@@ -149,6 +169,8 @@ def _upload(source: str, target: str) -> None:
         tf.io.gfile.remove(f"{target}/{_GRAPH}")
     names.sort(key=lambda name: (name == _GRAPH, name != _FINGERPRINT, name))
     for name in names:
+        if not files.is_url(target):
+            os.makedirs(os.path.dirname(f"{target}/{name}"), exist_ok=True)
         files.upload(f"{source}/{name}", f"{target}/{name}")
     for name in old - set(names):
         if not tf.io.gfile.isdir(f"{target}/{name}"):

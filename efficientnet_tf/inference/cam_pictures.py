@@ -1,19 +1,18 @@
 """Pictures of class activation maps: overlays, grids, and a file for each photo."""
 
-import contextlib
 import io
 import itertools
 import math
 import os
 import re
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from efficientnet_tf import files, label_sets
+from efficientnet_tf import disk, files, label_sets
 from efficientnet_tf.inference import cam
 from efficientnet_tf.inference.classifier import Classifier
 from efficientnet_tf.spelling import did_you_mean
@@ -109,7 +108,7 @@ def save_grid(
     png = io.BytesIO()
     figure.set_dpi(dpi)
     canvas.print_png(png)
-    _write_whole(path, png.getvalue())
+    files.write_whole(path, png.getvalue())
 
 
 def save_maps(
@@ -146,7 +145,7 @@ def save_maps(
         )
     classes = None if cam_class is None else _output(classifier, cam_class)
     images = np.stack([classifier.read_image(path) for path in paths])
-    with _blame(directory):
+    with disk.writing(directory):
         tf.io.gfile.makedirs(directory)
     found = cam.cam(classifier.model, images, classes)
     results, rows, labels = [], [], []
@@ -156,7 +155,7 @@ def save_maps(
         score = float(found.scores[i])
         out = f"{directory}/{stem}.cam.png"
         rows.append([images[i], overlay(images[i], found.maps[i])])
-        _write_whole(out, tf.io.encode_png(rows[-1][1]).numpy())
+        files.write_whole(out, tf.io.encode_png(rows[-1][1]).numpy())
         photo = label_sets.printable(os.path.basename(paths[i]))
         labels.append(f"{photo}: {name}, {score:.2%}")
         facts = {"class": output - classifier.label_offset, "name": name}
@@ -227,19 +226,3 @@ def _distinct_names(paths: Sequence[str]) -> list[str]:
         allowed = itertools.chain([stem], numbered)
         names.append(next(name for name in allowed if name not in names))
     return names
-
-
-def _write_whole(path: str, content: bytes) -> None:
-    """Writes a file in one piece, locally or, like a run's folder, in a bucket."""
-    with _blame(path):
-        files.write_whole(path, content)
-
-
-@contextlib.contextmanager
-def _blame(path: str) -> Iterator[None]:
-    """Turns an error of writing into a ValueError that names the path."""
-    try:
-        yield
-    except (OSError, tf.errors.OpError) as error:
-        reason = files.reason(error)
-        raise ValueError(f"{path} cannot be written ({reason})") from None

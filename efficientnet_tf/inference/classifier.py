@@ -14,7 +14,7 @@ from efficientnet_tf import files, label_sets
 from efficientnet_tf.config import Config
 from efficientnet_tf.data import decoding
 from efficientnet_tf.data.preparation import Preparation
-from efficientnet_tf.runs import run_model
+from efficientnet_tf.runs import inspection, run_model
 from efficientnet_tf.runs.run_dir import RunDir
 from efficientnet_tf.weights import passport as passports
 from efficientnet_tf.weights import weights_file
@@ -200,6 +200,7 @@ def open_classifier(
         weights_file.print_notes(opened.model.load_report)
         return opened
     if model_dir:
+        inspection.warn(RunDir(model_dir))
         return Classifier.of_run(model_dir, **kwargs)
     raise ValueError("neither model_dir nor weights is given")
 

@@ -78,13 +78,7 @@ def check_ready() -> None:
             importlib.metadata.version(name)
     except importlib.metadata.PackageNotFoundError as error:
         raise ValueError(f"{error.name} is missing; {_INSTALL}") from None
-    try:
-        files.make_folder(files.cache_dir("plans"))
-    except ValueError as error:
-        raise ValueError(
-            f"cannot write the cache of plans: {error}; set XDG_CACHE_HOME to another "
-            "folder"
-        ) from None
+    files.check_cache("plans")
 
 
 def _cached(module: bytes, *parts: Any) -> pathlib.Path:

@@ -1,7 +1,6 @@
 """Prints plans, and returns them as plain data."""
 
 import dataclasses
-import os
 from collections.abc import Iterator
 
 from efficientnet_tf import files
@@ -83,7 +82,6 @@ def _lines(one: plan.Plan) -> Iterator[str]:
 
 
 def _write_tables(one: plan.Plan, directory: str) -> None:
-    os.makedirs(directory, exist_ok=True)
     layers = [{"layer": name, **of} for name, of in one.layers.items()]
     tables = {"layers": layers, "largest": one.largest, "at_peak": one.at_peak}
     for name, rows in tables.items():

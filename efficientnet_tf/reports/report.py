@@ -2,7 +2,6 @@
 
 import dataclasses
 import datetime
-import json
 import os
 import statistics
 from collections.abc import Mapping, Sequence
@@ -75,7 +74,7 @@ def _contents(
     there: Mapping[int, places.Place],
 ) -> Contents:
     config, split = evaluated.config, evaluated.predictions.split
-    history = read_history(evaluated.model_dir) if evaluated.model_dir else []
+    history = run_metrics.read(evaluated.model_dir) if evaluated.model_dir else []
 
     def photos(shown: np.ndarray) -> list[Photo]:
         return pictures.photos(
@@ -103,17 +102,6 @@ def _contents(
         settings={name: getattr(config, name) for name in config_lib.FIELDS},
         commands=evaluated.commands,
     )
-
-
-def read_history(model_dir: str) -> list[dict]:
-    """Reads the lines of a run's metrics; a line that a kill cut short is left out."""
-    lines = []
-    for line in (files.read_text(f"{model_dir}/{run_metrics.NAME}") or "").splitlines():
-        try:
-            lines.append(json.loads(line))
-        except ValueError:
-            continue
-    return [line for line in lines if isinstance(line, dict)]
 
 
 def _facts(config: config_lib.Config, scores: Mapping[str, Any]) -> dict[str, str]:

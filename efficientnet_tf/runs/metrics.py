@@ -2,11 +2,12 @@
 
 import json
 import math
+import os
 from typing import Any
 
 import tensorflow as tf
 
-from efficientnet_tf import files
+from efficientnet_tf import disk, files
 
 NAME = "metrics.jsonl"
 
@@ -25,34 +26,94 @@ def append(folder: str, kind: str, *, step: int, epoch: float, **values: Any) ->
     for name, value in record.items():
         if isinstance(value, float) and not math.isfinite(value):
             record[name] = None
-    with tf.io.gfile.GFile(f"{folder}/{NAME}", "a") as file:
-        file.write(json.dumps(record) + "\n")
+    path = f"{folder}/{NAME}"
+    with disk.writing(path), tf.io.gfile.GFile(path, "a") as file:
+        file.write(_ended(path) + json.dumps(record) + "\n")
 
 
 def read(folder: str) -> list[dict]:
-    """Reads the lines of a folder's metrics.jsonl, oldest first."""
-    with tf.io.gfile.GFile(f"{folder}/{NAME}") as file:
-        return [json.loads(line) for line in file.read().splitlines()]
+    """Reads the lines of a folder's metrics.jsonl, oldest first; [] without the file.
+
+    Lines that are damaged, such as the last one of a run that was killed, are left out.
+
+    Args:
+        folder: path or URL of the folder.
+
+    Raises:
+        ValueError: naming the file if it cannot be read.
+    """
+    lines = map(_parsed, _lines(folder))
+    return [line for line in lines if line is not None]
+
+
+def damage(folder: str) -> str | None:
+    """Says how many lines are damaged; a last line that was cut short is not counted.
+
+    Args:
+        folder: path or URL of the folder.
+    """
+    lines = _lines(folder)
+    if lines and not lines[-1].endswith(b"\n"):
+        del lines[-1]
+    bad = [number for number, line in enumerate(lines, 1) if _parsed(line) is None]
+    if not bad:
+        return None
+    return f"{len(bad)} of {len(lines)} lines are damaged, the first is line {bad[0]}"
 
 
 def drop_after(folder: str, step: int) -> None:
-    """Removes the lines of steps that a resumed run takes again.
+    """Removes the lines of steps that a resumed run takes again, and damaged ones.
+
+    A file with damaged lines is kept under another name.
 
     Args:
         folder: the run's folder.
         step: int, the last step to keep.
     """
     path = f"{folder}/{NAME}"
-    text = files.read_text(path)
-    if text is not None:
-        lines = text.splitlines(keepends=True)
-        kept = [line for line in lines if _is_whole(line, step)]
-        files.write_whole(path, "".join(kept))
+    lines = _lines(folder)
+    if damage(folder):
+        files.write_whole(f"{path}.damaged", b"".join(lines))
+    kept = [line for line in lines if _is_kept(line, step)]
+    if kept != lines:
+        files.write_whole(path, b"".join(kept))
 
 
-def _is_whole(line: str, last_step: int) -> bool:
-    """Whether a line is complete and its step is at most `last_step`."""
+def _lines(folder: str) -> list[bytes]:
+    """Reads the lines with their ends; [] if there is no file."""
+    path = f"{folder}/{NAME}"
     try:
-        return line.endswith("\n") and json.loads(line)["step"] <= last_step
-    except (ValueError, KeyError):
-        return False
+        with tf.io.gfile.GFile(path, "rb") as file:
+            return file.read().splitlines(keepends=True)
+    except tf.errors.NotFoundError:
+        return []
+    except tf.errors.OpError as error:
+        if files.why_refused(error):
+            raise  # a bucket does not answer
+        told = disk.answer(error) or files.reason(error)
+        raise ValueError(f"{path}: cannot be read ({told})") from None
+
+
+def _parsed(line: bytes) -> dict | None:
+    """Returns what a whole line holds; None if it is damaged."""
+    try:
+        found = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    is_line = isinstance(found, dict) and isinstance(found.get("step"), int)
+    return found if is_line and line.endswith(b"\n") else None
+
+
+def _is_kept(line: bytes, last_step: int) -> bool:
+    found = _parsed(line)
+    return found is not None and found["step"] <= last_step
+
+
+def _ended(path: str) -> str:
+    """Returns a line end if the last line of a local file was cut short, else ""."""
+    try:
+        with open(path, "rb") as file:
+            file.seek(-1, os.SEEK_END)
+            return "" if file.read() == b"\n" else "\n"
+    except OSError:  # no file, or an empty one
+        return ""

@@ -14,7 +14,7 @@ from efficientnet_tf import config as config_lib
 from efficientnet_tf import label_sets, variants
 from efficientnet_tf.data import preparation as preparation_lib
 from efficientnet_tf.models import efficientnet, stages
-from efficientnet_tf.runs import checkpoints
+from efficientnet_tf.runs import checkpoint_files, checkpoints, restoring
 from efficientnet_tf.runs.run_dir import RunDir
 from efficientnet_tf.weights import reading
 from efficientnet_tf.weights.weights_file import WeightsFile
@@ -85,33 +85,52 @@ def of_weights(
     return model
 
 
-def of_run(run: RunDir, config: config_lib.Config) -> keras.Model:
+def of_run(
+    run: RunDir, config: config_lib.Config, *, policy: str = "float32"
+) -> keras.Model:
     """Builds a run's model and loads the weights to serve.
+
+    It prints a line if a checkpoint is damaged and another one is taken.
 
     Args:
         run: the run's folder.
         config: the folder's configuration; fields that may change may have new values.
+        policy: name of a Keras dtype policy.
+
+    Returns:
+        The model; its passport's `source` is the path of the checkpoint.
 
     Raises:
-        ValueError: if the folder holds no checkpoint.
+        ValueError: if the folder holds no checkpoint, or only damaged ones.
     """
-    return of_checkpoint(run, config, run.inference_checkpoint())
+    found = run.to_serve()
+    return _restored(run, config, found, policy=policy)
 
 
-def of_checkpoint(
-    run: RunDir, config: config_lib.Config, path: str, *, policy: str = "float32"
-) -> keras.Model:
+def of_checkpoint(run: RunDir, config: config_lib.Config, path: str) -> keras.Model:
     """Builds a run's model and loads one of its checkpoints.
 
     Args:
         run: the run's folder.
         config: the folder's configuration.
-        path: path of a checkpoint to serve, as `RunDir.inference_checkpoint` finds it.
-        policy: name of a Keras dtype policy.
+        path: path of a checkpoint to serve, as a model of `of_run` states it.
     """
+    found = checkpoint_files.Checkpoints((checkpoint_files.Found(path),))
+    return _restored(run, config, found, policy="float32")
+
+
+def _restored(
+    run: RunDir,
+    config: config_lib.Config,
+    found: checkpoint_files.Checkpoints,
+    *,
+    policy: str,
+) -> keras.Model:
     stated = run.read_passport()
     model = create(config, policy=policy, variant=stated.variant)
-    checkpoints.restore_inference(model, path)
+    path = restoring.restore(
+        found, lambda path: checkpoints.restore_inference(model, path)
+    )
     model.passport = dataclasses.replace(
         model.passport, averaged=config.moving_average_decay > 0, source=path
     )

@@ -7,11 +7,11 @@ deletes. That takes 50 requests for each checkpoint, one after the other, agains
 import contextlib
 import os
 import tempfile
-import time
 
 import tensorflow as tf
 
 from efficientnet_tf import files
+from efficientnet_tf.runs import checkpoint_files
 
 
 def manager(
@@ -47,14 +47,14 @@ class Manager:
         self, checkpoint: tf.train.Checkpoint, directory: str, max_to_keep: int
     ):
         self.checkpoint = checkpoint
-        self._directory = directory
+        self.directory = directory
         self._max_to_keep = max_to_keep
         state = tf.train.get_checkpoint_state(directory)
         self._paths = list(state.all_model_checkpoint_paths) if state else []
 
     def save(self, checkpoint_number: int) -> str:
         """Saves a checkpoint under a number and returns its path."""
-        path = f"{self._directory}/ckpt-{checkpoint_number}"
+        path = f"{self.directory}/ckpt-{checkpoint_number}"
         self.checkpoint.save_counter.assign_add(1)
         with tempfile.TemporaryDirectory() as folder:
             self.checkpoint.write(f"{folder}/ckpt")
@@ -64,21 +64,10 @@ class Manager:
         self._paths = [p for p in self._paths if p != path] + [path]
         # If the process is killed before it deletes the old checkpoints, they stay in
         # the recorded list, and the next process deletes them.
-        self._record()
+        checkpoint_files.write_record(self.directory, self._paths)
         while len(self._paths) > self._max_to_keep:
             _delete(self._paths.pop(0))
         return path
-
-    def _record(self) -> None:
-        """Writes the file that names the checkpoints, as TensorFlow reads it."""
-        state = tf.compat.v1.train.generate_checkpoint_state_proto(
-            self._directory,
-            self._paths[-1],
-            # A copy, because TensorFlow changes the list.
-            all_model_checkpoint_paths=list(self._paths),
-            all_model_checkpoint_timestamps=[time.time()] * len(self._paths),
-        )
-        files.write_whole(f"{self._directory}/checkpoint", str(state))
 
 
 def _delete(path: str) -> None:

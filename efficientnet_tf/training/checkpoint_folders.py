@@ -1,8 +1,12 @@
 """Saves a run's checkpoints: the latest to continue from, and the best to serve."""
 
+import contextlib
+
 import tensorflow as tf
 
-from efficientnet_tf import files
+from efficientnet_tf import disk
+from efficientnet_tf.runs import checkpoint_files, restoring
+from efficientnet_tf.runs.checkpoint_files import Checkpoints
 from efficientnet_tf.training import bucket_checkpoints
 from efficientnet_tf.training import state as state_lib
 
@@ -32,25 +36,21 @@ class CheckpointFolders:
             state.inference_checkpoint(), f"{model_dir}/best", 1, device=device
         )
 
-    def restore(self, path: str) -> None:
-        """Continues from a checkpoint in checkpoints/.
+    def restore(self, found: Checkpoints) -> None:
+        """Continues from the newest checkpoint that can be read.
 
         Args:
-            path: the checkpoint's path, without the endings of its files.
+            found: the checkpoints, as `RunDir.to_continue` finds them.
 
         Raises:
-            ValueError: naming a checkpoint that does not fit or is damaged.
+            ValueError: naming a checkpoint that does not fit, or damaged ones if there
+                is no other.
         """
-        try:
-            status = self._latest.checkpoint.restore(path)
-            status.assert_existing_objects_matched()
-        except tf.errors.UnavailableError:
-            raise  # a host or a bucket does not answer; the checkpoint is not damaged
-        except (AssertionError, IndexError, ValueError, tf.errors.OpError) as error:
-            raise ValueError(
-                f"checkpoint {path} cannot be restored ({files.reason(error)}); delete "
-                "it to fall back to the one before, or use another model_dir"
-            ) from None
+        restoring.restore(found, self._restore)
+
+    def _restore(self, path: str) -> None:
+        status = self._latest.checkpoint.restore(path)
+        status.assert_existing_objects_matched()
 
     def save(self) -> None:
         """Saves the whole state, to continue from."""
@@ -63,5 +63,16 @@ class CheckpointFolders:
     def _save(
         self, manager: tf.train.CheckpointManager | bucket_checkpoints.Manager
     ) -> None:
-        if self._writes:
-            manager.save(checkpoint_number=self._state.step.numpy())
+        if not self._writes:
+            return
+        step = self._state.step.numpy()
+        path = f"{manager.directory}/ckpt-{step}"
+        try:
+            with disk.writing(path):
+                manager.save(checkpoint_number=step)
+        except disk.WriteError as error:
+            # What was written of it takes room, and the list does not name it.
+            with contextlib.suppress(tf.errors.OpError):
+                checkpoint_files.remove_unlisted(path)
+            reason = f"{error.reason}; the same command continues from what is saved"
+            raise disk.WriteError(path, reason) from None

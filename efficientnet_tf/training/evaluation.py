@@ -13,7 +13,14 @@ from efficientnet_tf import files, label_sets
 from efficientnet_tf.config import Config
 from efficientnet_tf.data import sources, tfrecord
 from efficientnet_tf.hardware import agreement, devices
-from efficientnet_tf.runs import checkpoints, metrics, run_lock, run_model
+from efficientnet_tf.runs import (
+    checkpoint_files,
+    checkpoints,
+    inspection,
+    metrics,
+    run_lock,
+    run_model,
+)
 from efficientnet_tf.runs.run_dir import RunDir
 from efficientnet_tf.training import (
     build,
@@ -60,23 +67,26 @@ def evaluate(
     hosts = agreement.Hosts(strategy)
     hosts.wait()  # the chief may still be writing the checkpoint
     run = RunDir(model_dir)
-    path = run.inference_checkpoint()
+    first = run.to_serve().first
     is_new = source is None
+    is_kept = not is_new or _can_be_kept(run, hosts)
     source = source or build.open_source(config)
-    hosts.require_same(host_facts.facts(config, source, path))
+    hosts.require_same(host_facts.facts(config, source, first))
     policy = devices.configure_numerics(strategy, config.precision)
     with strategy.scope():
-        model = run_model.of_checkpoint(run, config, path, policy=policy)
+        model = run_model.of_run(run, config, policy=policy)
     names = class_names(config, model.passport, source)
     if is_new and hosts.is_chief:
+        inspection.warn(run)
         say(introduction.inventory(config, source.splits).lines())
-    step = checkpoints.step_of(path)
+    path = model.passport.source
+    step = checkpoint_files.step_of(path)
     with (
         uploads.Uploads(model_dir) as out,
-        input_faults.listed(source, model_dir, hosts.number),
+        input_faults.listed(source, model_dir if is_kept else None, hosts.number),
     ):
         name = source.splits.validation.name
-        writes = hosts.is_chief and not is_known
+        writes = is_kept and hosts.is_chief and not is_known
         events = f"{out.folder}/{name}" if writes else None
         scores = _validate(config, model, source, strategy, step, events, predictions)
         if writes and not (is_new and _is_training(run)):
@@ -87,6 +97,17 @@ def evaluate(
             noted = scores | known_scores.marks(run, config)
             metrics.append(out.folder, "eval", step=step, epoch=epoch, **noted)
     return scores | {"checkpoint": path, "class_names": names}
+
+
+def _can_be_kept(run: RunDir, hosts: agreement.Hosts) -> bool:
+    """Whether the run's folder takes the scores; says so if it does not."""
+    try:
+        run.check_writable()
+    except ValueError as error:
+        if hosts.is_chief:
+            say([f"warning       {error}; the scores are printed only"])
+        return False
+    return True
 
 
 def evaluate_weights(

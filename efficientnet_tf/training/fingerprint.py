@@ -7,7 +7,6 @@ an earlier version did not write there is not compared either.
 
 import dataclasses
 import hashlib
-import json
 import os
 import sys
 from collections.abc import Iterable
@@ -19,6 +18,7 @@ from efficientnet_tf.config import Config, conflicts
 from efficientnet_tf.data import image_files, tfrecord
 from efficientnet_tf.data.inventory import Inventory, Part
 from efficientnet_tf.data.settings import Data
+from efficientnet_tf.runs import run_files
 from efficientnet_tf.runs.run_dir import RunDir
 from efficientnet_tf.training import introduction
 from efficientnet_tf.weights import weights_file
@@ -116,10 +116,12 @@ def _read_parts(path: str) -> dict[str, Part]:
     """Reads the splits of data.json by name; none where it is missing or damaged."""
     known = {field.name for field in dataclasses.fields(Part)}
     try:
-        text = files.read_text(path)
-        parts = json.loads(text)["parts"] if text is not None else []
+        found = run_files.read(path, remedy="")
+        parts = found["parts"] if found is not None else []
         fields = [{n: part[n] for n in known & part.keys()} for part in parts]
         return {part["name"]: Part(**{"counts": None} | part) for part in fields}
+    except run_files.DamagedError:
+        return {}  # `inspection.warn` names it
     except (ValueError, TypeError, KeyError, AttributeError):
         _say(f"warning       {path}: is damaged; whether the data are the same is open")
         return {}

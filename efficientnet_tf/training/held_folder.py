@@ -2,7 +2,6 @@
 
 import collections
 import contextlib
-import os
 import re
 import sys
 import time
@@ -12,7 +11,7 @@ import tensorflow as tf
 
 from efficientnet_tf import files, label_sets
 from efficientnet_tf.hardware import agreement
-from efficientnet_tf.runs import metrics, run_lock
+from efficientnet_tf.runs import checkpoint_files, metrics, run_lock
 
 # What TensorFlow renames once it is whole.
 _UNFINISHED = re.compile(r"ckpt-.*\.tempstate\d+|checkpoint\.tmp[0-9a-f]{32}")
@@ -69,7 +68,8 @@ def _leftovers(model_dir: str) -> Iterator[str]:
         names = _listed(f"{model_dir}/{folder}")
         unfinished = _unfinished(names)
         if unfinished:
-            unfinished -= _recorded(f"{model_dir}/{folder}")
+            # Those that were whole once are damaged, not unfinished.
+            unfinished -= set(checkpoint_files.recorded(f"{model_dir}/{folder}"))
         # The folder _temp goes last, because it shows that the others are not whole.
         for name in sorted(names, key=lambda name: name.endswith("_temp")):
             of = _OF_CHECKPOINT.fullmatch(name)
@@ -83,13 +83,6 @@ def _unfinished(names: set[str]) -> set[str]:
     for match in filter(None, map(_OF_CHECKPOINT.fullmatch, names)):
         endings[match[1]].add(match[2])
     return {n for n, has in endings.items() if "_temp" in has or ".index" not in has}
-
-
-def _recorded(folder: str) -> set[str]:
-    """Returns the checkpoints that were whole once, by the file that names them."""
-    state = tf.train.get_checkpoint_state(folder)
-    paths = state.all_model_checkpoint_paths if state else ()
-    return {os.path.basename(path) for path in paths}
 
 
 def _listed(folder: str) -> set[str]:

@@ -6,7 +6,7 @@ import hashlib
 from efficientnet_tf import label_sets
 from efficientnet_tf.config import Config
 from efficientnet_tf.data import sources
-from efficientnet_tf.runs import checkpoints
+from efficientnet_tf.runs import checkpoint_files
 
 
 def facts(
@@ -30,5 +30,6 @@ def facts(
         found[f"the {split.name} data"] = data
     names = label_sets.dumps(splits.class_names or ()).encode()
     found["the names of the classes"] = f"SHA-256 {hashlib.sha256(names).hexdigest()}"
-    step = "none" if checkpoint is None else f"step {checkpoints.step_of(checkpoint)}"
-    return found | {"the checkpoint in --model_dir": step}
+    step = None if checkpoint is None else checkpoint_files.step_of(checkpoint)
+    told = "none" if step is None else f"step {step}"
+    return found | {"the checkpoint in --model_dir": told}

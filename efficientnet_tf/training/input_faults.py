@@ -174,12 +174,22 @@ def listed(
 
 
 def _write(path: str, rows: list[dict]) -> None:
-    earlier = csv.DictReader((files.read_text(path) or "").splitlines())
-    found = {(row["split"], row["file"], row["record"]): row for row in earlier}
+    found = {(row["split"], row["file"], row["record"]): row for row in _earlier(path)}
     for row in rows:
         row = {name: "" if v is None else str(v) for name, v in row.items()}
         found[row["split"], row["file"], row["record"]] = row
     files.write_csv(path, found.values())
+
+
+def _earlier(path: str) -> list[dict]:
+    """Reads the list of an earlier command; what is damaged of it is left out."""
+    columns = {"split", "file", "record", "reason"}
+    try:
+        rows = list(csv.DictReader((files.read_text(path) or "").splitlines()))
+    except (ValueError, csv.Error):  # bytes that are no text, or no CSV
+        rows = []
+    whole = (row for row in rows if row.keys() == columns)
+    return [row for row in whole if None not in row.values()]
 
 
 def _evaluated(

@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from efficientnet_tf.config import Config
 from efficientnet_tf.data import tfrecord
-from efficientnet_tf.runs import checkpoints, metrics
+from efficientnet_tf.runs import checkpoint_files, metrics
 from efficientnet_tf.runs.run_dir import RunDir
 
 _OF_THE_LINE = ("kind", "step", "epoch")
@@ -23,10 +23,12 @@ def find(run: RunDir, split: tfrecord.Split) -> dict[str, Any] | None:
         What `evaluation.evaluate` returns, without the names of the classes; None if no
         line has it.
     """
-    path = run.inference_checkpoint()
+    path = run.to_serve().first
+    if path is None:
+        return None
     wanted = {
         "kind": "eval",
-        "step": checkpoints.step_of(path),
+        "step": checkpoint_files.step_of(path),
         "split": split.name,
         "examples": split.images,
         "data_dir": None,

@@ -7,18 +7,19 @@ from collections.abc import Callable
 import keras
 import tensorflow as tf
 
-from efficientnet_tf import files
 from efficientnet_tf.config import Config
 from efficientnet_tf.data import folder, label_csv, sources
 from efficientnet_tf.data.inventory import Inventory
 from efficientnet_tf.hardware import agreement, devices
-from efficientnet_tf.runs import run_model
+from efficientnet_tf.runs import inspection, run_model
+from efficientnet_tf.runs.checkpoint_files import Checkpoints
 from efficientnet_tf.runs.run_dir import RunDir
 from efficientnet_tf.training import (
     build,
     caching,
     checkpoint_folders,
     checks,
+    disk_room,
     evaluation,
     fingerprint,
     held_folder,
@@ -73,7 +74,7 @@ def train(
         FloatingPointError: if the loss stops being finite; nothing is saved then.
     """
     checks.check_batch_sizes(config, strategy)
-    files.check_writable(model_dir, label="model_dir=")
+    RunDir(model_dir).check_writable()
     with held_folder.alone(model_dir, agreement.Hosts(strategy)) as check_held:
         return _train(
             *(config, model_dir, strategy, validate, predictions, report), check_held
@@ -170,21 +171,26 @@ def _opened(config: Config) -> sources.Source:
 
 def _agreed_checkpoint(
     config: Config, source: sources.Source, run_dir: RunDir, hosts: agreement.Hosts
-) -> str | None:
+) -> Checkpoints | None:
     """Finds the checkpoint to go on from, after all files and hosts are found to agree.
 
     Returns:
-        Path of the latest checkpoint; None where the run is new.
+        The checkpoints, the latest first; None where the run is new.
 
     Raises:
         ValueError: naming what contradicts the run's folder or another host.
     """
     run_dir.check_config(config)
     run_dir.check_class_names(source.splits.class_names)
-    latest = run_dir.latest_checkpoint()
-    hosts.require_same(host_facts.facts(config, source, latest))
+    found = run_dir.to_continue()
+    if not found.found:
+        run_dir.check_begins(config, train_images=source.splits.train_images)
+    if hosts.is_chief:
+        inspection.warn(run_dir)
+        run_dir.mend_records()  # before any host reads them
+    hosts.require_same(host_facts.facts(config, source, found.first))
     checks.check_one_host(config, hosts.count)
-    return latest
+    return found if found.found else None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -196,7 +202,7 @@ class _Start:
     strategy: tf.distribute.Strategy
     hosts: agreement.Hosts
     run_dir: RunDir
-    latest: str | None
+    latest: Checkpoints | None
 
     def model(self) -> keras.Model:
         """Builds the model without its checkpoint; a new run loads its weights."""
@@ -245,13 +251,17 @@ class _Start:
             )
             if self.latest is not None:
                 checkpoints.restore(self.latest)
+        if self.hosts.is_chief:
+            disk_room.check(self.run_dir.path, made)
         return made, checkpoints
 
     def write(self, model: keras.Model, data: Inventory) -> None:
         """Writes what a run's folder says of it beside its checkpoints."""
         self.run_dir.write_config(self.config)
         self.run_dir.write_data(data)
-        if self.latest is None:
+        if self.latest is None or not self.run_dir.has_passport():
             run_model.name_classes(model, self.source.splits.class_names)
             self.run_dir.write_passport(model.passport)
             weights_file.print_notes(getattr(model, "load_report", None))
+        else:
+            self.run_dir.write_labels(self.run_dir.read_passport())

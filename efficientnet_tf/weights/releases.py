@@ -134,6 +134,7 @@ def _digest_of(path: str, published: str) -> str:
 
 def _download(release: Release, path: str) -> None:
     """Puts the file at `path` in one step, from the first URL that has it."""
+    files.check_writable(os.path.dirname(path), label="cache of weights: ")
     failures = []
     for url in release.urls:
         try:

@@ -90,7 +90,7 @@ def test_a_grid_of_other_numbers_is_refused(tmp_path, rows, kwargs, message):
 def test_a_folder_that_cannot_be_written_is_named(tmp_path):
     (tmp_path / "file").touch()
     path = tmp_path / "file" / "grid.png"
-    with pytest.raises(ValueError, match=rf"^{path} cannot be written \("):
+    with pytest.raises(ValueError, match=rf"^{path}: cannot be written \("):
         cam_pictures.save_grid(str(path), [[plain(8, 1, 2, 3)]])
 
 

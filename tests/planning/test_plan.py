@@ -275,7 +275,7 @@ def test_a_cache_that_cannot_be_written_is_named_first(tmp_path, monkeypatch):
     monkeypatch.setattr(plan, "lowered", None)
     with pytest.raises(
         ValueError,
-        match=r"cache of plans: .*file/.*: is not .*set XDG_CACHE_HOME",
+        match=r"cache of plans: .*file/.*: .*file is not .*set XDG_CACHE_HOME",
     ):
         plan.plan(small_config(), chip="v5e")
 

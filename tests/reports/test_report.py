@@ -19,10 +19,11 @@ from PIL import Image
 import efficientnet_tf as en
 import flags
 import main
-from efficientnet_tf import config as config_lib
 from efficientnet_tf.data import preparation
 from efficientnet_tf.inference.classifier import Classifier
-from efficientnet_tf.reports import repeat, report
+from efficientnet_tf.reports import repeat
+from efficientnet_tf.runs import metrics
+from efficientnet_tf.runs.run_dir import RunDir
 
 CLASSES = ('<script>"x"', "a&b", os.fsdecode(b"n\xf8 utf"))  # sorted
 IMAGES = (9, 8, 10)
@@ -228,7 +229,7 @@ def test_the_training_command_makes_the_same_configuration(trained):
     (command,) = [
         text for text in read_page(model_dir).words("code") if "--mode=" not in text
     ]
-    saved = config_lib.loads((model_dir / "config.json").read_text())
+    saved = RunDir(str(model_dir)).read_config()
     with flagsaver.flagsaver():
         main.parse(shlex.split(command)[1:])
         assert flags.to_config() == saved
@@ -255,8 +256,8 @@ def test_a_report_is_written_again_by_eval_and_left_out_if_asked(trained, tmp_pa
 def test_metrics_that_a_kill_cut_short_are_left_out(tmp_path):
     lines = [json.dumps(line) for line in report_support.history()]
     (tmp_path / "metrics.jsonl").write_text("\n".join([*lines, '{"kind": "tra', "3"]))
-    assert report.read_history(str(tmp_path)) == report_support.history()
-    assert report.read_history(str(tmp_path / "none")) == []
+    assert metrics.read(str(tmp_path)) == report_support.history()
+    assert metrics.read(str(tmp_path / "none")) == []
 
 
 def test_a_folder_that_cannot_be_written_is_named_first(weights, photos, tmp_path):

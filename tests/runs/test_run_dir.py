@@ -16,12 +16,12 @@ def test_the_best_checkpoint_serves_and_the_latest_continues(tmp_path):
         manager.save(checkpoint_number=step)
     run = RunDir(str(tmp_path))
     assert run.latest_checkpoint() == f"{tmp_path}/checkpoints/ckpt-20"
-    assert run.inference_checkpoint() == f"{tmp_path}/best/ckpt-10"
+    assert run.to_serve().first == f"{tmp_path}/best/ckpt-10"
     shutil.rmtree(tmp_path / "best")
-    assert run.inference_checkpoint() == f"{tmp_path}/checkpoints/ckpt-20"
+    assert run.to_serve().first == f"{tmp_path}/checkpoints/ckpt-20"
     shutil.rmtree(tmp_path / "checkpoints")
     with pytest.raises(ValueError, match="no checkpoint there yet"):
-        run.inference_checkpoint()
+        run.to_serve()
 
 
 def test_a_passport_comes_with_a_file_of_names(tmp_path):

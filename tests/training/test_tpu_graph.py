@@ -16,6 +16,7 @@ import tpu_graph_run
 
 from efficientnet_tf import config as config_lib
 from efficientnet_tf.hardware import devices
+from efficientnet_tf.runs import checkpoint_files
 from efficientnet_tf.training import checkpoint_folders, predictions
 
 # XLA's kernels of the plain build; test_tpu_install.py asks for those of a TPU.
@@ -129,7 +130,7 @@ def test_a_checkpoint_comes_back_on_every_core(run_of, tmp_path):
     saved = kernel.numpy()
     kernel.assign(tf.zeros_like(saved))
     state.step.assign(8)
-    checkpoints.restore(str(tmp_path / "checkpoints/ckpt-7"))
+    checkpoints.restore(checkpoint_files.read(str(tmp_path / "checkpoints")))
     copies = absent_tpu.strategy(2).experimental_local_results(kernel)
     assert len(copies) == 2
     for copy in copies:
