@@ -13,7 +13,6 @@ from efficientnet_tf.runs import run_model
 from efficientnet_tf.runs.run_dir import RunDir
 from efficientnet_tf.training import evaluation, label_kinds
 from efficientnet_tf.training.predictions import Predictions
-from efficientnet_tf.weights import weights_file
 
 _SHOWN = 5  # names of classes
 
@@ -48,8 +47,6 @@ def run(
     trained = None
     if weights:
         config, found = run_model.open_weights(weights, **of_weights)
-        if hosts.is_chief:
-            weights_file.print_notes(found)
         result = evaluation.evaluate_weights(
             config, found, strategy=strategy, predictions=kept
         )

@@ -19,7 +19,7 @@ from efficientnet_tf import counting, expansion, variants
 from efficientnet_tf.models import blocks as block_builders
 from efficientnet_tf.models.layer_builder import LayerBuilder
 from efficientnet_tf.models.layers import BATCH_NORMS, Layers, full_precision
-from efficientnet_tf.weights import passport, reading
+from efficientnet_tf.weights import keras_passport, passport, reading
 
 
 def EfficientNet(
@@ -98,6 +98,7 @@ def EfficientNet(
     # Last, because a release may have to be fetched.
     found = None if weights is None else reading.read_weights(weights, variant)
     if found:
+        found.check_input(include_preprocessing=include_preprocessing)
         variant = found.adapt(variant)
         if found.multi_label and classifier_activation == "softmax":
             classifier_activation = "sigmoid"
@@ -129,7 +130,8 @@ def EfficientNet(
     name = name or variant.name.replace("-", "")
     with deep_graphs():
         model = keras.Model(inputs, outputs, name=name)
-    passport.describe(model, variant)
+    passport.describe(model, variant, include_preprocessing=include_preprocessing)
+    keras_passport.attach(model)
     if found:
         skip = () if has_classifier else ("predictions",)
         found.assign(model, skip=skip, part=endpoints is not None)

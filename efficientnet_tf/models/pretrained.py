@@ -1,5 +1,6 @@
 """Loads weights of files and releases into models, or builds models for them."""
 
+import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
@@ -7,7 +8,7 @@ import keras
 
 from efficientnet_tf import variants
 from efficientnet_tf.models import efficientnet
-from efficientnet_tf.weights import conventions, reading
+from efficientnet_tf.weights import conventions, evidence, reading
 from efficientnet_tf.weights import passport as passports
 from efficientnet_tf.weights.weights_file import WeightsFile
 
@@ -42,9 +43,10 @@ def load_weights(
         return from_weights(source, model, ema=ema, skip=skip)
     variant = passports.of(model).variant
     found = reading.read_weights(source, variant, ema=ema)
-    if variant is not None:
-        _check_conventions(found, variant)
+    want = _check_conventions(found, variant or evidence.of_layers(model))
     found.assign(model, skip=skip)
+    if variant:  # resizing, outside of the network, is as the weights need it
+        model.passport = dataclasses.replace(model.passport, variant=want)
     return model
 
 
@@ -80,6 +82,7 @@ def from_weights(
         kwargs.setdefault("classes", found.classes or 1000)
     if found.multi_label:
         kwargs.setdefault("classifier_activation", "sigmoid")
+    kwargs.setdefault("include_preprocessing", found.evidence.normalises is not False)
     variant = found.adapt(variants.get_variant(network))
     model = efficientnet.EfficientNet(variant, **kwargs)
     is_part = kwargs.get("endpoints") is not None
@@ -89,8 +92,12 @@ def from_weights(
     return model
 
 
-def _check_conventions(found: WeightsFile, have: variants.Variant) -> None:
-    """Raises ValueError where the weights mean another network than was built."""
+def _check_conventions(found: WeightsFile, have: variants.Variant) -> variants.Variant:
+    """Returns the network that the weights need.
+
+    Raises:
+        ValueError: if another one was built.
+    """
     want = found.adapt(have)
     for field in conventions.differences(have, want):
         raise ValueError(
@@ -99,3 +106,4 @@ def _check_conventions(found: WeightsFile, have: variants.Variant) -> None:
             f"{getattr(have, field)}; EfficientNet({have.name!r}, "
             f"weights={found.source!r}) builds it as the weights need it"
         )
+    return want

@@ -60,6 +60,7 @@ def start_from(
         weights: the starting weights.
         policy: name of a Keras dtype policy.
     """
+    weights.check_input(include_preprocessing=True)
     variant = weights.adapt(config.variant)
     model = create(config, policy=policy, variant=variant)
     weights.assign(model, skip=config.skipped_weights)
@@ -178,6 +179,7 @@ def open_weights(
     """
     variant = None if model is None else variants.get_variant(model)
     weights = reading.read_weights(source, variant, ema=ema)
+    weights.check_input(include_preprocessing=True)
     chosen = (chosen or {}) | {"model": model}
     stated = _stated(weights)
     for name in ("weights_skip", "blocks", "width_coefficient", "depth_coefficient"):
@@ -256,6 +258,16 @@ def _stated(weights: WeightsFile) -> dict[str, Any]:
         }
         if weights.passport.exif is not None:
             fields["exif"] = weights.passport.exif
+    return fields | _beside(weights)
+
+
+def _beside(weights: WeightsFile) -> dict[str, Any]:
+    """Returns the settings of images that are said beside a weights file."""
+    names = {"image_size": "image_size", "crop": "eval_crop"}
+    told = weights.beside.preparation
+    fields = {names[name]: value for name, value in told.items()}
+    if "resize" in weights.beside.values:
+        fields["resize"] = weights.beside.values["resize"]
     return fields
 
 

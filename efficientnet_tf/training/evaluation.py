@@ -33,6 +33,7 @@ from efficientnet_tf.training import (
 )
 from efficientnet_tf.training.predictions import Predictions
 from efficientnet_tf.weights import passport as passports
+from efficientnet_tf.weights import weights_file
 from efficientnet_tf.weights.weights_file import WeightsFile
 
 
@@ -135,6 +136,7 @@ def evaluate_weights(
         model = run_model.of_weights(config, weights, policy=policy)
     names = class_names(config, model.passport, source)
     if agreement.Hosts(strategy).is_chief:
+        weights_file.print_notes(model.load_report)
         say(introduction.inventory(config, source.splits).lines())
     with input_faults.listed(source, None, 0):
         scores = _validate(config, model, source, strategy, 0, None, predictions)

@@ -21,7 +21,7 @@ from efficientnet_tf.data.settings import Data
 from efficientnet_tf.runs import run_files
 from efficientnet_tf.runs.run_dir import RunDir
 from efficientnet_tf.training import introduction
-from efficientnet_tf.weights import weights_file
+from efficientnet_tf.weights import evidence
 from efficientnet_tf.weights.passport import Passport
 
 # Settings that decide which images are in a split.
@@ -172,7 +172,10 @@ def check_network(run: RunDir, config: Config) -> None:
 
 def _check_passport(path: str, stated: Passport, config: Config) -> None:
     if stated.variant:
-        weights_file.check_same_network(path, config.variant, stated.variant)
+        try:
+            evidence.check_same_network(config.variant, stated.variant)
+        except ValueError as error:
+            raise ValueError(f"{path}: {error}") from None
     for name, had in (
         ("num_classes", stated.classes),
         ("image_size", stated.image_size),

@@ -8,7 +8,6 @@ import dataclasses
 import functools
 import io
 import itertools
-import json
 import os
 import re
 import zipfile
@@ -23,8 +22,11 @@ import numpy as np
 from efficientnet_tf import expansion, suffixes, variants
 from efficientnet_tf.weights import (
     foreign_files,
+    keras_config,
+    keras_conventions,
     keras_groups,
     keras_names,
+    keras_passport,
     model_layout,
     wrapped_names,
 )
@@ -41,9 +43,6 @@ APPLICATIONS = {
     "resnet-50-v1": "ResNet50",
     "resnet-152-v1": "ResNet152",
 }
-_CONFIG = "config.json"  # in a .keras file
-_CONFIG_BYTES = 1 << 26  # 64 MiB; that of the largest network has 2
-_NAMES = "class_names"  # the dataset of them in this package's own files
 # Variants whose keras.applications network holds the pixels' statistics as weights.
 WITH_STATISTICS = tuple(f"efficientnet-b{i}" for i in range(8))
 
@@ -56,15 +55,19 @@ def recognises(path: str) -> bool:
 def open_file(path: str, *, ema: bool = True) -> WeightsFile:
     """Reads a whole file; see `Format`. `ema` has no effect."""
     del ema
-    tensors, stated, class_names = _read(path)
+    tensors, config, stated, class_names = _read(path)
     passport = passports.checked(path, stated, tensors)
     if passport:
         passport = dataclasses.replace(passport, class_names=class_names)
     try:
         network = _network(tensors)
         tensors = {short: tensors[name] for name, short in network.short.items()}
+        described = keras_config.find(config)
+        said = keras_conventions.read_all(described, tensors)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None
+    if described and not passport:
+        passport = passports.unchecked(path, described.passport)
     family = keras_names.detect(tensors)
     return WeightsFile(
         path,
@@ -76,6 +79,8 @@ def open_file(path: str, *, ema: bool = True) -> WeightsFile:
         averaged=passport.averaged if passport else None,
         passport=passport,
         notes=network.notes,
+        config=described,
+        config_says=said,
     )
 
 
@@ -96,30 +101,26 @@ def _network(names: Collection[str]) -> wrapped_names.Network:
 
 def _read(
     path: str,
-) -> tuple[dict[str, np.ndarray], str | None, tuple[str, ...] | None]:
+) -> tuple[dict[str, np.ndarray], dict[str, Any], str | None, tuple[str, ...] | None]:
     """Reads a file's weights by "layer/variable".
 
     Returns:
-        The weights, the passport's JSON and the names of the classes; the last two are
-        None if the file has none.
+        The weights, the model's config, the passport's JSON and the names of the
+        classes; {} and None for what the file has not.
     """
     with _open(path) as file:
+        config = keras_config.of_file(path, file)
         # This layer has no name of its own: Keras numbers it through the process.
         tensors = {
             re.sub(r"(^|/)normalization_\d+/", r"\1normalization/", name): _array(data)
-            for name, data in keras_groups.datasets(file, _config(path))
+            for name, data in keras_groups.datasets(file, config.get("config", {}))
         }
         if not tensors:
             raise ValueError(
                 "has no layer names; its weights cannot be assigned by name"
             )
-        return tensors, file.attrs.get("passport"), _class_names(file)
-
-
-def _class_names(file: h5py.File) -> tuple[str, ...] | None:
-    if not ("passport" in file.attrs and _NAMES in file):
-        return None
-    return tuple(name.decode() for name in file[_NAMES][:])
+        names = keras_passport.class_names(file)
+        return tensors, config, file.attrs.get("passport"), names
 
 
 # Errors that h5py and zipfile raise for damaged files.
@@ -146,19 +147,6 @@ def _open(path: str) -> Iterator[h5py.File]:
         raise ValueError(f"{path}: {error}") from None
 
 
-def _config(path: str) -> dict[str, Any]:
-    """Reads a model's config of a `.keras` file; returns {} for other files."""
-    if not zipfile.is_zipfile(path):
-        return {}
-    with zipfile.ZipFile(path) as archive:
-        if archive.getinfo(_CONFIG).file_size > _CONFIG_BYTES:
-            raise ValueError(f"its {_CONFIG} is too large")
-        try:
-            return json.loads(archive.read(_CONFIG))["config"]
-        except (ValueError, RecursionError) as error:
-            raise ValueError(f"its {_CONFIG} is damaged ({error})") from None
-
-
 def _array(dataset: h5py.Dataset) -> np.ndarray:
     if dataset.attrs.get("dtype") != "bfloat16":
         return np.asarray(dataset)
@@ -168,36 +156,35 @@ def _array(dataset: h5py.Dataset) -> np.ndarray:
 
 
 def write_own(path: str, model: keras.Model, layout: model_layout.Layout) -> None:
-    """Writes this package's `.weights.h5`, which also holds the passport.
-
-    The names of the classes are a dataset of their own, because HDF5 allows an
-    attribute 64 KB, which the names of some thousand classes fill.
-    """
+    """Writes this package's `.weights.h5`, which also holds the passport."""
     del layout
     model.save_weights(path)
-    # Under the names that a reader gives to variables of layers that it does not know.
-    sha256 = passports.digest(_read(path)[0])
-    passport = dataclasses.replace(passports.of(model), sha256=sha256)
-    unnamed = dataclasses.replace(passport, class_names=None)
-    with h5py.File(path, "a") as file:
-        file.attrs["passport"] = unnamed.dumps()
-        if passport.class_names:
-            file[_NAMES] = passport.class_names
+    _state(path, model)
 
 
 def write_file(path: str, model: keras.Model, layout: model_layout.Layout) -> None:
     """Writes keras.applications' `.weights.h5` or `.h5`; see `Format`.
 
-    A network that keras.applications does not have is written with our names.
+    A network that keras.applications does not have is written with our names. The
+    passport says which network it is: shapes do not tell ResNet v1 from v1.5.
     """
     variant = passports.of(model).variant
+    written = model
     if variant and _is_application(variant) and not layout.others:
-        model = _application(variant, model, layout)
+        written = _application(variant, model, layout)
     if path.endswith(".weights.h5"):
-        model.save_weights(path)
+        written.save_weights(path)
     else:
         with h5py.File(path, "w") as file:
-            _write_legacy(file, model)
+            _write_legacy(file, written)
+    _state(path, model)
+
+
+def _state(path: str, model: keras.Model) -> None:
+    """Adds a model's passport to a file, with the digest of what a reader finds."""
+    sha256 = passports.digest(_read(path)[0])
+    with h5py.File(path, "a") as file:
+        keras_passport.write(file, model, sha256)
 
 
 def _is_application(variant: variants.Variant) -> bool:

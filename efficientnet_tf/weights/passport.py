@@ -23,6 +23,8 @@ class Passport:
     label_offset: int = 0  # classes before the first label; 1: a background class
     class_names: tuple[str, ...] | None = None  # of the labels; None: not known
     multi_label: bool = False  # outputs are independent sigmoids, not one softmax
+    # Whether the model normalises pixels in [0, 255] itself; None: not stated.
+    include_preprocessing: bool | None = None
     image_size: int | None = None  # height and width in evaluation, in pixels
     crop: str | None = None  # "padded", "fixed", "exact", see `Config.eval_crop`
     exif: bool | None = None  # images are turned by EXIF; None: not stated
@@ -33,15 +35,19 @@ class Passport:
 
     def dumps(self) -> str:
         """Returns the passport as JSON, with the range of the input pixels."""
-        return json.dumps({"input_range": [0, 255]} | dataclasses.asdict(self))
+        pixels = None if self.include_preprocessing is False else [0, 255]
+        return json.dumps({"input_range": pixels} | dataclasses.asdict(self))
 
 
-def describe(model: keras.Model, variant: variants.Variant) -> None:
+def describe(
+    model: keras.Model, variant: variants.Variant, *, include_preprocessing: bool
+) -> None:
     """Gives a new model its passport.
 
     Args:
         model: a model that was just built.
         variant: the network that it was built from.
+        include_preprocessing: whether the model normalises pixels itself.
     """
     has_classifier = model.layers[-1].name == "predictions"
     # Rectangular and unknown inputs have no single size.
@@ -54,6 +60,7 @@ def describe(model: keras.Model, variant: variants.Variant) -> None:
         variant,
         classes=model.output_shape[-1] if has_classifier else None,
         multi_label=has_classifier and activation is keras.activations.sigmoid,
+        include_preprocessing=include_preprocessing,
         image_size=size or variant.resolution,
     )
 
@@ -77,6 +84,8 @@ def loads(text: str) -> Passport:
         fields.setdefault("exif", False)  # earlier versions turned no image
         if not isinstance(fields.get("multi_label", False), bool):
             raise TypeError("multi_label is no bool")
+        if fields.get("include_preprocessing") not in (None, True, False):
+            raise TypeError("include_preprocessing is no bool")
         if fields.get("class_names") is not None:
             fields["class_names"] = _words(fields["class_names"])
         return Passport(**fields)
@@ -97,18 +106,33 @@ def checked(
     Raises:
         ValueError: if the passport cannot be read, or the weights were changed.
     """
-    if not text:
+    passport = unchecked(path, text)
+    if passport is None:
         return None
-    try:
-        passport = loads(text)
-    except ValueError as error:
-        raise ValueError(f"{path}: {error}") from None
     if passport.sha256 != digest(tensors):
         raise ValueError(
             f"{path}: the weights do not match the SHA-256 in the passport: the file "
             "is damaged or was changed"
         )
     return passport
+
+
+def unchecked(path: str, text: str | None) -> Passport | None:
+    """Reads the passport in a file's config, which has no digest.
+
+    Args:
+        path: path of the file, for errors.
+        text: the passport's JSON in the file; None if the file has none.
+
+    Raises:
+        ValueError: if the passport cannot be read.
+    """
+    if not text:
+        return None
+    try:
+        return loads(text)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
 
 
 def _words(names: list) -> tuple[str, ...]:

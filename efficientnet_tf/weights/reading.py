@@ -5,7 +5,7 @@ import importlib
 import os
 
 from efficientnet_tf import suffixes, variants
-from efficientnet_tf.weights import releases
+from efficientnet_tf.weights import neighbours, releases
 from efficientnet_tf.weights.format import Format
 from efficientnet_tf.weights.weights_file import WeightsFile
 
@@ -53,9 +53,17 @@ def _open(path: str, *, ema: bool) -> WeightsFile:
     for name in _FORMATS:
         module: Format = importlib.import_module(f"efficientnet_tf.weights.{name}")
         if module.recognises(path):
-            return module.open_file(path, ema=ema)
+            return _with_neighbours(module.open_file(path, ema=ema))
     found = "is no weights file" if os.path.exists(path) else "does not exist"
     raise ValueError(
         f"weights={path}: {found}; known are {', '.join(suffixes.KERAS)}, "
         f"{', '.join(suffixes.TORCH)} and TF1 checkpoints (prefix or folder)"
     )
+
+
+def _with_neighbours(found: WeightsFile) -> WeightsFile:
+    """Adds what is said beside a file, unless its passport says everything."""
+    if found.passport and found.passport.variant:
+        return found
+    beside = neighbours.find(found.source, found.project)
+    return dataclasses.replace(found, beside=beside)

@@ -10,6 +10,8 @@ import numpy as np
 from efficientnet_tf import suffixes
 from efficientnet_tf.weights import (
     foreign_files,
+    keras_config,
+    keras_conventions,
     model_layout,
     torch_archive,
     torch_names,
@@ -28,6 +30,7 @@ class _Origin:
     """What a file says beside its weights."""
 
     passport: str | None = None  # JSON
+    config: str | None = None  # of the Keras model that was written, as JSON
     averaged: bool | None = None
     notes: tuple[str, ...] = ()
     unused: tuple[str, ...] = ()  # names that no model uses
@@ -42,6 +45,7 @@ def open_file(path: str, *, ema: bool = True) -> WeightsFile:
     """Reads a whole file; see `Format`."""
     tensors, origin = _read(path, ema=ema)
     passport = passports.checked(path, origin.passport, tensors)
+    config = _config(path, origin)
     project = torch_names.detect(tensors)
     if project is None:
         raise ValueError(f"{path}: {torch_wrappers.unknown(tensors)}")
@@ -55,7 +59,19 @@ def open_file(path: str, *, ema: bool = True) -> WeightsFile:
         averaged=passport.averaged if passport else origin.averaged,
         passport=passport,
         notes=origin.notes,
+        config=config,
+        config_says=keras_conventions.read_all(config, {}),
     )
+
+
+def _config(path: str, origin: _Origin) -> keras_config.Network | None:
+    """Reads the config of the Keras model that this package wrote."""
+    if origin.config is None:
+        return None
+    try:
+        return keras_config.find(keras_config.parse(origin.config))
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
 
 
 def write_file(path: str, model: keras.Model, layout: model_layout.Layout) -> None:
@@ -74,6 +90,8 @@ def write_file(path: str, model: keras.Model, layout: model_layout.Layout) -> No
     sha256 = passports.digest(tensors)
     passport = dataclasses.replace(passports.of(model), sha256=sha256)
     metadata = {"format": "pt", "passport": passport.dumps()}
+    if passport.variant is None:  # what Keras has loaded knows its layers only
+        metadata["model_config"] = model.to_json()
     contiguous = {name: np.ascontiguousarray(v) for name, v in tensors.items()}
     numpy.save_file(contiguous | counters, path, metadata=metadata)
 
@@ -103,11 +121,14 @@ def _safetensors(path: str, *, ema: bool) -> tuple[dict[str, np.ndarray], _Origi
         ) from None
     try:
         with safetensors.safe_open(path, framework="np") as file:
-            passport = (file.metadata() or {}).get("passport")
+            said = file.metadata() or {}
             found = torch_wrappers.find_names(file.keys(), ema=ema)
             pairs = found.tensors.items()
             tensors = {short: file.get_tensor(name) for short, name in pairs}
-            return tensors, _Origin(passport, found.averaged, found.notes)
+            return tensors, _Origin(
+                *(said.get("passport"), said.get("model_config")),
+                *(found.averaged, found.notes),
+            )
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None
     except safetensors.SafetensorError as error:

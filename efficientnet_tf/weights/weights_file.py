@@ -5,27 +5,23 @@ known to be no weight. Everything is checked before the model changes.
 """
 
 import dataclasses
+import functools
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import keras
 import numpy as np
 
 from efficientnet_tf import label_sets, variants
-from efficientnet_tf.weights import conventions, model_layout, skips
+from efficientnet_tf.weights import evidence as evidences
+from efficientnet_tf.weights import keras_config, model_layout, neighbours, skips
 from efficientnet_tf.weights import passport as passports
 
 # The name of the classifier's bias in each project.
 _BIASES = (
     *("predictions/bias", "probs/bias", "conv_preds/bias", "head/dense/bias"),
     *("classifier.bias", "classifier.1.bias", "_fc.bias", "fc.bias"),
-)
-# Fields of a variant that decide which network it is.
-_NETWORK = (
-    *("width", "depth", "blocks", "stem_filters", "stem_kernel", "stem_pool"),
-    *("head_filters", "head_shrinks", "scale_ends", "activation", "experts"),
-    *("divisor", "keep_90_percent"),
 )
 _SHOWN = 5  # problems in one error
 
@@ -41,6 +37,8 @@ class Report:
     unused: tuple[str, ...]  # the file's names that are no weights, or were skipped
     adapted: tuple[str, ...]  # paths whose values were changed to fit, and how
     notes: tuple[str, ...] = ()  # what was chosen where the file left a choice
+    # Conventions of the network that the file does not state, and what decided them.
+    decided: tuple[str, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,6 +58,10 @@ class WeightsFile:
     release: str | None = None  # "efficientnet-b0 imagenet"
     passport: passports.Passport | None = None
     notes: tuple[str, ...] = ()  # sentences about what was chosen from the file
+    config: keras_config.Network | None = None  # of the Keras model that was saved
+    # What the config says, see `keras_conventions.read`.
+    config_says: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    beside: neighbours.Neighbours = neighbours.NONE
 
     @property
     def origin(self) -> str:
@@ -71,7 +73,8 @@ class WeightsFile:
         """The network that the file states; None if it states none."""
         if self.passport:
             return self.passport.variant
-        return self.network if self.network in variants.list_variants() else None
+        network = self.beside.network or self.network
+        return network if network in variants.list_variants() else None
 
     @property
     def classes(self) -> int | None:
@@ -86,10 +89,18 @@ class WeightsFile:
             return self.passport.label_offset
         return 1 if self.classes == 1001 else 0
 
+    @functools.cached_property
+    def evidence(self) -> evidences.Evidence:
+        """All that tells which network the weights belong to."""
+        return evidences.Evidence(
+            *(self.project, self.tensors, self.passport, self.config),
+            *(self.config_says, self.beside, self.release is not None),
+        )
+
     @property
     def multi_label(self) -> bool:
         """Whether the outputs are independent sigmoids; False if it is not known."""
-        return self.passport.multi_label if self.passport else False
+        return self.evidence.multi_label
 
     @property
     def label_set(self) -> str | None:
@@ -112,14 +123,10 @@ class WeightsFile:
         Raises:
             ValueError: if the file states another network.
         """
-        if self.passport and self.passport.variant:
-            stated = self.passport.variant
-            check_same_network(self.origin, variant, stated)
-            changes = {name: getattr(stated, name) for name in conventions.FIELDS}
-            return dataclasses.replace(variant, **changes)
-        return conventions.adapt(
-            variant, self.project, path=self.source, tensors=self.tensors
-        )
+        try:
+            return self.evidence.adapt(variant)
+        except ValueError as error:
+            raise ValueError(f"{self.origin}: {error}") from None
 
     def assign(
         self, model: keras.Model, *, skip: Sequence[str] = (), part: bool = False
@@ -135,8 +142,10 @@ class WeightsFile:
             part: True allows tensors in the file that the model has no place for.
 
         Raises:
-            ValueError: naming every tensor that does not fit.
+            ValueError: naming every tensor that does not fit, or a convention that
+                the model does not follow.
         """
+        self.check_input(include_preprocessing=evidences.normalises(model))
         layout = model_layout.layout(model)
         names = {tensor.path: tensor.path for tensor in layout.others}
         names |= self.names(model_layout.with_classifier(layout))
@@ -165,6 +174,8 @@ class WeightsFile:
             f"{name} {value.shape}: the model has no place for it"
             for name, value in tensors.items()
         ]
+        if not problems:
+            problems = self.evidence.differences(model, names, skipped, part=part)
         if problems:
             hint = skips.hint(problems, names, tensors)
             raise ValueError(self._complaint(model, problems, hint))
@@ -180,8 +191,25 @@ class WeightsFile:
             tuple(unused),
             tuple(adapted),
             self.notes,
+            self.evidence.decided(passports.of(model)),
         )
         self._stamp(model, report)
+
+    def check_input(self, *, include_preprocessing: bool) -> None:
+        """Checks that a network may be fed as the one that was saved.
+
+        Args:
+            include_preprocessing: whether the network normalises pixels itself.
+
+        Raises:
+            ValueError: if it does, and the one that was saved took normalised images.
+        """
+        if include_preprocessing and self.evidence.normalises is False:
+            raise ValueError(
+                f"{self.origin}: its network takes images that are normalised already; "
+                "build it with include_preprocessing=False and normalise them as in "
+                "its training"
+            )
 
     def _value(
         self, tensor: model_layout.Tensor, name: str, tensors: dict, adapted: list[str]
@@ -222,6 +250,8 @@ class WeightsFile:
                 name: getattr(self.passport, name)
                 for name in ("image_size", "crop", "averaged")
             }
+        else:
+            told |= self.beside.preparation
         if "predictions/kernel" not in report.skipped:
             for name in ("label_set", "label_offset", "class_names"):
                 told[name] = getattr(self, name)
@@ -232,44 +262,22 @@ class WeightsFile:
         )
 
 
-def print_notes(loaded: WeightsFile | Report | None) -> None:
-    """Prints what was chosen from a file, on stderr, because stdout is for results.
+def print_notes(report: Report | None) -> None:
+    """Prints what was chosen from a file, and what decided the network's conventions.
+
+    It goes to stderr, because stdout is for results.
 
     Args:
-        loaded: the file, or a model's `load_report`; None prints nothing.
+        report: a model's `load_report`; None prints nothing.
     """
-    if loaded is None:
+    if report is None:
         return
-    for note in loaded.notes:
-        print(f"{loaded.source}: {note}", file=sys.stderr, flush=True)
+    for note in (*report.notes, *report.decided):
+        print(f"{report.source}: {note}", file=sys.stderr, flush=True)
 
 
 class _DoesNotFit(Exception):
     """One tensor of the model that the file does not fill."""
-
-
-def check_same_network(
-    source: str, wanted: variants.Variant, stated: variants.Variant
-) -> None:
-    """Raises ValueError if two networks differ in more than conventions.
-
-    Args:
-        source: the file that states one of them.
-        wanted: the network that is asked for.
-        stated: the network that the file states.
-    """
-    for field in _NETWORK:
-        asked, has = getattr(wanted, field), getattr(stated, field)
-        if field == "blocks":
-            asked, has = map(conventions.common_blocks, (asked, has))
-        if asked == has:
-            continue
-        if wanted.name != stated.name:
-            raise ValueError(f"{source}: holds {stated.name}, not {wanted.name}")
-        raise ValueError(
-            f"{source}: holds {stated.name} with {field}={has}, not with "
-            f"{field}={asked}"
-        )
 
 
 def _is_numeric(value: np.ndarray) -> bool:

@@ -54,9 +54,15 @@ def save_weights(model: keras.Model, path: str, *, format: str | None = None) ->
 
 def _check_conventions(model: keras.Model, format: str) -> None:
     """Raises ValueError if the format cannot state the network's own conventions."""
-    variant = passports.of(model).variant
+    passport = passports.of(model)
+    variant = passport.variant
     if variant is None or format not in ("keras", "tf1"):
         return
+    if format == "tf1" and passport.include_preprocessing is False:
+        raise ValueError(
+            "format='tf1' cannot store include_preprocessing=False; use format "
+            "efficientnet_tf or timm"
+        )
     pixels = format == "keras" and variant.name in keras_files.WITH_STATISTICS
     for field in conventions.untold(variant, pixels=pixels):
         raise ValueError(

@@ -11,7 +11,6 @@ from torch_states import lukemelas, state_dict, torchvision, write
 from weight_helpers import assert_same, values
 
 import efficientnet_tf as en
-from efficientnet_tf import variants
 from efficientnet_tf.weights import conventions
 
 TEST = "efficientnet-test"
@@ -57,8 +56,8 @@ def test_conventions_of_the_project_are_built(source, tmp_path):
 def test_torchvisions_large_networks_have_another_epsilon(name, epsilon):
     """Torchvision's models/efficientnet.py: norm_layer of each network."""
     variant = en.get_variant(name)
-    found = conventions.adapt(variant, "torchvision", tensors={})
-    assert found.batch_norm_epsilon == epsilon
+    (said,) = conventions.of_project(variant, "torchvision", {})
+    assert said.values["batch_norm_epsilon"] == epsilon
 
 
 def test_a_model_built_already_is_told_what_to_do(source, tmp_path):
@@ -173,43 +172,3 @@ def test_both_sets_of_weights_are_in_a_pth(ema, source, tmp_path, capsys):
     assert f"({taken}); --weights_ema={str(not ema).lower()} takes" in note
     assert f"({left})" in note
     assert capsys.readouterr() == ("", "")  # only commands print it
-
-
-IMAGENET, HALF = variants.IMAGENET_PIXELS, variants.MOBILENET_PIXELS
-
-
-# File or Hugging Face folder, pixels and padding of timm 1.0.31's default_cfgs.
-@pytest.mark.parametrize(
-    ("path", "name", "pixels", "padding"),
-    [
-        ("mobilenetv2_100_ra-b33bc2c4.pth", "mobilenet-v2", IMAGENET, "symmetric"),
-        ("mobilenetv1_100.ra4_e3600_r224_in1k/x", "mobilenet-v1", HALF, "symmetric"),
-        (
-            *("efficientnet_lite0_ra-37913777.pth", "efficientnet-lite0"),
-            *(IMAGENET, "symmetric"),
-        ),
-        (
-            *("efficientnet_es_ra-f111e99c.pth", "efficientnet-edgetpu-s"),
-            *(IMAGENET, "symmetric"),
-        ),
-        ("efficientnet_b0_ra-3dd342df.pth", "efficientnet-b0", IMAGENET, "symmetric"),
-        ("efficientnet_b0.ra_in1k/m", "efficientnet-b0", IMAGENET, "symmetric"),
-        (
-            *("efficientnet_b0.ra4_e3600_r224_in1k/m", "efficientnet-b0"),
-            *(HALF, "symmetric"),
-        ),
-        ("tf_efficientnet_b0_aa-827b6e33.pth", "efficientnet-b0", IMAGENET, "same"),
-        ("tf_efficientnet_b0_ap-f262efe1.pth", "efficientnet-b0", HALF, "same"),
-        ("tf_efficientnet_b0.ap_in1k/m", "efficientnet-b0", HALF, "same"),
-        ("tf_efficientnetv2_b3.in21k_ft_in1k/m", "efficientnetv2-b3", HALF, "same"),
-        ("tf_efficientnetv2_b3-57773f13.pth", "efficientnetv2-b3", IMAGENET, "same"),
-        ("any.safetensors", "efficientnet-b0", IMAGENET, "same"),
-    ],
-)
-def test_timms_names_tell_pixels_and_padding(path, name, pixels, padding):
-    variant = conventions.adapt(
-        en.get_variant(name), "timm", path=f"/files/{path}", tensors={}
-    )
-    assert (variant.pixels.mean, variant.pixels.stddev) == (pixels.mean, pixels.stddev)
-    assert variant.padding == padding
-    assert variant.batch_norm_epsilon == (1e-5 if padding == "symmetric" else 1e-3)

@@ -31,7 +31,8 @@ def test_predictions_say_once_which_weights_they_took(flag, checkpoint, images):
     photo = next((images / "val").glob("*/*.png"))
     arguments = (f"--weights={path}", MODEL, "--image_size=32", "--json", *flag)
     done = succeed("--mode=predict", *arguments, photo)
-    (line,) = done.stderr.splitlines()
+    line, assumed = done.stderr.splitlines()
+    assert assumed.startswith(f"{path}: padding=same, ") and "assumed" in assumed
     taken, other = ("raw weights", "true") if flag else ("moving averages", "false")
     assert line.startswith(f"{path}: took the {taken} (")
     assert f"--weights_ema={other} takes" in line

@@ -84,9 +84,9 @@ def test_weights_predict_what_their_run_predicts(trained, files, images):
         )
     )
     assert len(of_run) == 3 and len(of_run[0]["predictions"]) == 5
-    for got, name in ((of_run, "digit{}"), (of_own, "digit{}"), (of_keras, "class {}")):
+    for got in (of_run, of_own, of_keras):
         for one in (p for result in got for p in result["predictions"]):
-            assert one["name"] == name.format(one["class"])
+            assert one["name"] == f"digit{one['class']}"
     for got in (of_own, of_keras):
         for ours, theirs in zip(got, of_run, strict=True):
             assert ours["file"] == theirs["file"]

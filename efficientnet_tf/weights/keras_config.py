@@ -1,0 +1,164 @@
+"""Reads the config of a Keras model: its layers, and the passport among them.
+
+A `.keras` archive and the `.h5` of a whole model hold the config, `.weights.h5` files
+do not. Keras 3 and Keras 2 write the inputs of a layer in different ways.
+"""
+
+import dataclasses
+import json
+import re
+import zipfile
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import h5py
+import keras
+
+# First layer with weights of this package's networks and of keras.applications'.
+_STEMS = ("stem_conv", "conv1_conv", "conv1", "Conv1")
+_PASSPORT = "efficientnet_tf"  # the key beside the config of a network's first layer
+_LARGEST = 1 << 26  # bytes of JSON; EfficientNetV2-XL's are 3 million
+
+
+@dataclasses.dataclass(frozen=True)
+class Layer:
+    """One layer as its config describes it."""
+
+    name: str
+    kind: str  # name of the class, such as "Conv2D"
+    config: Mapping[str, Any]
+    inputs: tuple[str, ...] = ()  # names of the layers before it
+
+
+@dataclasses.dataclass(frozen=True)
+class Network:
+    """The layers of a network by name, in the order of the graph."""
+
+    layers: dict[str, Layer]
+    passport: str | None = None  # JSON
+
+    @property
+    def stem(self) -> Layer | None:
+        """The first layer with weights; None if no network is known to begin so."""
+        found = (self.layers[name] for name in _STEMS if name in self.layers)
+        return next(found, None)
+
+
+def of_file(path: str, file: h5py.File) -> dict[str, Any]:
+    """Reads the config of the model that a Keras file holds; {} if it has none.
+
+    Args:
+        path: path of the file.
+        file: the HDF5 file of its weights.
+
+    Raises:
+        ValueError: if the config cannot be read.
+    """
+    text = file.attrs.get("model_config")
+    if text is None and zipfile.is_zipfile(path):
+        text = _from_archive(path)
+    return {} if text is None else parse(text)
+
+
+def parse(text: str | bytes) -> dict[str, Any]:
+    """Reads a model's config.
+
+    Args:
+        text: the config as JSON.
+
+    Raises:
+        ValueError: if it is none.
+    """
+    try:
+        model = json.loads(text)
+        if not isinstance(model["config"], dict):
+            raise TypeError("it has no layers")
+        return model
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
+        raise ValueError(f"its Keras config is damaged ({error})") from None
+
+
+def find(model: dict[str, Any]) -> Network | None:
+    """Finds the network in a model's config, also inside other models.
+
+    Args:
+        model: what `parse` returned; {} has no network.
+
+    Raises:
+        ValueError: if a layer is not described as Keras does it.
+    """
+    try:
+        for layers in _graphs(model):
+            network = Network({layer["name"]: _layer(layer) for layer in layers})
+            if network.stem:
+                return dataclasses.replace(network, passport=layers[0].get(_PASSPORT))
+    except (TypeError, KeyError, AttributeError, IndexError, RecursionError) as error:
+        raise ValueError(f"its Keras config is damaged ({error})") from None
+    return None
+
+
+def of_model(model: keras.Model) -> Network:
+    """Describes the layers of a model; does not say how they are connected.
+
+    Args:
+        model: any functional model.
+    """
+    described = (
+        Layer(layer.name, type(layer).__name__, layer.get_config())
+        for layer in model.layers
+    )
+    return Network({layer.name: layer for layer in described})
+
+
+def with_passport(config: dict[str, Any], passport: str) -> dict[str, Any]:
+    """Adds a passport to a functional model's config, where Keras reads over it.
+
+    Args:
+        config: what the model's `get_config` returned.
+        passport: JSON.
+    """
+    first, *others = config["layers"]
+    return config | {"layers": [first | {_PASSPORT: passport}, *others]}
+
+
+def _from_archive(path: str) -> bytes:
+    with zipfile.ZipFile(path) as archive:
+        if archive.getinfo("config.json").file_size > _LARGEST:
+            raise ValueError(f"its config.json has more than {_LARGEST} bytes")
+        return archive.read("config.json")
+
+
+def _graphs(model: Any) -> Iterator[list[dict]]:
+    """Yields the layers of a model and of the models in it, the outer ones first."""
+    config = model.get("config") if isinstance(model, dict) else None
+    layers = config.get("layers") if isinstance(config, dict) else None
+    if not isinstance(layers, list) or not layers:
+        return
+    if all(isinstance(layer, dict) and "name" in layer for layer in layers):
+        yield layers
+    for layer in layers:
+        yield from _graphs(layer)
+
+
+def _layer(described: dict) -> Layer:
+    # Registered classes have their package's name in front.
+    kind = re.sub("^.*>", "", described["class_name"])
+    nodes = described.get("inbound_nodes", ())
+    sources = dict.fromkeys(_sources(nodes))
+    return Layer(described["name"], kind, described["config"], tuple(sources))
+
+
+def _sources(node: Any) -> Iterator[str]:
+    """Yields the names of the layers whose outputs a call takes."""
+    if isinstance(node, dict):
+        if "keras_history" in node:
+            yield node["keras_history"][0]
+            return
+        for value in node.values():
+            yield from _sources(value)
+    elif isinstance(node, list):
+        if len(node) in (3, 4) and isinstance(node[0], str):  # Keras 2
+            yield node[0]
+            return
+        for value in node:
+            yield from _sources(value)
