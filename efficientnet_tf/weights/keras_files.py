@@ -13,7 +13,6 @@ import re
 import zipfile
 import zlib
 from collections.abc import Collection, Iterator
-from typing import Any
 
 import h5py
 import keras
@@ -55,14 +54,13 @@ def recognises(path: str) -> bool:
 def open_file(path: str, *, ema: bool = True) -> WeightsFile:
     """Reads a whole file; see `Format`. `ema` has no effect."""
     del ema
-    tensors, config, stated, class_names = _read(path)
+    tensors, described, stated, class_names = _read(path)
     passport = passports.checked(path, stated, tensors)
     if passport:
         passport = dataclasses.replace(passport, class_names=class_names)
     try:
         network = _network(tensors)
         tensors = {short: tensors[name] for name, short in network.short.items()}
-        described = keras_config.find(config)
         said = keras_conventions.read_all(described, tensors)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None
@@ -105,11 +103,12 @@ def _read(
     """Reads a file's weights by "layer/variable".
 
     Returns:
-        The weights, the model's config, the passport's JSON and the names of the
-        classes; {} and None for what the file has not.
+        The weights, the network in the model's config, the passport's JSON and the
+        names of the classes; None for what the file has not.
     """
     with _open(path) as file:
         config = keras_config.of_file(path, file)
+        described = keras_config.find(config)
         # This layer has no name of its own: Keras numbers it through the process.
         tensors = {
             re.sub(r"(^|/)normalization_\d+/", r"\1normalization/", name): _array(data)
@@ -120,7 +119,7 @@ def _read(
                 "has no layer names; its weights cannot be assigned by name"
             )
         names = keras_passport.class_names(file)
-        return tensors, config, file.attrs.get("passport"), names
+        return tensors, described, file.attrs.get("passport"), names
 
 
 # Errors that h5py and zipfile raise for damaged files.
