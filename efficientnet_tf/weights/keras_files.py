@@ -54,13 +54,15 @@ def recognises(path: str) -> bool:
 def open_file(path: str, *, ema: bool = True) -> WeightsFile:
     """Reads a whole file; see `Format`. `ema` has no effect."""
     del ema
-    tensors, described, stated, class_names = _read(path)
-    passport = passports.checked(path, stated, tensors)
+    content = _read(path)
+    described = content.described
+    passport = passports.checked(path, content.passport, content.tensors)
     if passport:
-        passport = dataclasses.replace(passport, class_names=class_names)
+        passport = dataclasses.replace(passport, class_names=content.class_names)
     try:
-        network = _network(tensors)
-        tensors = {short: tensors[name] for name, short in network.short.items()}
+        network = _network(content.tensors)
+        short = network.short.items()
+        tensors = {name: content.tensors[full] for full, name in short}
         said = keras_conventions.read_all(described, tensors)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None
@@ -97,15 +99,17 @@ def _network(names: Collection[str]) -> wrapped_names.Network:
     return networks[0] if networks else unknown
 
 
-def _read(
-    path: str,
-) -> tuple[dict[str, np.ndarray], dict[str, Any], str | None, tuple[str, ...] | None]:
-    """Reads a file's weights by "layer/variable".
+@dataclasses.dataclass(frozen=True)
+class _Content:
+    """What a file holds."""
 
-    Returns:
-        The weights, the network in the model's config, the passport's JSON and the
-        names of the classes; None for what the file has not.
-    """
+    tensors: dict[str, np.ndarray]  # by "layer/variable"
+    described: keras_config.Network | None  # the network in its config
+    passport: str | None  # JSON
+    class_names: tuple[str, ...] | None
+
+
+def _read(path: str) -> _Content:
     with _open(path) as file:
         config = keras_config.of_file(path, file)
         described = keras_config.find(config)
@@ -119,7 +123,7 @@ def _read(
                 "has no layer names; its weights cannot be assigned by name"
             )
         names = keras_passport.class_names(file)
-        return tensors, described, file.attrs.get("passport"), names
+        return _Content(tensors, described, file.attrs.get("passport"), names)
 
 
 # Errors that h5py and zipfile raise for damaged files.
@@ -181,7 +185,7 @@ def write_file(path: str, model: keras.Model, layout: model_layout.Layout) -> No
 
 def _state(path: str, model: keras.Model) -> None:
     """Adds a model's passport to a file, with the digest of what a reader finds."""
-    sha256 = passports.digest(_read(path)[0])
+    sha256 = passports.digest(_read(path).tensors)
     with h5py.File(path, "a") as file:
         keras_passport.write(file, model, sha256)
 
