@@ -5,7 +5,7 @@ Each model takes uint8 pixels [batch, image_size, image_size, 3] and returns log
 
 import contextlib
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import keras
@@ -104,8 +104,8 @@ def of_run(
     Raises:
         ValueError: if the folder holds no checkpoint, or only damaged ones.
     """
-    found = run.to_serve()
-    return _restored(run, config, found, policy=policy)
+    run.to_serve()  # an empty folder is refused before the model is built
+    return _restored(run, config, run.to_serve, policy=policy)
 
 
 def of_checkpoint(run: RunDir, config: config_lib.Config, path: str) -> keras.Model:
@@ -117,20 +117,21 @@ def of_checkpoint(run: RunDir, config: config_lib.Config, path: str) -> keras.Mo
         path: path of a checkpoint to serve, as a model of `of_run` states it.
     """
     found = checkpoint_files.Checkpoints((checkpoint_files.Found(path),))
-    return _restored(run, config, found, policy="float32")
+    return _restored(run, config, lambda: found, policy="float32")
 
 
 def _restored(
     run: RunDir,
     config: config_lib.Config,
-    found: checkpoint_files.Checkpoints,
+    find: Callable[[], checkpoint_files.Checkpoints],
     *,
     policy: str,
 ) -> keras.Model:
     stated = run.read_passport()
     model = create(config, policy=policy, variant=stated.variant)
+    # Found now, because a training may have replaced its best weights meanwhile.
     path = restoring.restore(
-        found, lambda path: checkpoints.restore_inference(model, path)
+        find(), lambda path: checkpoints.restore_inference(model, path)
     )
     model.passport = dataclasses.replace(
         model.passport, averaged=config.moving_average_decay > 0, source=path

@@ -81,6 +81,7 @@ def evaluate(
         inspection.warn(run)
         say(introduction.inventory(config, source.splits).lines())
     path = model.passport.source
+    hosts.require_same({"the checkpoint to evaluate": path})
     step = checkpoint_files.step_of(path)
     with (
         uploads.Uploads(model_dir) as out,
