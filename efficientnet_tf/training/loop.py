@@ -185,8 +185,9 @@ def _agreed_checkpoint(
     found = run_dir.to_continue()
     if not found.found:
         run_dir.check_begins(config, train_images=source.splits.train_images)
-    if hosts.is_chief:
+    elif hosts.is_chief:
         inspection.warn(run_dir)
+    if hosts.is_chief:
         run_dir.mend_records()  # before any host reads them
     hosts.require_same(host_facts.facts(config, source, found.first))
     checks.check_one_host(config, hosts.count)

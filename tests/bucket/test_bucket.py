@@ -82,7 +82,7 @@ PURPOSES = {
     "best": "run/best(/.*)?",
     "settings": r"run/((config|passport|data)\.json|labels\.txt)/?",
     "lock": r"run(/|/\.lock/?)?",
-    "report": r"run/(report\.html|(predictions|classes)\.csv)",
+    "report": r"run/(report\.html|(predictions|classes)\.csv)/?",
     "export": "export/?.*",
 }
 
