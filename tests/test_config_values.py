@@ -195,7 +195,7 @@ def test_only_settings_that_cannot_change_the_weights_so_far_may_change():
     }
     assert may_change == {
         *("data_dir", "eval_batch_size", "train_epochs"),
-        *("steps_per_loop", "checkpoint_epochs"),
+        *("steps_per_loop", "checkpoint_epochs", "nan_policy"),
         *("on_bad_record", "bad_record_limit", "cache"),
     }
 

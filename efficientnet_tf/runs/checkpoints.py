@@ -5,6 +5,8 @@ from collections.abc import Collection
 import keras
 import tensorflow as tf
 
+from efficientnet_tf.runs import finiteness
+
 
 def restore_inference(model: keras.Model, path: str) -> None:
     """Loads the weights to evaluate from a checkpoint into a model.
@@ -12,10 +14,14 @@ def restore_inference(model: keras.Model, path: str) -> None:
     Args:
         model: the model to load into.
         path: prefix of a checkpoint in checkpoints/ or best/.
+
+    Raises:
+        NotFiniteError: naming a variable that holds NaN or infinity.
     """
     checkpoint = tf.train.Checkpoint(inference=by_path(model.weights))
     status = checkpoint.read(path).expect_partial()
     status.assert_existing_objects_matched()
+    finiteness.require(by_path(model.weights))
 
 
 def by_path(variables: Collection[keras.Variable]) -> dict[str, tf.Variable]:

@@ -17,7 +17,7 @@ def append(folder: str, kind: str, *, step: int, epoch: float, **values: Any) ->
 
     Args:
         folder: folder of an `uploads.Uploads`, where appending is cheap.
-        kind: "train" or "eval".
+        kind: "train", "eval" or "rollback".
         step: int, number of optimizer steps done.
         epoch: float, number of passes over the training images done.
         **values: measurements by name.
@@ -61,7 +61,7 @@ def damage(folder: str) -> str | None:
     return f"{len(bad)} of {len(lines)} lines are damaged, the first is line {bad[0]}"
 
 
-def drop_after(folder: str, step: int) -> None:
+def drop_after(folder: str, step: int, *, rate_factor: float = 1.0) -> None:
     """Removes the lines of steps that a resumed run takes again, and damaged ones.
 
     A file with damaged lines is kept under another name.
@@ -69,12 +69,14 @@ def drop_after(folder: str, step: int) -> None:
     Args:
         folder: the run's folder.
         step: int, the last step to keep.
+        rate_factor: float, the factor of the learning rate at that step. A rollback to
+            a smaller one is removed: the run makes it again.
     """
     path = f"{folder}/{NAME}"
     lines = _lines(folder)
     if damage(folder):
         files.write_whole(f"{path}.damaged", b"".join(lines))
-    kept = [line for line in lines if _is_kept(line, step)]
+    kept = [line for line in lines if _is_kept(line, step, rate_factor)]
     if kept != lines:
         files.write_whole(path, b"".join(kept))
 
@@ -104,9 +106,12 @@ def _parsed(line: bytes) -> dict | None:
     return found if is_line and line.endswith(b"\n") else None
 
 
-def _is_kept(line: bytes, last_step: int) -> bool:
+def _is_kept(line: bytes, last_step: int, rate_factor: float) -> bool:
+    """Whether a line is whole and nothing that it tells is done again."""
     found = _parsed(line)
-    return found is not None and found["step"] <= last_step
+    if found is None or found["step"] > last_step:
+        return False
+    return found["kind"] != "rollback" or found["rate_factor"] >= rate_factor
 
 
 def _ended(path: str) -> str:

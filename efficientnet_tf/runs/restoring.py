@@ -1,4 +1,4 @@
-"""Takes the newest checkpoint that can be read, and says which ones cannot."""
+"""Takes the newest checkpoint that can be used, and says which ones cannot."""
 
 import contextlib
 import gc
@@ -9,13 +9,16 @@ import tensorflow as tf
 
 from efficientnet_tf import files
 from efficientnet_tf.runs.checkpoint_files import Checkpoints
+from efficientnet_tf.runs.finiteness import NotFiniteError
 
 # Restoring raises any of these for a damaged file, and two for another network.
 _ERRORS = (AssertionError, LookupError, RuntimeError, ValueError, tf.errors.OpError)
 
 
 def restore(checkpoints: Checkpoints, load: Callable[[str], object]) -> str:
-    """Loads the first checkpoint that is not damaged; prints a line on damaged ones.
+    """Loads the first checkpoint that can be used; prints a line on those before it.
+
+    A checkpoint that is damaged or holds NaN or infinity cannot be used.
 
     Args:
         checkpoints: the checkpoints, the one to take first.
@@ -69,6 +72,8 @@ def _fault(load: Callable[[str], object], path: str) -> str | None:
         with _quiet():
             load(path)
         return None
+    except NotFiniteError as error:
+        return str(error)
     except tf.errors.UnavailableError:
         raise  # a host or a bucket does not answer; the checkpoint is not damaged
     except _ERRORS as error:

@@ -92,6 +92,12 @@ class RunDir:
             with disk.writing(grows):
                 open(grows, "ab").close()
 
+    def has_saved(self) -> bool:
+        """Whether there are checkpoints; a run that has none may begin anew."""
+        folders = (f"{self.path}/{name}" for name in ("checkpoints", "best"))
+        found = map(checkpoint_files.read, folders)
+        return any(one.found or one.faults for one in found)
+
     def check_config(self, config: config_lib.Config) -> None:
         """Raises ValueError if the folder holds a run with other settings."""
         if not tf.io.gfile.exists(f"{self.path}/{CONFIG}"):

@@ -71,14 +71,25 @@ def train_state(
         model: the run's model.
         evaluations: the record of evaluations, made outside the scope.
     """
+    factor = tf.Variable(1.0, trainable=False, name="rate_factor")
     made = optimizer.create(
         config.section(Optimisation),
-        schedules.create(config.section(Schedule), train_images=train_images),
+        _rates(config, factor, train_images=train_images),
         rates=stages.rates(model, decay=config.layer_decay),
     )
     return state.TrainState(
-        model, made, evaluations=evaluations, ema_decay=config.moving_average_decay
+        model,
+        made,
+        evaluations=evaluations,
+        ema_decay=config.moving_average_decay,
+        rate_factor=factor,
     )
+
+
+def _rates(config: Config, factor: tf.Variable, *, train_images: int) -> Any:
+    """Makes the learning rate by step: the schedule's, times a factor."""
+    made = schedules.create(config.section(Schedule), train_images=train_images)
+    return schedules.Scaled(made, factor)
 
 
 def cached_features(
@@ -162,21 +173,28 @@ def trainer(
     return trainer_of(
         config,
         state,
-        _train_batches(config, source, strategy, consumed=consumed),
+        train_batches(config, source, strategy, consumed=consumed),
         strategy,
         train_images=source.splits.train_images,
         class_weights=class_weights(config, source.splits.train),
     )
 
 
-def _train_batches(
+def train_batches(
     config: Config,
     source: sources.Source,
     strategy: tf.distribute.Strategy,
     *,
     consumed: int,
 ) -> Any:
-    """Returns distributed training batches behind the first `consumed` images."""
+    """Returns distributed training batches behind the first `consumed` images.
+
+    Args:
+        config: configuration of the run.
+        source: the run's data.
+        strategy: the strategy that takes the steps.
+        consumed: int, images that earlier steps were taken with.
+    """
 
     def dataset(context: tf.distribute.InputContext) -> tf.data.Dataset:
         return pipelines.train_dataset(config, source, context, consumed=consumed)
@@ -203,7 +221,7 @@ def recalibrator(
     return recalibration.Recalibration(
         training_model(config, state.model),
         state.inference_weights(),
-        _train_batches(config, source, strategy, consumed=0),
+        train_batches(config, source, strategy, consumed=0),
         batches=config.recalibration_batches,
         strategy=strategy,
         augment=augmentation.in_step(config, strategy),
@@ -267,9 +285,7 @@ def trainer_of(
         dataset,
         strategy=strategy,
         batch_size=config.train_batch_size,
-        learning_rate=schedules.create(
-            config.section(Schedule), train_images=train_images
-        ),
+        learning_rate=_rates(config, state.rate_factor, train_images=train_images),
         seeds=LayerSeeds(state.model, config.seed, replicas=replicas),
         augment=augmentation.in_step(config, strategy),
         kind=kind,

@@ -5,7 +5,7 @@ import contextlib
 import tensorflow as tf
 
 from efficientnet_tf import disk
-from efficientnet_tf.runs import checkpoint_files, restoring
+from efficientnet_tf.runs import checkpoint_files, finiteness, restoring
 from efficientnet_tf.runs.checkpoint_files import Checkpoints
 from efficientnet_tf.training import bucket_checkpoints
 from efficientnet_tf.training import state as state_lib
@@ -36,21 +36,33 @@ class CheckpointFolders:
             state.inference_checkpoint(), f"{model_dir}/best", 1, device=device
         )
 
-    def restore(self, found: Checkpoints) -> None:
+    def restore(self, found: Checkpoints) -> str:
         """Continues from the newest checkpoint that can be read.
 
         Args:
             found: the checkpoints, as `RunDir.to_continue` finds them.
 
+        Returns:
+            The path of the checkpoint.
+
         Raises:
-            ValueError: naming a checkpoint that does not fit, or damaged ones if there
-                is no other.
+            ValueError: naming a checkpoint that does not fit, or damaged ones and those
+                that are not finite if there is no other.
         """
-        restoring.restore(found, self._restore)
+        return restoring.restore(found, self._restore)
 
     def _restore(self, path: str) -> None:
-        status = self._latest.checkpoint.restore(path)
+        status = self._fitting(path).restore(path)
         status.assert_existing_objects_matched()
+        finiteness.require(self._state.computed())
+
+    def _fitting(self, path: str) -> tf.train.Checkpoint:
+        """Returns the checkpoint object that has what a checkpoint's files have."""
+        names = (name for name, _ in tf.train.list_variables(path))
+        if any(name.startswith("rate_factor/") for name in names):
+            return self._latest.checkpoint
+        self._state.rate_factor.assign(1.0)
+        return self._state.checkpoint(rate_factor=False)
 
     def save(self) -> None:
         """Saves the whole state, to continue from."""
@@ -63,6 +75,7 @@ class CheckpointFolders:
     def _save(
         self, manager: tf.train.CheckpointManager | bucket_checkpoints.Manager
     ) -> None:
+        finiteness.require(self._state.computed())
         if not self._writes:
             return
         step = self._state.step.numpy()

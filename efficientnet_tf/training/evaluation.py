@@ -21,6 +21,7 @@ from efficientnet_tf.runs import (
     run_lock,
     run_model,
 )
+from efficientnet_tf.runs.finiteness import NotFiniteError
 from efficientnet_tf.runs.run_dir import RunDir
 from efficientnet_tf.training import (
     build,
@@ -29,6 +30,8 @@ from efficientnet_tf.training import (
     input_faults,
     introduction,
     known_scores,
+    label_kinds,
+    outcome,
     uploads,
 )
 from efficientnet_tf.training.predictions import Predictions
@@ -60,7 +63,9 @@ def evaluate(
         "top_1" and "top_5" (from 0 to 1), or, of several labels an image,
         "mean_average_precision" (over the labels that an image has), "f1" (over all
         images and labels, at a probability of 0.5) and "exact_match" (the share of
-        images with exactly the right labels); "loss" (cross-entropy), "examples" (a
+        images with exactly the right labels); "chance" (the first of these scores if
+        all images got one answer), "most_predicted" (the share of the images that get
+        the most frequent answer); "loss" (cross-entropy), "examples" (a
         number; each counts once), "weights" ("ema" or "raw"), "split", "checkpoint"
         (path) and "class_names" (of the model's outputs).
     """
@@ -98,6 +103,8 @@ def evaluate(
             epoch = step * config.train_batch_size / train_images
             noted = scores | known_scores.marks(run, config)
             metrics.append(out.folder, "eval", step=step, epoch=epoch, **noted)
+    if hosts.is_chief and not is_known:
+        warn(config, scores)
     return scores | {"checkpoint": path, "class_names": names}
 
 
@@ -136,11 +143,14 @@ def evaluate_weights(
     with strategy.scope():
         model = run_model.of_weights(config, weights, policy=policy)
     names = class_names(config, model.passport, source)
-    if agreement.Hosts(strategy).is_chief:
+    is_chief = agreement.Hosts(strategy).is_chief
+    if is_chief:
         weights_file.print_notes(model.load_report)
         say(introduction.inventory(config, source.splits).lines())
     with input_faults.listed(source, None, 0):
         scores = _validate(config, model, source, strategy, 0, None, predictions)
+    if is_chief:
+        warn(config, scores)
     return scores | {"weights": weights.origin, "class_names": names}
 
 
@@ -221,11 +231,34 @@ def score(controller: orbit.Controller, config: Config, split: tfrecord.Split) -
         controller: orbit's controller, with an evaluator.
         config: configuration of the run.
         split: the split that the evaluator scores.
+
+    Raises:
+        NotFiniteError: if the loss is not finite, naming the first layer that is not.
     """
     with quiet_orbit():
         scores = controller.evaluate()
+    if not math.isfinite(scores["loss"]):
+        batches = split.images // config.eval_batch_size + 1
+        found = controller.evaluator.first_not_finite(batches)
+        begins = f"; it begins in {found}" if found else ""
+        raise NotFiniteError(
+            f"{split.name}: the loss of the weights is not finite{begins}",
+            path=found and found.rpartition(" of ")[2],
+        )
     weights = "ema" if config.moving_average_decay > 0 else "raw"
     return scores | {"weights": weights, "split": split.name}
+
+
+def warn(config: Config, scores: dict) -> None:
+    """Prints the warnings of `outcome`; the labels of `fake` data mean nothing.
+
+    Args:
+        config: configuration of the run.
+        scores: what `score` returned.
+    """
+    if config.dataset != "fake":
+        kind = label_kinds.of(config.multi_label)
+        say([f"warning       {text}" for text in outcome.warnings(scores, kind)])
 
 
 def say(lines: list[str]) -> None:

@@ -51,44 +51,64 @@ def lines(config: Config, splits: tfrecord.Splits) -> list[str]:
         f"{config.optimizer}, warm-up {warmup} steps, evaluation each {every} steps; "
         "--mode=show tells all settings"
     )
-    warning = few_steps(config, train_images=images)
-    return told + ([f"warning       {warning}"] if warning else [])
+    return told + [f"warning       {w}" for w in warnings(config, train_images=images)]
 
 
-def few_steps(config: Config, *, train_images: int) -> str | None:
-    """Says that a run is too short for its averages, batch norm or warm-up, if it is.
+def warnings(config: Config, *, train_images: int) -> list[str]:
+    """Says of what a run is too short or its batch too small, a line for each.
 
     An average of momentum m that begins at a value keeps m^t of it after t steps; the
-    averages of weights begin with small momenta, see `ema`.
+    averages of weights begin with small momenta, see `ema`. Steps on `fake` data are
+    taken for their time alone.
 
     Args:
         config: configuration of the run.
         train_images: int, images in an epoch.
     """
+    if config.dataset == "fake":
+        return []
     steps = config.steps(config.train_epochs, train_images=train_images)
-    reasons = []
-    moves = not (config.batch_norm == "frozen" or config.trains_classifier_only)
-    if moves and not config.recalibration_batches:
-        left = config.variant.batch_norm_momentum**steps
-        if left > _MOST_LEFT:
-            reasons.append(f"batch norm's averages keep {left:.0%} of their beginning")
+    warmup = config.warmup_steps(train_images=train_images)
+    told = [*_batch_norm(config, steps), *_averages(config, steps)]
+    if warmup > steps / 2:
+        told.append(
+            f"the learning rate rises in {warmup} of {steps} steps, up to "
+            f"{min(1.0, steps / warmup):.0%} of its peak: fewer --warmup_epochs or "
+            "more --train_epochs help"
+        )
+    return told
+
+
+def _batch_norm(config: Config, steps: int) -> list[str]:
+    """Says how batch norm's statistics lag behind, or what makes them noise."""
+    if config.batch_norm == "frozen" or config.trains_classifier_only:
+        return []
+    told = []
+    left = config.variant.batch_norm_momentum**steps
+    if left > _MOST_LEFT and not config.recalibration_batches:
+        told.append(
+            f"in {steps} steps batch norm's averages keep {left:.0%} of their "
+            "beginning: more --train_epochs, a smaller --train_batch_size, "
+            "--recalibration_batches=10, or --recipe=finetune with --weights helps"
+        )
+    if config.train_batch_size < _LEAST_BATCH:
+        told.append(
+            f"batch norm sees {config.train_batch_size} images at a time, few for its "
+            "statistics: a larger --train_batch_size or --recipe=finetune with "
+            "--weights helps"
+        )
+    return told
+
+
+def _averages(config: Config, steps: int) -> list[str]:
+    """Says how the weights' averages lag behind."""
     left = math.prod(
         min(config.moving_average_decay, (1 + step) / (10 + step))
         for step in range(min(steps, 100))
     )
-    if left > _MOST_LEFT:
-        reasons.append(f"the weights' averages keep {left:.0%} of theirs")
-    if moves and config.train_batch_size < _LEAST_BATCH:
-        reasons.append(
-            f"batch norm sees {config.train_batch_size} images at a time, few for its "
-            "statistics"
-        )
-    warmup = config.warmup_steps(train_images=train_images)
-    if warmup > steps / 2:
-        reasons.append(f"{warmup} steps of warm-up hardly end (--warmup_epochs)")
-    if not reasons:
-        return None
-    return (
-        f"in {steps} steps {', and '.join(reasons)}; more --train_epochs, another "
-        "--train_batch_size, or --recipe=finetune with --weights helps"
-    )
+    if left <= _MOST_LEFT:
+        return []
+    return [
+        f"in {steps} steps the weights' averages keep {left:.0%} of their beginning: "
+        "more --train_epochs or --moving_average_decay=0 helps"
+    ]

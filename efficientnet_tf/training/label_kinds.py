@@ -22,6 +22,10 @@ class LabelKind(Protocol):
         """Name of the score that decides which weights are best."""
 
     @property
+    def whole(self) -> str:
+        """Name of the share of images that get exactly the right answer."""
+
+    @property
     def needs_table(self) -> bool:
         """Whether the scores are computed from the rows of all images."""
 
@@ -64,7 +68,8 @@ class LabelKind(Protocol):
             batch: a batch of `data.batches.eval_batches`.
 
         Returns:
-            "examples", and the sums of scores whose means are told.
+            "examples", and the sums of scores whose means are told; of a vector's
+            elements the largest is.
         """
 
     def rows(self, logits: tf.Tensor, batch: Batch) -> dict[str, tf.Tensor]:
@@ -83,7 +88,7 @@ class LabelKind(Protocol):
 class OneLabel:
     """Each image has one label: softmax, and the share of images that is right."""
 
-    leading = "top_1"
+    leading = whole = "top_1"
     needs_table = False
 
     def cross_entropy(
@@ -119,13 +124,21 @@ class OneLabel:
         """See `LabelKind`."""
         labels, mask = batch["label"], batch["mask"]
         loss = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
-        hits = tf.cast(tf.equal(ranked(logits), labels[:, tf.newaxis]), tf.float32)
+        classes = ranked(logits)
+        hits = tf.cast(tf.equal(classes, labels[:, tf.newaxis]), tf.float32)
         hits *= mask[:, tf.newaxis]
+
+        def of_each_class(answers: tf.Tensor) -> tf.Tensor:
+            chosen = tf.one_hot(answers, logits.shape[-1]) * mask[:, tf.newaxis]
+            return tf.reduce_sum(chosen, 0)
+
         return {
             "examples": tf.reduce_sum(mask),
             "top_1": tf.reduce_sum(hits[:, 0]),
             "top_5": tf.reduce_sum(hits),
             "loss": tf.reduce_sum(loss * mask),
+            "chance": of_each_class(labels),
+            "most_predicted": of_each_class(classes[:, 0]),
         }
 
     def rows(self, logits: tf.Tensor, batch: Batch) -> dict[str, tf.Tensor]:
@@ -158,6 +171,7 @@ class ManyLabels:
     """An image has any number of labels: sigmoids, and mean average precision."""
 
     leading = "mean_average_precision"
+    whole = "exact_match"
     needs_table = True
 
     def cross_entropy(
@@ -226,6 +240,8 @@ class ManyLabels:
             "mean_average_precision": table.mean_average_precision,
             "f1": table.f1,
             "exact_match": float(table.correct.mean()),
+            "chance": table.chance,
+            "most_predicted": table.most_predicted,
         }
 
     def in_words(self, scores: Mapping[str, Any]) -> str:

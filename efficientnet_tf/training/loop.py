@@ -71,7 +71,8 @@ def train(
 
     Raises:
         ValueError: naming a setting, file or record that is wrong.
-        FloatingPointError: if the loss stops being finite; nothing is saved then.
+        NotFiniteError: for a loss or weight that is not finite, see `nan_policy`;
+            nothing is saved then.
     """
     checks.check_batch_sizes(config, strategy)
     RunDir(model_dir).check_writable()
@@ -180,8 +181,9 @@ def _agreed_checkpoint(
     Raises:
         ValueError: naming what contradicts the run's folder or another host.
     """
-    run_dir.check_config(config)
-    run_dir.check_class_names(source.splits.class_names)
+    if run_dir.has_saved():
+        run_dir.check_config(config)
+        run_dir.check_class_names(source.splits.class_names)
     found = run_dir.to_continue()
     if not found.found:
         run_dir.check_begins(config, train_images=source.splits.train_images)

@@ -31,6 +31,14 @@ class Objective(Protocol):
             the whole batch's losses; and logits, float [batch / replicas, classes].
         """
 
+    def losses(self, logits: tf.Tensor, labels: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Computes the losses of logits.
+
+        Args:
+            logits: float [batch / replicas, classes].
+            labels: float32 [batch / replicas, classes].
+        """
+
 
 class PaperObjective:
     """Cross-entropy of smoothed labels, and L2 outside batch norm (section 5.2).

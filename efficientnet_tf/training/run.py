@@ -1,9 +1,9 @@
 """One process's part of a run: loops, evaluations and checkpoints in order."""
 
 import contextlib
-import math
 import signal
 from collections.abc import Callable
+from typing import Any
 
 import orbit
 import tensorflow as tf
@@ -12,6 +12,7 @@ from efficientnet_tf.config import Config
 from efficientnet_tf.data import sources
 from efficientnet_tf.hardware import agreement, devices
 from efficientnet_tf.runs import metrics as metrics_lib
+from efficientnet_tf.runs import run_dir
 from efficientnet_tf.training import (
     build,
     checkpoint_folders,
@@ -19,6 +20,7 @@ from efficientnet_tf.training import (
     input_faults,
     label_kinds,
     progress,
+    recovery,
     state,
     stop_signals,
     uploads,
@@ -73,10 +75,19 @@ class Run:
         self._saved_step = self.step
         self._picks_best = source.splits.minival is not None
         self._evaluates = self._picks_best or validate
+        self._validates = validate
         self._split = source.splits.minival or source.splits.validation
+        trainer = build.trainer(config, state, source, strategy)
+        self._recovery = recovery.Recovery(
+            *(config, run_dir.RunDir(model_dir), source, strategy),
+            state=state,
+            checkpoints=checkpoints,
+            trainer=trainer,
+            note=self._note_rollback,
+        )
         self._controller = orbit.Controller(
             global_step=state.step,
-            trainer=build.trainer(config, state, source, strategy),
+            trainer=trainer,
             evaluator=build.evaluator(
                 config,
                 build.trained_part(config, state.model),
@@ -114,22 +125,21 @@ class Run:
         ):
             if self._hosts.is_chief:
                 self._uploads.fetch(metrics_lib.NAME)
-                metrics_lib.drop_after(self._uploads.folder, self.step)
+                self._drop_metrics()
             self._introduce()
             while True:
                 self._check_held()
                 if self._evaluation_is_due():
-                    self._evaluate()
+                    with self._recovery.watching():
+                        self._evaluate()
                 stopped = stop.requested()
                 ends = stopped or self._is_done()
                 if ends or self._due(self._checkpoint_every):
                     self._save()
                 if ends:
                     break
-                with evaluation.quiet_orbit(), self._reading(lambda: self.step):
-                    self._controller.train(
-                        self._next_stop(), checkpoint_at_completion=False
-                    )
+                with self._recovery.watching():
+                    self._take_loop()
             if stopped:
                 self._progress.say(
                     f"{stop_signals.NAMES[stopped]}: saved at step {self.step}; the "
@@ -159,6 +169,11 @@ class Run:
             self._config, self._source, self._strategy, step=step
         )
 
+    def _take_loop(self) -> None:
+        """Takes the steps up to the next stop."""
+        with evaluation.quiet_orbit(), self._reading(lambda: self.step):
+            self._controller.train(self._next_stop(), checkpoint_at_completion=False)
+
     def _save(self) -> None:
         """Saves this step, unless it is saved: a checkpoint is never overwritten."""
         if self.step not in (0, self._saved_step):
@@ -166,6 +181,7 @@ class Run:
             self._write_list()
             self._checkpoints.save()
             self._saved_step = self.step
+            self._recovery.forget_start()
 
     def _evaluation_is_due(self) -> bool:
         """Whether to evaluate this step; never twice, not even after a restart."""
@@ -181,6 +197,7 @@ class Run:
         """
         with self._reading(lambda: 0):
             self._recalibrate()
+        self._recovery.require_finite()
         if self._is_last() and not self._picks_best:
             return
         with input_faults.in_evaluation(
@@ -199,17 +216,31 @@ class Run:
             f"loss {scores['loss']:.4f} "
             f"on {scores['examples']} images" + (" (best so far)" if best else "")
         )
+        if self._is_last() and not self._validates and self._hosts.is_chief:
+            evaluation.warn(self._config, scores)  # else the validation does
         self._uploads.send()
 
     def _after_loop(self, metrics: dict[str, float]) -> None:
-        if not math.isfinite(metrics["loss"]):
-            raise FloatingPointError(
-                f"loss is {metrics['loss']} at step {self.step}; the last checkpoint "
-                "is from before. Lower --learning_rate or raise --warmup_epochs"
-            )
         self._append_metrics("train", metrics)
         self._uploads.send_at_times()
         self._progress.update(self.step, metrics)
+
+    def _note_rollback(self, *, reason: str, **noted: Any) -> None:
+        """Goes on from an earlier step, to which `recovery` has taken the state."""
+        self._saved_step = self.step
+        if self._hosts.is_chief:
+            self._drop_metrics()
+        self._append_metrics("rollback", {"reason": reason, **noted})
+        self._uploads.send()
+        self._progress.say(
+            f"{reason}: back to step {self.step}, with {noted['rate_factor']:g} of the "
+            "learning rate"
+        )
+
+    def _drop_metrics(self) -> None:
+        """Removes the lines of what this run does again."""
+        factor = float(self._state.rate_factor.numpy())
+        metrics_lib.drop_after(self._uploads.folder, self.step, rate_factor=factor)
 
     def _append_metrics(self, kind: str, values: dict) -> None:
         if not self._hosts.is_chief:

@@ -101,3 +101,21 @@ class LearningRate(keras.optimizers.schedules.LearningRateSchedule):
     def get_config(self) -> dict[str, Any]:
         """Returns the arguments that this schedule was made with."""
         return dict(self._kwargs)
+
+
+class Scaled(keras.optimizers.schedules.LearningRateSchedule):
+    """A schedule times a factor that may change between two steps.
+
+    Args:
+        schedule: the learning rate by step.
+        factor: float32 scalar variable; at 1 the rates are exactly the schedule's.
+    """
+
+    def __init__(self, schedule: Any, factor: Any):
+        super().__init__()
+        self._schedule = schedule
+        self._factor = factor
+
+    def __call__(self, step: Any) -> Any:
+        """Computes the learning rate of a step."""
+        return self._schedule(step) * ops.convert_to_tensor(self._factor)

@@ -161,7 +161,7 @@ class Optimisation(Section):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Rhythm(Section):
-    """The intervals at which a run evaluates, saves and stops."""
+    """The intervals at which a run evaluates, saves and stops, and NaN's effect."""
 
     eval_batch_size: int = setting(
         "global batch of evaluation", at_least(1, MOST_BATCH), may_change=True
@@ -176,4 +176,10 @@ class Rhythm(Section):
     early_stopping_evals: int = setting(
         "stop after this many evaluations without a better one; 0: never",
         at_least(0, MOST_STEPS),
+    )
+    nan_policy: Literal["stop", "rollback"] = setting(
+        "what a loss or weight that is NaN or infinite does: stop the run, or roll it "
+        "back to its last checkpoint with half the learning rate, at most 3 times",
+        default="stop",
+        may_change=True,
     )

@@ -6,12 +6,14 @@ checkpoint keys are positions, which change with the model's code.
 """
 
 import math
+from collections.abc import Callable
 
 import keras
 import tensorflow as tf
 
 from efficientnet_tf.runs.checkpoints import by_path
 from efficientnet_tf.training import ema
+from efficientnet_tf.training.finite_state import FiniteState
 
 
 class Evaluations(tf.Module):
@@ -43,7 +45,7 @@ class Evaluations(tf.Module):
         """
         self.last_step.assign(step)
         best = (self.best_top_1.numpy(), -self.best_loss.numpy())
-        if (score, -loss) > best:
+        if math.isfinite(loss) and (score, -loss) > best:
             self.best_top_1.assign(score)
             self.best_loss.assign(loss)
             self.best_step.assign(step)
@@ -63,6 +65,8 @@ class TrainState:
         optimizer: the optimizer, not yet built.
         evaluations: the record of evaluations, made outside the scope.
         ema_decay: float in [0, 1), decay of the averages; 0 keeps no averages.
+        rate_factor: float32 scalar variable, the factor of the optimizer's learning
+            rate, which a rollback halves.
     """
 
     def __init__(
@@ -72,16 +76,19 @@ class TrainState:
         *,
         evaluations: Evaluations,
         ema_decay: float,
+        rate_factor: tf.Variable,
     ) -> None:
         self.model = model
         self.optimizer = optimizer
         self.evaluations = evaluations
+        self.rate_factor = rate_factor
         optimizer.build(model.trainable_variables)
         self.ema = None
         if ema_decay > 0:
             # Floats only: keras.applications' Normalization has an integer counter.
             floats = [v for v in model.weights if v.dtype.startswith("float")]
             self.ema = ema.ExponentialMovingAverage(floats, decay=ema_decay)
+        self._finite = FiniteState(self.computed())
 
     @property
     def step(self) -> tf.Variable:
@@ -94,13 +101,50 @@ class TrainState:
             return self.ema.by_path()
         return by_path(self.model.weights)
 
-    def checkpoint(self) -> tf.train.Checkpoint:
-        """Returns the checkpoint to continue a run from."""
+    def computed(self) -> dict[str, tf.Variable]:
+        """Returns what the steps compute, by names that a message can tell."""
+        averages = self.ema.by_path() if self.ema is not None else {}
+        return (
+            by_path(self.model.weights)
+            | {f"the average of {path}": v for path, v in averages.items()}
+            | by_path(self.optimizer.variables)
+        )
+
+    def first_not_finite(self) -> str | None:
+        """Returns the name of the first variable that holds NaN or infinity.
+
+        The devices look for it. All hosts of a run call it at the same step.
+        """
+        return self._finite.first_not_finite()
+
+    def snapshot(self) -> Callable[[], None]:
+        """Copies all values to the host; returns a function that assigns them again."""
+        variables = [
+            *self.computed().values(),
+            *self.evaluations.variables,
+            self.rate_factor,
+        ]
+        values = [variable.numpy() for variable in variables]
+
+        def restore() -> None:
+            for variable, value in zip(variables, values, strict=True):
+                variable.assign(value)
+
+        return restore
+
+    def checkpoint(self, *, rate_factor: bool = True) -> tf.train.Checkpoint:
+        """Returns the checkpoint to continue a run from.
+
+        Args:
+            rate_factor: False for a checkpoint of earlier versions, which had none.
+        """
+        factor = {"rate_factor": self.rate_factor} if rate_factor else {}
         return tf.train.Checkpoint(
             inference=self.inference_weights(),
             model=by_path(self.model.weights),
             optimizer=by_path(self.optimizer.variables),
             evaluations=self.evaluations,
+            **factor,
         )
 
     def inference_checkpoint(self) -> tf.train.Checkpoint:

@@ -5,17 +5,21 @@ gradients over replicas. So one replica and many take the same step on one globa
 """
 
 import functools
+import math
 import operator
 import time
 from collections.abc import Callable
 from typing import Any
 
 import keras
+import numpy as np
 import orbit
 import tensorflow as tf
 
 from efficientnet_tf.training import label_kinds
 from efficientnet_tf.training import state as state_lib
+from efficientnet_tf.training.examination import Examination
+from efficientnet_tf.training.finite_state import NotFiniteStepError
 from efficientnet_tf.training.label_kinds import Batch, LabelKind
 from efficientnet_tf.training.layer_seeds import LayerSeeds
 from efficientnet_tf.training.objective import Objective
@@ -64,7 +68,9 @@ class Trainer(orbit.StandardTrainer):
             self._local_statistics = _local_statistics(state.model)
         self._loops = 0
         with strategy.scope():
-            self._sums = {name: _replica_sum(name) for name in ("loss", "hits", "of")}
+            self._sums = {
+                name: _replica_sum(name) for name in ("loss", "hits", "of", "finite")
+            }
 
     def train_loop_begin(self) -> None:
         """Resets the sums and the clock; orbit calls it before each loop."""
@@ -81,11 +87,15 @@ class Trainer(orbit.StandardTrainer):
 
         The first loop reports its seconds in place of a speed, because tracing and
         compiling take most of them: two minutes for B0 on a GPU under XLA.
+
+        Raises:
+            NotFiniteStepError: if a loss, or the state after the loop, is not finite.
         """
         step = int(self._state.step.numpy())
         first_step, first_time = self._began
         steps = step - first_step
         sums = {name: float(v.read_value()) for name, v in self._sums.items()}
+        self._require_finite(sums, first=first_step + 1, last=step)
         scores = {"loss": sums["loss"] / steps} | self._kind.step_scores(sums)
         seconds = time.monotonic() - first_time  # the reads above wait for the steps
         speed = {"images_per_second": steps * self._batch_size / seconds}
@@ -97,9 +107,7 @@ class Trainer(orbit.StandardTrainer):
     def replica_step(self, batch: Batch) -> None:
         """Takes one replica's part of a step, on its share of the batch."""
         state = self._state
-        self._seeds.assign(state.optimizer.iterations.value)
-        if self._augment:
-            batch = self._augment(batch)
+        batch = self._prepared(batch)
         with tf.GradientTape() as tape:
             losses, logits = self._objective(batch)
             loss = functools.reduce(operator.add, losses.values())
@@ -112,6 +120,38 @@ class Trainer(orbit.StandardTrainer):
         sums = {"loss": loss} | self._kind.step_sums(logits, batch["label"])
         for name, value in sums.items():
             self._sums[name].assign_add(value)
+        # The loop's loss stays NaN or infinite, so this counts the steps before it is.
+        finite = tf.math.is_finite(self._sums["loss"].read_value())
+        self._sums["finite"].assign_add(tf.cast(finite, tf.float32))
+
+    def examiner(self, model: keras.Model) -> Callable[[Any], str | None]:
+        """Returns a function that names what is not finite in the next batch's step.
+
+        Args:
+            model: the state's model, as it takes training batches. The fused pass is
+                examined as the Keras layers that it computes.
+        """
+        examination = Examination(model, {}, strategy=self._strategy)
+        return examination.of_step(self._objective, self._prepared)
+
+    def _prepared(self, batch: Batch) -> Batch:
+        """Seeds a step's random layers, and augments its batch."""
+        self._seeds.assign(self._state.optimizer.iterations.value)
+        return self._augment(batch) if self._augment else batch
+
+    def _require_finite(self, sums: dict[str, float], *, first: int, last: int) -> None:
+        if not math.isfinite(sums["loss"]):
+            # A replica whose own images give a finite loss gets NaN from the others'
+            # gradients, and so counts one step more.
+            replicas = self._strategy.num_replicas_in_sync
+            step = first + int(sums["finite"]) // replicas
+            # Weights that gradients of the step before made NaN are found in this one.
+            suspects = range(max(first, step - 1), step + 1)
+            raise NotFiniteStepError(f"step {step}: the loss is not finite", suspects)
+        if path := self._state.first_not_finite():
+            raise NotFiniteStepError(
+                f"step {last}: {path} is not finite", range(first, last + 1), path=path
+            )
 
     def _share_statistics(self) -> None:
         """Averages the moving statistics of unsynchronised batch norms over replicas.
@@ -156,6 +196,7 @@ class Evaluator(orbit.StandardEvaluator):
         super().__init__(dataset)
         self._kind = kind
         self._model = model
+        self._weights = weights
         self._strategy = strategy
         self._trainable = [weights[v.path] for v in model.trainable_variables]
         self._non_trainable = [
@@ -181,15 +222,33 @@ class Evaluator(orbit.StandardEvaluator):
         """Adds a batch's sums; ends the loop at the first batch of only padding."""
         if float(step_outputs["examples"]) == 0:
             raise StopIteration  # every host has only padding left
-        return {n: state.get(n, 0.0) + float(v) for n, v in step_outputs.items()}
+        return {
+            n: state.get(n, 0.0) + v.numpy().astype("float64")
+            for n, v in step_outputs.items()
+        }
 
     def eval_end(self, sums: Any) -> dict[str, float]:
-        """Returns the means over all examples, and their number."""
+        """Returns the means over all examples, and their number; see `LabelKind`."""
         if not sums:
             raise ValueError("the evaluation data holds no examples")
         examples = int(sums["examples"])
-        means = {n: total / examples for n, total in sums.items() if n != "examples"}
+        means = {n: float(np.max(total)) / examples for n, total in sums.items()}
         return means | {"examples": examples}
+
+    def first_not_finite(self, batches: int) -> str | None:
+        """Names the first layer whose output is not finite.
+
+        Args:
+            batches: int, the number of batches to look at.
+
+        Returns:
+            The layer in the first batch that has one; None if all outputs are finite.
+        """
+        examine = Examination(
+            self._model, self._weights, strategy=self._strategy
+        ).of_evaluation()
+        data = iter(self.eval_dataset)
+        return next(filter(None, (examine(data) for _ in range(batches))), None)
 
     def replica_step(self, batch: Batch) -> dict[str, tf.Tensor]:
         """Sums scores over one replica's share of a batch."""

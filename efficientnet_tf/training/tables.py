@@ -108,3 +108,15 @@ class LabelTable:
         """Its mean over the labels that some image has; 0 where none has any."""
         known = self.average_precision[~np.isnan(self.average_precision)]
         return float(known.mean()) if known.size else 0.0
+
+    @property
+    def chance(self) -> float:
+        """The mean average precision of one answer for all images."""
+        shares = self.labels.mean(0)
+        return float(shares[shares > 0].mean()) if shares.any() else 0.0
+
+    @property
+    def most_predicted(self) -> float:
+        """The share of the images that get the most frequent prediction."""
+        _, counts = np.unique(self.predicted, axis=0, return_counts=True)
+        return float(counts.max()) / len(self.labels)

@@ -114,6 +114,17 @@ def test_evaluation_gives_a_tpu_nothing_it_refuses(run_of, keeps_predictions):
     assert counted["tf_device.launch"] == 0
 
 
+def test_looking_for_nan_gives_a_tpu_nothing_it_refuses(run_of):
+    state, *_ = run_of("on")
+    function = state._finite._sums.get_concrete_function()
+    operations = tpu_graph.step_operations(function)
+    floats = [v for v in state.computed().values() if v.dtype.is_floating]
+    assert types(operations)["Sum"] == len(floats)
+    assert tpu_graph.problems(operations, device=KERNELS) == []
+    counted = tpu_graph.counts(tpu_graph.bridge(function, cores=2))
+    assert counted["tf_device.replicate"] == counted["tf_device.cluster_func"] == 1
+
+
 def test_a_run_under_tpu_strategy_is_one_of_a_tpu(run_of):
     state, *_ = run_of("on")
     assert devices.kind(absent_tpu.strategy(1)) == "tpu"
