@@ -81,7 +81,10 @@ def test_a_model_that_keras_loaded_takes_only_weights_of_its_conventions(
     helpers.assert_same(loaded, expected)
 
 
-@pytest.mark.parametrize("file", ["a.weights.h5", "a.h5", "a.safetensors"])
+@pytest.mark.parametrize(
+    "file",
+    ["a.weights.h5", "a.safetensors", pytest.param("a.h5", marks=pytest.mark.slow)],
+)
 def test_weights_of_a_model_that_keras_loaded_say_its_conventions(
     other, file, tmp_path
 ):
@@ -90,7 +93,13 @@ def test_weights_of_a_model_that_keras_loaded_say_its_conventions(
     assert_alike(en.EfficientNet(TEST, weights=path, **SMALL), other)
 
 
-@pytest.mark.parametrize("file", ["a.keras", "a.h5", "a.weights.h5", "a.safetensors"])
+@pytest.mark.parametrize(
+    "file",
+    [
+        *("a.keras", "a.weights.h5"),
+        *(pytest.param(f, marks=pytest.mark.slow) for f in ("a.h5", "a.safetensors")),
+    ],
+)
 def test_a_network_of_normalised_images_gets_no_pixels(file, tmp_path):
     source = helpers.build(TEST, include_preprocessing=False, **SMALL)
     path = str(tmp_path / file)
