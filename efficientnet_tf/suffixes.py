@@ -17,3 +17,13 @@ WRITTEN = {
     "timm": ".safetensors",
     "tf1": ".ckpt",  # by custom; any prefix is allowed
 }
+
+
+def has(path: str, suffixes: str | tuple[str, ...]) -> bool:
+    """Whether a path ends in one of some suffixes, in small or capital letters.
+
+    Args:
+        path: path or name of a file.
+        suffixes: one suffix or several, in small letters.
+    """
+    return path.lower().endswith(suffixes)

@@ -59,7 +59,8 @@ def main(arguments: list[str]) -> dict:
 def _default_out(source: str) -> str:
     stem = os.path.basename(source)
     for suffix in (*suffixes.KERAS, *suffixes.TORCH, ".ckpt", ".weights"):
-        stem = stem.removesuffix(suffix)
+        if suffixes.has(stem, suffix):
+            stem = stem[: -len(suffix)]
     return stem + suffixes.WRITTEN[FLAGS.to]
 
 

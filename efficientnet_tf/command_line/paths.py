@@ -96,7 +96,7 @@ def _check_weights(source: str | None, model: str | None) -> None:
         return
     if os.path.lexists(source) or os.path.exists(f"{source}.index"):
         return
-    if os.sep in source or source.endswith(suffixes.TORCH + suffixes.KERAS):
+    if os.sep in source or suffixes.has(source, suffixes.TORCH + suffixes.KERAS):
         raise ValueError(f"weights={source}: does not exist")
     if model is None:
         raise ValueError(

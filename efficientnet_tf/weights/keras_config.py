@@ -11,8 +11,9 @@ import zipfile
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-import h5py
 import keras
+
+from efficientnet_tf.weights import hdf5_files, zip_entries
 
 # First layer with weights of this package's networks and of keras.applications'.
 _STEMS = ("stem_conv", "conv1_conv", "conv1", "Conv1")
@@ -44,7 +45,7 @@ class Network:
         return next(found, None)
 
 
-def of_file(path: str, file: h5py.File) -> dict[str, Any]:
+def of_file(path: str, file: hdf5_files.Group) -> dict[str, Any]:
     """Reads the config of the model that a Keras file holds; {} if it has none.
 
     Args:
@@ -122,10 +123,7 @@ def with_passport(config: dict[str, Any], passport: str) -> dict[str, Any]:
 
 
 def _from_archive(path: str) -> bytes:
-    with zipfile.ZipFile(path) as archive:
-        if archive.getinfo("config.json").file_size > _LARGEST:
-            raise ValueError(f"its config.json has more than {_LARGEST} bytes")
-        return archive.read("config.json")
+    return zip_entries.read(path, "config.json", most=_LARGEST)
 
 
 def _graphs(model: Any) -> Iterator[list[dict]]:

@@ -3,16 +3,13 @@
 Layers are found by name, never by position.
 """
 
-import contextlib
 import dataclasses
 import functools
-import io
 import itertools
 import os
 import re
 import zipfile
-import zlib
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 
 import h5py
 import keras
@@ -20,13 +17,15 @@ import numpy as np
 
 from efficientnet_tf import expansion, suffixes, variants
 from efficientnet_tf.weights import (
-    foreign_files,
+    checksums,
+    hdf5_files,
     keras_config,
     keras_conventions,
     keras_groups,
     keras_names,
     keras_passport,
     model_layout,
+    numeric,
     wrapped_names,
 )
 from efficientnet_tf.weights import passport as passports
@@ -48,7 +47,7 @@ WITH_STATISTICS = tuple(f"efficientnet-b{i}" for i in range(8))
 
 def recognises(path: str) -> bool:
     """Whether a path is a Keras file; see `Format`."""
-    return path.endswith(suffixes.KERAS) and os.path.isfile(path)
+    return suffixes.has(path, suffixes.KERAS) and os.path.isfile(path)
 
 
 def open_file(path: str, *, ema: bool = True) -> WeightsFile:
@@ -63,6 +62,7 @@ def open_file(path: str, *, ema: bool = True) -> WeightsFile:
         network = _network(content.tensors)
         short = network.short.items()
         tensors = {name: content.tensors[full] for full, name in short}
+        _check_statistics(tensors)
         said = keras_conventions.read_all(described, tensors)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None
@@ -81,6 +81,7 @@ def open_file(path: str, *, ema: bool = True) -> WeightsFile:
         notes=network.notes,
         config=described,
         config_says=said,
+        checked=content.checked,
     )
 
 
@@ -107,10 +108,11 @@ class _Content:
     described: keras_config.Network | None  # the network in its config
     passport: str | None  # JSON
     class_names: tuple[str, ...] | None
+    checked: str | None  # what checks the values, see `WeightsFile`
 
 
 def _read(path: str) -> _Content:
-    with _open(path) as file:
+    with hdf5_files.opened(path) as file:
         config = keras_config.of_file(path, file)
         described = keras_config.find(config)
         # This layer has no name of its own: Keras numbers it through the process.
@@ -122,32 +124,28 @@ def _read(path: str) -> _Content:
             raise ValueError(
                 "has no layer names; its weights cannot be assigned by name"
             )
+        passport = _passport(file)
         names = keras_passport.class_names(file)
-        return _Content(tensors, described, file.attrs.get("passport"), names)
+        checksums.check(path, file.attrs, passport, class_names=names)
+    checked = "CRC-32" if zipfile.is_zipfile(path) else None
+    checked = "SHA-256" if passport else checked
+    return _Content(tensors, described, passport, names, checked)
 
 
-# Errors that h5py and zipfile raise for damaged files.
-_DAMAGED = (
-    *(OSError, EOFError, KeyError, AttributeError, TypeError, RuntimeError),
-    *(UnicodeDecodeError, MemoryError, zipfile.BadZipFile, zlib.error),
-)
+def _check_statistics(tensors: dict[str, np.ndarray]) -> None:
+    """Raises ValueError if the pixels' statistics cannot be ones."""
+    for name, value in tensors.items():
+        if name in ("normalization/mean", "normalization/variance"):
+            problem = numeric.problem(name, value)
+            if problem:
+                raise ValueError(f"{name} {problem}")
 
 
-@contextlib.contextmanager
-def _open(path: str) -> Iterator[h5py.File]:
-    try:
-        content: str | io.BytesIO = path
-        if zipfile.is_zipfile(path):
-            with zipfile.ZipFile(path) as archive:
-                content = io.BytesIO(archive.read("model.weights.h5"))
-        with h5py.File(content, "r") as file:
-            yield file
-    except _DAMAGED as error:
-        kind = foreign_files.kind(path)
-        found = f"is {kind}" if kind else f"is no Keras weights file ({error})"
-        raise ValueError(f"{path}: {found}") from None
-    except ValueError as error:
-        raise ValueError(f"{path}: {error}") from None
+def _passport(file: hdf5_files.Group) -> str | None:
+    text = file.attrs.get("passport")
+    if text is not None and not isinstance(text, str):
+        raise ValueError("its passport is no text: the file is damaged")
+    return text
 
 
 def _array(dataset: h5py.Dataset) -> np.ndarray:
@@ -166,7 +164,7 @@ def write_own(path: str, model: keras.Model, layout: model_layout.Layout) -> Non
 
 
 def write_file(path: str, model: keras.Model, layout: model_layout.Layout) -> None:
-    """Writes keras.applications' `.weights.h5` or `.h5`; see `Format`.
+    """Writes keras.applications' `.weights.h5` or `.h5` and a digest; see `Format`.
 
     A network that keras.applications does not have is written with our names. The
     passport says which network it is: shapes do not tell ResNet v1 from v1.5.
@@ -184,10 +182,11 @@ def write_file(path: str, model: keras.Model, layout: model_layout.Layout) -> No
 
 
 def _state(path: str, model: keras.Model) -> None:
-    """Adds a model's passport to a file, with the digest of what a reader finds."""
+    """Adds a model's passport to a file, and digests of what a reader finds."""
     sha256 = passports.digest(_read(path).tensors)
     with h5py.File(path, "a") as file:
         keras_passport.write(file, model, sha256)
+    checksums.append(path)
 
 
 def _is_application(variant: variants.Variant) -> bool:

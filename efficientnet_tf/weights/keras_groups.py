@@ -14,7 +14,7 @@ from typing import Any
 
 import h5py
 
-from efficientnet_tf.weights import model_layout
+from efficientnet_tf.weights import hdf5_files, model_layout
 
 # The second name is that of tf.keras 2.12.
 _LAYERS = ("layers", "_layer_checkpoint_dependencies")
@@ -24,7 +24,7 @@ _DEPTH = 30  # groups in one another; a link may lead back to an outer group
 
 
 def datasets(
-    file: h5py.File, config: Mapping[str, Any]
+    file: hdf5_files.Group, config: Mapping[str, Any]
 ) -> Iterator[tuple[str, h5py.Dataset]]:
     """Yields a file's weights by "layer/variable".
 
@@ -45,7 +45,7 @@ def datasets(
 
 
 def _numbered(
-    group: h5py.Group, config: Mapping[str, Any], path: str = ""
+    group: hdf5_files.Group, config: Mapping[str, Any], path: str = ""
 ) -> Iterator[tuple[str, h5py.Dataset]]:
     """Yields the variables of a layer or model, and of all in it."""
     if path.count("/") > _DEPTH:
@@ -63,7 +63,7 @@ def _numbered(
 
 
 def _layers(
-    group: h5py.Group, config: Mapping[str, Any], path: str
+    group: hdf5_files.Group, config: Mapping[str, Any], path: str
 ) -> Iterator[tuple[str, h5py.Dataset]]:
     configs = _by_group(config)
     for key, layer in group.items():
@@ -112,7 +112,7 @@ def variable_names(count: int) -> tuple[str, ...]:
     return known.get(count, tuple(str(number) for number in range(count)))
 
 
-def _legacy(group: h5py.Group) -> Iterator[tuple[str, h5py.Dataset]]:
+def _legacy(group: hdf5_files.Group) -> Iterator[tuple[str, h5py.Dataset]]:
     for layer, inner in group.items():
         names = list(_weight_names(inner))
         parents = {name.rpartition("/")[0] for name in names}
@@ -124,7 +124,7 @@ def _legacy(group: h5py.Group) -> Iterator[tuple[str, h5py.Dataset]]:
             yield f"{path}/{variable}", inner[name]
 
 
-def _weight_names(group: h5py.Group) -> Iterator[str]:
+def _weight_names(group: hdf5_files.Group) -> Iterator[str]:
     """Yields a layer's names; those over 64 KB are in several attributes."""
     parts = [f"weight_names{number}" for number in range(len(group.attrs))]
     for part in ("weight_names", *parts):

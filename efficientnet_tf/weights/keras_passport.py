@@ -13,10 +13,11 @@ from typing import Any
 import h5py
 import keras
 
-from efficientnet_tf.weights import keras_config, model_layout
+from efficientnet_tf.weights import checksums, hdf5_files, keras_config, model_layout
 from efficientnet_tf.weights import passport as passports
 
 _NAMES = "class_names"  # the dataset of them
+_BLOCK = 64  # names that are read at a time
 
 
 def attach(model: keras.Model) -> None:
@@ -51,18 +52,29 @@ def write(file: h5py.File, model: keras.Model, sha256: str) -> None:
     if passport.variant is None:
         file.attrs["model_config"] = model.to_json()
     unnamed = dataclasses.replace(passport, class_names=None, sha256=sha256)
-    file.attrs["passport"] = unnamed.dumps()
+    file.attrs["passport"] = text = unnamed.dumps()
+    names = passport.class_names
+    file.attrs[checksums.PASSPORT] = checksums.of_passport(text, names)
     if _NAMES in file:
         del file[_NAMES]
     if passport.class_names:
         file[_NAMES] = passport.class_names
 
 
-def class_names(file: h5py.File) -> tuple[str, ...] | None:
+def class_names(file: hdf5_files.Group) -> tuple[str, ...] | None:
     """Reads the names of the classes that `write` wrote; None if there are none."""
     if not ("passport" in file.attrs and _NAMES in file):
         return None
-    return tuple(name.decode() for name in file[_NAMES][:])
+    names: list[str] = []
+    stored, left = file[_NAMES], file.size
+    for begin in range(0, len(stored), _BLOCK):
+        # Many names may be stored as one; together they have to fit the file.
+        block = [name.decode() for name in stored[begin : begin + _BLOCK]]
+        left -= sum(map(len, block))
+        if left < 0:
+            raise ValueError(f"its {_NAMES} are longer than the file")
+        names += block
+    return tuple(names)
 
 
 def _config(get_config: Any, model: keras.Model) -> dict[str, Any]:

@@ -7,7 +7,8 @@ import json
 import keras
 import numpy as np
 
-from efficientnet_tf import variants
+from efficientnet_tf import settings, variants
+from efficientnet_tf.weights import typed_fields
 
 
 @dataclasses.dataclass(frozen=True)
@@ -88,9 +89,16 @@ def loads(text: str) -> Passport:
             raise TypeError("include_preprocessing is no bool")
         if fields.get("class_names") is not None:
             fields["class_names"] = _words(fields["class_names"])
-        return Passport(**fields)
+        passport = Passport(**fields)
+        typed_fields.check(passport)
+        return passport
+    except RecursionError:
+        raise ValueError("its passport is nested too deep: it is damaged") from None
     except (TypeError, KeyError, AttributeError, ValueError) as error:
-        raise ValueError(f"passport of another version ({error})") from None
+        reason = settings.shown(" ".join(str(error).split()))
+        raise ValueError(
+            f"its passport is damaged, or of another version ({reason})"
+        ) from None
 
 
 def checked(

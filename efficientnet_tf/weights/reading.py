@@ -1,17 +1,19 @@
 """Reads weights from a file or a release; suffix and contents decide the format."""
 
 import dataclasses
+import glob
 import importlib
 import os
 
-from efficientnet_tf import suffixes, variants
-from efficientnet_tf.weights import neighbours, releases
+from efficientnet_tf import files, suffixes, variants
+from efficientnet_tf.weights import foreign_files, neighbours, releases
 from efficientnet_tf.weights.format import Format
 from efficientnet_tf.weights.weights_file import WeightsFile
 
 # Imported by name when needed: tf1 imports TensorFlow, which models on other Keras
 # backends do without.
 _FORMATS = ("torch_files", "keras_files", "tf1")
+_SUFFIXES = suffixes.KERAS + suffixes.TORCH
 
 
 def read_weights(
@@ -37,7 +39,11 @@ def read_weights(
             "too"
         )
     weights_file = _open(releases.fetch(releases.find(variant.name, source)), ema=ema)
-    return dataclasses.replace(weights_file, release=f"{variant.name} {source}")
+    return dataclasses.replace(
+        weights_file,
+        release=f"{variant.name} {source}",
+        checked="published digest",  # by `releases.fetch`
+    )
 
 
 def _looks_like_path(source: str) -> bool:
@@ -45,20 +51,24 @@ def _looks_like_path(source: str) -> bool:
         os.path.exists(source)
         or os.path.exists(f"{source}.index")
         or os.sep in source
-        or source.endswith(suffixes.TORCH + suffixes.KERAS)
+        or suffixes.has(source, _SUFFIXES)
     )
 
 
 def _open(path: str, *, ema: bool) -> WeightsFile:
     for name in _FORMATS:
         module: Format = importlib.import_module(f"efficientnet_tf.weights.{name}")
-        if module.recognises(path):
+        if not module.recognises(path):
+            continue
+        try:
             return _with_neighbours(module.open_file(path, ema=ema))
-    found = "is no weights file" if os.path.exists(path) else "does not exist"
-    raise ValueError(
-        f"weights={path}: {found}; known are {', '.join(suffixes.KERAS)}, "
-        f"{', '.join(suffixes.TORCH)} and TF1 checkpoints (prefix or folder)"
-    )
+        except (OSError, UnicodeError) as error:
+            raise ValueError(
+                f"{path}: cannot be read ({files.reason(error)})"
+            ) from None
+        except MemoryError:
+            raise ValueError(f"{path}: needs more memory than is free") from None
+    raise ValueError(f"weights={path}: {_found(path)}")
 
 
 def _with_neighbours(found: WeightsFile) -> WeightsFile:
@@ -67,3 +77,20 @@ def _with_neighbours(found: WeightsFile) -> WeightsFile:
         return found
     beside = neighbours.find(found.source, found.project)
     return dataclasses.replace(found, beside=beside)
+
+
+def _found(path: str) -> str:
+    """Says what a path is that no format recognises."""
+    known = f"; known are {', '.join(_SUFFIXES)} and TF1 checkpoints (prefix or folder)"
+    if glob.glob(f"{glob.escape(path)}.data-*"):
+        return f"its file {os.path.basename(path)}.index is missing"
+    if not os.path.exists(path):
+        return f"does not exist{known}"
+    if os.path.isdir(path):
+        names = [n for n in sorted(os.listdir(path)) if suffixes.has(n, _SUFFIXES)]
+        hint = f"; {names[0]} in it may be meant" if names else known
+        return f"is a folder without a TF1 checkpoint{hint}"
+    kind = (
+        foreign_files.kind(path) if os.path.isfile(path) else "no file with a content"
+    )
+    return f"is {kind}" if kind else f"is no weights file{known}"

@@ -57,7 +57,7 @@ def _is_inside(name: str, wanted: str) -> bool:
 def hint(
     problems: Sequence[str], names: Mapping[str, str], left: Collection[str]
 ) -> str:
-    """Returns what to skip if only layers behind the network do not fit; or "".
+    """Returns what helps: what to skip if layers behind the network do not fit; or "".
 
     Args:
         problems: sentences that begin with the model's path or the file's name.
@@ -68,6 +68,8 @@ def hint(
     inside = {_first(name) for path, name in names.items() if _is_network(path)}
     inside |= {_first(path) for path in names if _is_network(path)}
     inside |= {_first(name) for name in left if model_layout.is_ours(_first(name))}
+    if all("/moving_" in problem.partition(" ")[0] for problem in problems):
+        return " (parameters alone lack these statistics; save model.state_dict())"
     if places & (inside - {"predictions"}):
         return ""
     listed = ", ".join(f'"{place}"' for place in sorted(places))

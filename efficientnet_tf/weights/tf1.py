@@ -4,6 +4,7 @@ The names come from TF1's variable scopes in efficientnet_model.py: in each bloc
 convolutions and the batch normalisations are numbered in the order of their creation.
 """
 
+import glob
 import os
 import re
 from collections.abc import Mapping
@@ -13,7 +14,12 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from efficientnet_tf.weights import model_layout, wrapped_names
+from efficientnet_tf.weights import (
+    foreign_files,
+    model_layout,
+    tf1_index,
+    wrapped_names,
+)
 from efficientnet_tf.weights import passport as passports
 from efficientnet_tf.weights.weights_file import WeightsFile
 
@@ -45,6 +51,7 @@ def open_file(path: str, *, ema: bool = True) -> WeightsFile:
         averaged=ema,
         network=scope,
         notes=network.notes if outer else (),
+        checked="CRC-32C",  # of each tensor, by TensorFlow
     )
 
 
@@ -77,7 +84,12 @@ def _find(path: str) -> str | None:
     only = [name for name in os.listdir(path) if name.endswith(".index")]
     if len(only) == 1:
         return os.path.join(path, only[0].removesuffix(".index"))
-    return tf.train.latest_checkpoint(path)
+    try:
+        return tf.train.latest_checkpoint(path)
+    except UnicodeDecodeError:
+        raise ValueError(
+            f"{path}: its file `checkpoint` is damaged; name a checkpoint's prefix"
+        ) from None
 
 
 def _read(
@@ -88,12 +100,26 @@ def _read(
     The weights' names do not include the model's scope.
     """
     try:
-        return _take(tf.train.load_checkpoint(path), path, ema=ema)
+        tf1_index.check(path)
+        reader = tf.train.load_checkpoint(path)
+    except (tf.errors.OpError, RuntimeError, IndexError, ValueError) as error:
+        raise ValueError(f"{path}: {_damage(path, error)}") from None
+    try:
+        return _take(reader, path, ema=ema)
     except (tf.errors.OpError, RuntimeError, IndexError) as error:
-        first_line = str(error).splitlines()[0]
-        raise ValueError(
-            f"{path}: TensorFlow cannot read the checkpoint ({first_line})"
-        ) from None
+        raise ValueError(f"{path}: {_damage(path, error)}") from None
+
+
+def _damage(path: str, error: Exception) -> str:
+    """Says why a checkpoint cannot be read: what one of its files is, or the error."""
+    for part in sorted(glob.glob(f"{glob.escape(path)}.*")):
+        kind = foreign_files.kind(part)
+        if kind and "part of" not in kind:
+            return f"its file {os.path.basename(part)} is {kind}"
+    first_line = "".join(str(error).splitlines()[:1])
+    if isinstance(error, ValueError):
+        return first_line
+    return f"TensorFlow cannot read the checkpoint ({first_line})"
 
 
 def _take(

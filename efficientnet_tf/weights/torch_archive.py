@@ -34,12 +34,15 @@ class Archive:
         read: returns the bytes of a storage; raises ValueError if they are not there.
         byte_order: "<" or ">", as NumPy writes it.
         size: int, the file's size in bytes.
+        checked: "CRC-32" if the archive has one of each storage; None: nothing checks
+            the values.
     """
 
     content: Any
     read: Callable[[torch_pickle.Storage], bytes]
     byte_order: str
     size: int
+    checked: str | None = None
 
 
 @contextlib.contextmanager
@@ -96,7 +99,11 @@ def _zipped(archive: zipfile.ZipFile, size: int) -> Archive:
     byte_order = archive.read(order) if order else b"little"
     if byte_order not in (b"little", b"big"):
         raise ValueError("its byte order is neither little nor big")
-    return Archive(content, read, "<" if byte_order == b"little" else ">", size)
+    checked = all(hasattr(entry, "CRC") for entry in entries.values())
+    return Archive(
+        *(content, read, "<" if byte_order == b"little" else ">", size),
+        checked="CRC-32" if checked else None,
+    )
 
 
 def _entries(archive: zipfile.ZipFile, size: int) -> dict[str, zipfile.ZipInfo]:
@@ -121,8 +128,11 @@ def _entries(archive: zipfile.ZipFile, size: int) -> dict[str, zipfile.ZipInfo]:
 def _root(entries: dict[str, zipfile.ZipInfo]) -> str:
     """Finds the folder in the archive that holds the pickle."""
     roots = [name.split("/")[0] for name in entries if name.endswith("/data.pkl")]
-    if len(roots) != 1 or f"{roots[0]}/data.pkl" not in entries:
-        raise ValueError("is a zip archive, but not of torch.save (no data.pkl)")
+    if not roots:
+        kind = foreign_files.archive(entries)
+        raise ValueError(f"is {kind} (no data.pkl in it)")
+    if len(roots) > 1 or f"{roots[0]}/data.pkl" not in entries:
+        raise ValueError("is a zip archive, but not of torch.save (its data.pkl)")
     (root,) = roots
     if any(n.startswith((f"{root}/code/", f"{root}/constants.pkl")) for n in entries):
         raise ValueError(

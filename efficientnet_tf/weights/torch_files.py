@@ -3,24 +3,34 @@
 import dataclasses
 import functools
 import os
+from typing import Any
 
 import keras
 import numpy as np
 
 from efficientnet_tf import suffixes
 from efficientnet_tf.weights import (
+    checksums,
     foreign_files,
     keras_config,
     keras_conventions,
     model_layout,
     torch_archive,
     torch_names,
+    torch_pickle,
     torch_tensors,
     torch_wrappers,
 )
 from efficientnet_tf.weights import passport as passports
+from efficientnet_tf.weights.torch_pickle import shown
 from efficientnet_tf.weights.weights_file import WeightsFile
 
+# What a tensor of a safetensors file may hold.
+_TYPES = (
+    *("F64", "F32", "F16", "BF16", "BOOL"),
+    *("I64", "I32", "I16", "I8", "U64", "U32", "U16", "U8"),
+)
+_WEIGHTS = ("weight", "bias", "running_mean", "running_var")
 # This package's axes, in PyTorch's order (out, in, rows, columns).
 _AXES = {"conv": (3, 2, 0, 1), "depthwise": (2, 3, 0, 1), "dense": (1, 0)}
 
@@ -34,11 +44,12 @@ class _Origin:
     averaged: bool | None = None
     notes: tuple[str, ...] = ()
     unused: tuple[str, ...] = ()  # names that no model uses
+    checked: str | None = None  # what checks the values, see `WeightsFile`
 
 
 def recognises(path: str) -> bool:
     """Whether a path is a PyTorch file; see `Format`."""
-    return path.endswith(suffixes.TORCH) and os.path.isfile(path)
+    return suffixes.has(path, suffixes.TORCH) and os.path.isfile(path)
 
 
 def open_file(path: str, *, ema: bool = True) -> WeightsFile:
@@ -61,6 +72,7 @@ def open_file(path: str, *, ema: bool = True) -> WeightsFile:
         notes=origin.notes,
         config=config,
         config_says=keras_conventions.read_all(config, {}),
+        checked=origin.checked,
     )
 
 
@@ -89,7 +101,12 @@ def write_file(path: str, model: keras.Model, layout: model_layout.Layout) -> No
     }
     sha256 = passports.digest(tensors)
     passport = dataclasses.replace(passports.of(model), sha256=sha256)
-    metadata = {"format": "pt", "passport": passport.dumps()}
+    text = passport.dumps()
+    metadata = {
+        "format": "pt",
+        "passport": text,
+        checksums.PASSPORT: checksums.of_passport(text),
+    }
     if passport.variant is None:  # what Keras has loaded knows its layers only
         metadata["model_config"] = model.to_json()
     contiguous = {name: np.ascontiguousarray(v) for name, v in tensors.items()}
@@ -105,7 +122,7 @@ def _read(path: str, *, ema: bool) -> tuple[dict[str, np.ndarray], _Origin]:
     Raises:
         ValueError: if the file is damaged, or is something else.
     """
-    read = _safetensors if path.endswith(".safetensors") else _pickle
+    read = _safetensors if suffixes.has(path, ".safetensors") else _pickle
     tensors, origin = read(path, ema=ema)
     unused = tuple(name for name in tensors if torch_wrappers.is_counter(name))
     weights = {name: v for name, v in tensors.items() if name not in unused}
@@ -124,29 +141,59 @@ def _safetensors(path: str, *, ema: bool) -> tuple[dict[str, np.ndarray], _Origi
             said = file.metadata() or {}
             found = torch_wrappers.find_names(file.keys(), ema=ema)
             pairs = found.tensors.items()
-            tensors = {short: file.get_tensor(name) for short, name in pairs}
+            tensors = {short: _tensor(file, name) for short, name in pairs}
+            passport = said.get("passport")
+            checksums.check(path, said, passport)
             return tensors, _Origin(
-                *(said.get("passport"), said.get("model_config")),
-                *(found.averaged, found.notes),
+                *(passport, said.get("model_config"), found.averaged, found.notes),
+                checked="SHA-256" if passport else None,
             )
+    except (safetensors.SafetensorError, OSError) as error:
+        kind = foreign_files.kind(path)
+        words = f"is {kind}" if kind else f"is no safetensors file ({shown(error)})"
+        raise ValueError(f"{path}: {words}") from None
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None
-    except safetensors.SafetensorError as error:
-        kind = foreign_files.kind(path)
-        words = f"is {kind}" if kind else f"is no safetensors file ({error})"
-        raise ValueError(f"{path}: {words}") from None
+
+
+def _tensor(file: Any, name: str) -> np.ndarray:
+    """Reads a tensor of a safetensors file, if NumPy has its type."""
+    kind = file.get_slice(name).get_dtype()
+    if kind not in _TYPES:
+        raise ValueError(
+            f"{shown(name)} has type {shown(kind)}, which is not read; save numbers of "
+            "16 or 32 bits (F32, F16, BF16)"
+        )
+    try:
+        return file.get_tensor(name)
+    except ValueError as error:
+        raise ValueError(f"{shown(name)}: {shown(error)}") from None
 
 
 def _pickle(path: str, *, ema: bool) -> tuple[dict[str, np.ndarray], _Origin]:
     try:
         with torch_archive.opened(path) as archive:
             found = torch_wrappers.find(archive.content, ema=ema)
+            _check_types(found.tensors)
             tensors = torch_tensors.values(archive, found.tensors)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None
     except OSError as error:
         raise ValueError(f"{path}: cannot be read ({error.strerror})") from None
-    return tensors, _Origin(averaged=found.averaged, notes=found.notes)
+    return tensors, _Origin(
+        averaged=found.averaged, notes=found.notes, checked=archive.checked
+    )
+
+
+def _check_types(tensors: dict[str, torch_pickle.Tensor]) -> None:
+    """Raises ValueError at weights that are whole numbers without their scale."""
+    for name, tensor in tensors.items():
+        kind = np.dtype(torch_pickle.DTYPES[tensor.dtype]).kind
+        if kind != "f" and tensor.dtype != "bfloat16" and name.endswith(_WEIGHTS):
+            raise ValueError(
+                f"{shown(name)} has type {tensor.dtype}; weights are floating-point "
+                "numbers"
+            )
 
 
 def _encode(tensor: model_layout.Tensor, value: np.ndarray) -> np.ndarray:

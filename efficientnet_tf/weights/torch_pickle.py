@@ -12,6 +12,8 @@ import struct
 from collections.abc import Callable
 from typing import Any
 
+from efficientnet_tf.weights import torch_refusals
+
 # NumPy's type of each of PyTorch's, without the byte order. NumPy has no bfloat16,
 # whose bits are the upper half of a float32's.
 DTYPES = {
@@ -48,6 +50,7 @@ _MOST_OPERATIONS = 1_000_000
 _MOST_MARKS = 1000
 _MOST_VALUES = 1 << 63
 _SHOWN = 200  # letters of the file in one error
+_SHORT = (int, float, type(None), Exception)  # what is written as it is
 _LARGEST_KEY = 1 << 32
 
 
@@ -112,6 +115,8 @@ def load(stream: io.BytesIO) -> Pickle:
 def shown(text: Any) -> str:
     """Returns text of a file for an error: in one line, and not long."""
     is_sequence = isinstance(text, (str, bytes, bytearray))
+    if not is_sequence and not isinstance(text, _SHORT):
+        return type(text).__name__  # a nest of tuples may be endless to write
     text = str(text[:_SHOWN] if is_sequence else text)[:_SHOWN]
     return text if text.isprintable() else repr(text)
 
@@ -195,10 +200,13 @@ class _Machine:
     def name(self, module: Any, name: Any) -> None:
         full = f"{_checked(module, str, 'name')}.{_checked(name, str, 'name')}"
         if full not in _KNOWN:
+            does, instead = torch_refusals.refusal(full)
+            # In a dictionary, a value's name follows its key.
+            key = self._stack[-1] if self._stack else None
+            place = f" at {shown(key)}" if isinstance(key, str) else ""
             raise _Refused(
-                f"its pickle names {shown(full)}, which is no plain data and no dense "
-                "tensor; nothing of it was run. Save the weights alone: "
-                "torch.save(model.state_dict(), FILE)"
+                f"its pickle names {shown(full)}, which {does}{place}; nothing of it "
+                f"was run. Save {instead}"
             )
         self._stack.append(_Name(full))
 
@@ -242,7 +250,10 @@ def _checked(value: Any, kind: Any, words: str) -> Any:
 
 def _key(key: Any) -> str | int:
     # Numbers of any size could be chosen to collide in a dictionary.
-    if not isinstance(key, str) and abs(_checked(key, int, "key")) > _LARGEST_KEY:
+    if not isinstance(key, (str, int)):
+        kind = type(key).__name__
+        raise _Refused(f"has a {kind} as a key, where the name of a weight belongs")
+    if isinstance(key, int) and abs(key) > _LARGEST_KEY:
         raise _Refused("its pickle has a number above 2**32 as a key")
     return key
 
@@ -263,7 +274,8 @@ def _tensor(
     del grad, hooks
     if metadata:
         raise _Refused("a tensor is stored as its conjugate or its negative")
-    return Tensor(storage, storage.dtype, offset, shape, strides)
+    dtype = _checked(storage, Storage, "storage").dtype
+    return Tensor(storage, dtype, offset, shape, strides)
 
 
 def _tensor_of_type(*arguments: Any) -> Tensor:
@@ -272,19 +284,32 @@ def _tensor_of_type(*arguments: Any) -> Tensor:
     return dataclasses.replace(tensor, dtype=_TYPES[dtype.name])
 
 
-def _parameter(tensor: Any, grad: Any, hooks: Any) -> Tensor:
-    del grad, hooks
+def _tensor_with_attributes(
+    function: Any, kind: Any, arguments: Any, state: Any
+) -> Tensor:
+    del kind, state
+    if function not in (_Name(_TENSOR), _Name(_TENSOR_OF_TYPE)):
+        raise TypeError("a tensor of another kind")
+    return _CALLS[function.name](*arguments)
+
+
+def _parameter(tensor: Any, grad: Any, hooks: Any, state: Any = None) -> Tensor:
+    del grad, hooks, state
     return _checked(tensor, Tensor, "tensor")
 
 
+_TENSOR = "torch._utils._rebuild_tensor_v2"
+_TENSOR_OF_TYPE = "torch._utils._rebuild_tensor_v3"
 _ORDERED = _Name("collections.OrderedDict")
 _CALLS: dict[str, Callable[..., Any]] = {
     _ORDERED.name: _ordered,
-    "torch._utils._rebuild_tensor_v2": _tensor,
-    "torch._utils._rebuild_tensor_v3": _tensor_of_type,
+    _TENSOR: _tensor,
+    _TENSOR_OF_TYPE: _tensor_of_type,
     "torch._utils._rebuild_parameter": _parameter,
+    "torch._utils._rebuild_parameter_with_state": _parameter,
+    "torch._tensor._rebuild_from_type_v2": _tensor_with_attributes,
 }
-_KNOWN = {*_CALLS, *_STORAGES, *_TYPES}
+_KNOWN = {*_CALLS, *_STORAGES, *_TYPES, "torch.Tensor", "torch._tensor.Tensor"}
 # Operations whose argument is the value.
 _PUSHED = {
     *("BININT", "BININT1", "BININT2", "LONG1", "BINFLOAT", "BINUNICODE"),

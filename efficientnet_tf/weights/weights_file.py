@@ -15,8 +15,15 @@ import numpy as np
 
 from efficientnet_tf import label_sets, variants
 from efficientnet_tf.weights import evidence as evidences
-from efficientnet_tf.weights import keras_config, model_layout, neighbours, skips
+from efficientnet_tf.weights import (
+    keras_config,
+    model_layout,
+    neighbours,
+    numeric,
+    skips,
+)
 from efficientnet_tf.weights import passport as passports
+from efficientnet_tf.weights.torch_pickle import shown
 
 # The name of the classifier's bias in each project.
 _BIASES = (
@@ -24,6 +31,7 @@ _BIASES = (
     *("classifier.bias", "classifier.1.bias", "_fc.bias", "fc.bias"),
 )
 _SHOWN = 5  # problems in one error
+UNCHECKED = "cannot be checked: the file has no digest"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,6 +47,7 @@ class Report:
     notes: tuple[str, ...] = ()  # what was chosen where the file left a choice
     # Conventions of the network that the file does not state, and what decided them.
     decided: tuple[str, ...] = ()
+    checked: str = UNCHECKED  # or what checked the values, such as "SHA-256"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,6 +66,7 @@ class WeightsFile:
     network: str | None = None  # the network's name in a TF1 checkpoint
     release: str | None = None  # "efficientnet-b0 imagenet"
     passport: passports.Passport | None = None
+    checked: str | None = None  # what checked the values: "SHA-256"; None: nothing
     notes: tuple[str, ...] = ()  # sentences about what was chosen from the file
     config: keras_config.Network | None = None  # of the Keras model that was saved
     # What the config says, see `keras_conventions.read`.
@@ -171,7 +181,7 @@ class WeightsFile:
         if part:
             unused += _take(tensors, lambda name: True)
         problems += [
-            f"{name} {value.shape}: the model has no place for it"
+            f"{shown(name)} {value.shape}: the model has no place for it"
             for name, value in tensors.items()
         ]
         if not problems:
@@ -192,6 +202,7 @@ class WeightsFile:
             tuple(adapted),
             self.notes,
             self.evidence.decided(passports.of(model)),
+            self.checked or UNCHECKED,
         )
         self._stamp(model, report)
 
@@ -226,10 +237,9 @@ class WeightsFile:
             value = _adapt_channels(value, tensor.shape[2])
         if value.shape != tensor.shape:
             raise _DoesNotFit(f"{tensor.path} {tensor.shape}: {name} is {value.shape}")
-        if not _is_numeric(value):
-            raise _DoesNotFit(
-                f"{tensor.path}: {name} has type {value.dtype}, which is not numeric"
-            )
+        problem = numeric.problem(tensor.variable, value)
+        if problem:
+            raise _DoesNotFit(f"{tensor.path}: {shown(name)} {problem}")
         return value
 
     def _complaint(self, model: keras.Model, problems: list[str], hint: str) -> str:
@@ -263,7 +273,7 @@ class WeightsFile:
 
 
 def print_notes(report: Report | None) -> None:
-    """Prints what was chosen from a file, and what decided the network's conventions.
+    """Prints what was chosen from a file, what decided, and if nothing checked it.
 
     It goes to stderr, because stdout is for results.
 
@@ -272,17 +282,13 @@ def print_notes(report: Report | None) -> None:
     """
     if report is None:
         return
-    for note in (*report.notes, *report.decided):
+    unchecked = [f"its values {UNCHECKED}"] if report.checked == UNCHECKED else []
+    for note in (*report.notes, *report.decided, *unchecked):
         print(f"{report.source}: {note}", file=sys.stderr, flush=True)
 
 
 class _DoesNotFit(Exception):
     """One tensor of the model that the file does not fill."""
-
-
-def _is_numeric(value: np.ndarray) -> bool:
-    # bfloat16 is no type of NumPy itself, so its kind is that of a structure.
-    return value.dtype.kind in "fiu" or value.dtype.name == "bfloat16"
 
 
 def _take(tensors: dict, wanted: Callable[[str], bool]) -> list[str]:

@@ -42,12 +42,15 @@ def save_weights(model: keras.Model, path: str, *, format: str | None = None) ->
     os.makedirs(folder, exist_ok=True)
     partial = tempfile.mkdtemp(prefix=".partial-", dir=folder)
     try:
-        written = os.path.join(partial, os.path.basename(path))
-        WRITERS[format](written, model, layout)
+        name = os.path.basename(path)
+        # Keras writes only under names in small letters.
+        plain = name.lower()
+        WRITERS[format](os.path.join(partial, plain), model, layout)
         # A TF1 checkpoint's index is moved last: without it there is no checkpoint.
-        for name in sorted(os.listdir(partial), key=lambda n: n.endswith(".index")):
-            os.chmod(os.path.join(partial, name), 0o666 & ~_umask())
-            os.replace(os.path.join(partial, name), os.path.join(folder, name))
+        for part in sorted(os.listdir(partial), key=lambda n: n.endswith(".index")):
+            os.chmod(os.path.join(partial, part), 0o666 & ~_umask())
+            target = os.path.join(folder, name + part.removeprefix(plain))
+            os.replace(os.path.join(partial, part), target)
     finally:
         shutil.rmtree(partial)
 
@@ -95,9 +98,9 @@ WRITERS: dict[str, Callable[..., None]] = {
 
 def _format_of(path: str) -> str:
     for format, suffix in suffixes.WRITTEN.items():
-        if format != "tf1" and path.endswith(suffix):
+        if format != "tf1" and suffixes.has(path, suffix):
             return format
-    if path.endswith(suffixes.KERAS + suffixes.TORCH):
+    if suffixes.has(path, suffixes.KERAS + suffixes.TORCH):
         raise ValueError(
             f"{path}: weights are written to .weights.h5, .h5, .safetensors or, "
             "without a suffix, TF1 checkpoints; model.save writes .keras"
@@ -123,5 +126,5 @@ def check_target(path: str, format: str) -> None:
             "step, so choose another name"
         )
     suffix = suffixes.WRITTEN[format]
-    if format != "tf1" and not path.endswith(suffix):
+    if format != "tf1" and not suffixes.has(path, suffix):
         raise ValueError(f"{path}: a {format} file ends in {suffix}")

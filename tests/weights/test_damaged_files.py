@@ -73,7 +73,7 @@ def test_a_missing_path_is_named(model, file_name, tmp_path):
 
 
 def test_a_folder_without_a_checkpoint_is_refused(model, tmp_path):
-    refuses(model, str(tmp_path), "is no weights file")
+    refuses(model, str(tmp_path), "is a folder without a TF1 checkpoint")
 
 
 def test_an_hdf5_file_of_something_else_is_refused(model, tmp_path):

@@ -83,7 +83,7 @@ def test_a_folder_with_a_releases_name_hides_no_release(tmp_path, monkeypatch):
     os.mkdir("imagenet")
     with pytest.raises(ValueError, match="fetching is off"):
         en.load_weights("efficientnet-b0", "imagenet")
-    with pytest.raises(ValueError, match="is no weights file"):
+    with pytest.raises(ValueError, match="is a folder without"):
         en.load_weights("efficientnet-b0", "./imagenet")
 
 

@@ -142,7 +142,7 @@ def test_an_entry_that_is_missing_is_named(tmp_path):
     path = zip_of(tmp_path, lambda entries: entries.pop("archive/data/0"))
     assert refusal(path) == "a: its storage 0 is missing"
     path = zip_of(tmp_path, lambda entries: entries.pop("archive/data.pkl"))
-    assert refusal(path).startswith("is a zip archive, but not of torch.save")
+    assert refusal(path).startswith("is a zip archive of other files")
 
 
 def test_an_entry_of_another_size_is_named(tmp_path):
@@ -244,7 +244,10 @@ def other_files():
         "gzip": (b"\x1f\x8b\x08" + bytes(99), "is a compressed file; unpack it"),
         "JSON": (b'{"error": "Not Found"}', "is a JSON document"),
         "TorchScript": (zipped(script), "is a TorchScript archive"),
-        "zip": (zipped({"model.weights.h5": b"1"}), "is a zip archive, but not of"),
+        "zip": (
+            zipped({"model.weights.h5": b"1"}),
+            "is a Keras archive; name it .keras",
+        ),
         "pickle": (b"\x80\x02}X\x01\x00\x00\x00aK\x01s.", "is a pickle, but not of"),
         "cut zip": (
             zipped({"archive/data.pkl": b"1"})[:-9],

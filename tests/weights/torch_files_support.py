@@ -63,6 +63,13 @@ class Named:
         self.module, self.name, self.arguments = module, name, arguments
 
 
+class Global:
+    """As an argument of `Named`: pickles as the name of a function or class."""
+
+    def __init__(self, module, name):
+        self.module, self.name = module, name
+
+
 def storage(array, kind=None):
     array = np.ascontiguousarray(array)
     name = array.dtype.name
@@ -104,7 +111,11 @@ class _Pickler(pickle.Pickler):
             rebuild = _named("torch._utils", "_rebuild_parameter")
             return rebuild, (value.tensor, True, hooks)
         if isinstance(value, Named):
-            return _named(value.module, value.name), value.arguments
+            arguments = [
+                _named(one.module, one.name) if isinstance(one, Global) else one
+                for one in value.arguments
+            ]
+            return _named(value.module, value.name), tuple(arguments)
         return NotImplemented
 
 
@@ -123,7 +134,7 @@ def _named(module, name):
 
 @contextlib.contextmanager
 def _stand_ins():
-    names = ("torch", "torch._utils", "torch.storage", "stranger")
+    names = ("torch", "torch._utils", "torch._tensor", "torch.storage", "stranger")
     modules = {name: types.ModuleType(name) for name in names}
     with mock.patch.dict(sys.modules, modules):
         yield
