@@ -1,9 +1,9 @@
 """Digests in the files that this package writes, beside that of the weights.
 
 A passport holds the digest of the weights (`passport.checked`), but may be damaged
-itself. An HDF5 file has one more digest behind its end, of all its bytes: HDF5's library
-may never return from reading a damaged file. The library drops that digest whenever it
-changes the file.
+itself. An HDF5 file has one more digest behind its end, of all its bytes: HDF5's
+library may never return from reading a damaged file. The library drops that digest
+whenever it changes the file.
 """
 
 import hashlib

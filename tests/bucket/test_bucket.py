@@ -120,8 +120,8 @@ def test_requests_are_few(unbroken):
     assert (loops, saves, evals) == (33, 14, 9) and 1 <= bests <= 8
     # Two requests an upload. metrics.jsonl and the event file of training go before a
     # save, after an evaluation and once a minute, and the evaluations' event file after
-    # an evaluation. Whether metrics.jsonl is there is asked some times, and thrice it is
-    # read, for known scores and for the report too.
+    # an evaluation. Whether metrics.jsonl is there is asked some times, and thrice it
+    # is read, for known scores and for the report too.
     lines = counted["lines"]
     assert lines["begin"] == lines["put"]
     assert lines["put"] <= 2 * (saves + evals + minutes(requests)) + evals
