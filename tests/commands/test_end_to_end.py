@@ -222,7 +222,10 @@ def test_the_command_of_a_finished_run_changes_nothing(trained, digits_dir):
     kept = [*model_dir.glob("*.*"), *model_dir.glob("best/*")]
     before = {path: path.read_bytes() for path in kept}
     again = succeed(*training_arguments(digits_dir, model_dir))
-    assert again.json == first.json
+    # The last evaluation of this file's tests was in other batches.
+    scores = again.json
+    assert scores.pop("loss") == pytest.approx(first.json["loss"], rel=1e-6)
+    assert scores == {n: v for n, v in first.json.items() if n != "loss"}
     assert f", finished at step {first.json['step']}\n" in again.stderr
     assert {path: path.read_bytes() for path in kept} == before
     assert not (model_dir / ".lock").exists()
