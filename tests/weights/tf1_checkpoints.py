@@ -155,6 +155,8 @@ def checkpoint(
         full = rename(f"{variant.name}/{name}")
         for suffix, found in [("", raw)] + [(AVERAGE, averaged)] * average:
             value = rng.normal(size=shape).astype("float32")
+            if name.endswith("moving_variance"):
+                value = np.abs(value)
             arrays[full + suffix] = value
             found[path] = value.reshape(ours)
         for slot in slots:
