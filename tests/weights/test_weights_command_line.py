@@ -17,6 +17,7 @@ import efficientnet_tf as en
 from efficientnet_tf.data import preparation
 from efficientnet_tf.inference.classifier import Classifier
 from efficientnet_tf.runs.run_dir import RunDir
+from efficientnet_tf.weights import checksums
 
 MODEL = "--model=efficientnet-test"
 SMALL = ("--image_size=32", "--eval_batch_size=20", "--device=cpu", "--json")
@@ -288,7 +289,7 @@ def test_a_network_by_another_name_is_used_as_it_is(images, tmp_path):
 def test_weights_that_name_no_model_ask_for_it(files, images, tmp_path):
     weights = shutil.copy(files["keras"], tmp_path)
     with h5py.File(weights, "a") as file:  # as another program writes it
-        del file.attrs["passport"]
+        del file.attrs["passport"], file.attrs[checksums.PASSPORT]
     line = refusal("--mode=predict", f"--weights={weights}", images / "val")
     assert "does not say which model it holds; name the model too" in line
 
