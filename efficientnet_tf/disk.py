@@ -23,6 +23,7 @@ _REMEDIES = {
     errno.EIO: "the disk may be failing",
     errno.ESTALE: "the disk was mounted anew; try again",
     errno.ENOENT: "check the path",
+    errno.EEXIST: "a file is in the place of a folder; move it away",
     errno.ENOTDIR: "a file is in the place of a folder; move it away",
     errno.EISDIR: "a folder is in the place of a file; move it away",
     errno.ENAMETOOLONG: "name a shorter path",
