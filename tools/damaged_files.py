@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-# Numbers that break arithmetic: ends of ranges, minus one, and what overflows.
+# Numbers that break arithmetic: ends of ranges, and what overflows.
 NUMBERS = (0, 1, 2, 127, 255, 2**15, 2**16 - 1, 2**31 - 1, 2**31, 2**32 - 1, 2**40)
 _HDF5_MARKS = re.compile(rb"\x89HDF|TREE|HEAP|SNOD|GCOL|OHDR|OCHK|FRHP|BTHD|FADB")
 _ZIP_MARKS = {b"PK\x03\x04": 30, b"PK\x01\x02": 46, b"PK\x05\x06": 22}

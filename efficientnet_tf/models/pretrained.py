@@ -6,7 +6,7 @@ from typing import Any
 
 import keras
 
-from efficientnet_tf import variants
+from efficientnet_tf import expansion, variants
 from efficientnet_tf.models import efficientnet
 from efficientnet_tf.weights import conventions, evidence, reading
 from efficientnet_tf.weights import passport as passports
@@ -43,7 +43,7 @@ def load_weights(
         return from_weights(source, model, ema=ema, skip=skip)
     variant = passports.of(model).variant
     found = reading.read_weights(source, variant, ema=ema)
-    want = _check_conventions(found, variant or evidence.of_layers(model))
+    want = _check_conventions(found, model)
     found.assign(model, skip=skip)
     if variant:  # resizing, outside of the network, is as the weights need it
         model.passport = dataclasses.replace(model.passport, variant=want)
@@ -83,7 +83,10 @@ def from_weights(
     if found.multi_label:
         kwargs.setdefault("classifier_activation", "sigmoid")
     kwargs.setdefault("include_preprocessing", found.evidence.normalises is not False)
-    variant = found.adapt(variants.get_variant(network))
+    named = ("blocks", "width", "depth", "activation")
+    changes = {name: kwargs.pop(name, None) for name in named}
+    # The file is compared with the network that is wanted, not with its family's.
+    variant = found.adapt(expansion.customize(network, **changes))
     model = efficientnet.EfficientNet(variant, **kwargs)
     is_part = kwargs.get("endpoints") is not None
     if is_part or not kwargs["include_top"]:
@@ -92,14 +95,17 @@ def from_weights(
     return model
 
 
-def _check_conventions(found: WeightsFile, have: variants.Variant) -> variants.Variant:
+def _check_conventions(found: WeightsFile, model: keras.Model) -> variants.Variant:
     """Returns the network that the weights need.
 
     Raises:
-        ValueError: if another one was built.
+        ValueError: if the model is another one.
     """
+    have = passports.of(model).variant or evidence.of_layers(model)
     want = found.adapt(have)
     for field in conventions.differences(have, want):
+        if field == "pixels" and not evidence.model_normalises(model):
+            continue  # the caller normalises them, as it likes
         raise ValueError(
             f"{found.source} ({found.project}): needs {field}="
             f"{getattr(want, field)}, but the model was built with "

@@ -247,7 +247,7 @@ def _stated(weights: WeightsFile) -> dict[str, Any]:
     name = variant if isinstance(variant, str) else getattr(variant, "name", None)
     if name in variants.list_variants():
         fields["model"] = name
-    if weights.passport:
+    if weights.passport or weights.multi_label:
         fields["multi_label"] = weights.multi_label
     if weights.passport and isinstance(variant, variants.Variant):
         # A network without a recipe of its own gets the default model's.

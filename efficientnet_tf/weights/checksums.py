@@ -37,7 +37,10 @@ def append(path: str) -> None:
 
 
 def check_bytes(path: str) -> None:
-    """Raises ValueError if a file ends in a digest that is not that of its bytes."""
+    """Raises ValueError if a file ends in a digest that is not that of its bytes.
+
+    The error names no path.
+    """
     whole = os.path.getsize(path) - len(_END) - _HEX - 1
     if whole < 0:
         return
@@ -54,13 +57,12 @@ def check_bytes(path: str) -> None:
             left -= len(block)
     if stated != digest.hexdigest().encode():
         raise ValueError(
-            f"{path}: its bytes do not match the SHA-256 at its end: the file is "
-            "damaged; fetch or write it again"
+            "its bytes do not match the SHA-256 at its end: the file is damaged; fetch "
+            "or write it again"
         )
 
 
 def check(
-    path: str,
     stated: Mapping[str, Any],
     passport: str | None,
     *,
@@ -69,13 +71,12 @@ def check(
     """Checks the digest that a file states of its passport.
 
     Args:
-        path: path of the file, for errors.
         stated: what the file states beside its weights: attributes or metadata.
         passport: the passport's JSON; None if the file has none.
         class_names: names of the classes, where the file holds them beside it.
 
     Raises:
-        ValueError: naming the file whose passport was changed.
+        ValueError: if the passport was changed; names no path.
     """
     if PASSPORT not in stated:
         return  # earlier versions wrote none
@@ -83,6 +84,6 @@ def check(
     digest = of_passport(passport or "", class_names)
     if not isinstance(expected, str) or expected != digest:
         raise ValueError(
-            f"{path}: its passport does not match its SHA-256: the file is damaged or "
-            "was changed; fetch or write it again"
+            "its passport does not match its SHA-256: the file is damaged or was "
+            "changed; fetch or write it again"
         )

@@ -94,7 +94,7 @@ def _settle_pixels(pixels: variants.Pixels, stated: Any) -> variants.Pixels:
     wanted = statistics(pixels)
     mean, stddev = stated
     if len(mean) != 3 and len(set(zip(mean, stddev, strict=True))) == 1:
-        # One for all channels, of which a file need not have three.
+        # One mean and stddev serve all channels, however many the file has.
         mean, stddev = (mean[0],) * 3, (stddev[0],) * 3
         averages = [(sum(values) / 3,) * 3 for values in wanted]
         wanted = wanted if len(set(pixels.mean)) == 1 else (averages[0], averages[1])
@@ -105,15 +105,23 @@ def _settle_pixels(pixels: variants.Pixels, stated: Any) -> variants.Pixels:
     return variants.Pixels(tuple(mean), tuple(stddev), pixels.resize)
 
 
-def of_project(
-    variant: variants.Variant, project: str, tensors: Mapping[str, np.ndarray]
-) -> list[Statement]:
+def of_tensors(tensors: Mapping[str, np.ndarray]) -> list[Statement]:
+    """Returns what a file's tensors say: the normalisation of pixels among them.
+
+    Args:
+        tensors: the weights by the project's names.
+    """
+    if "normalization/mean" not in tensors:
+        return []
+    return [Statement("", {"pixels": _normalization(tensors)})]
+
+
+def of_project(variant: variants.Variant, project: str) -> list[Statement]:
     """Returns what a project's networks have in common.
 
     Args:
         variant: the network with this package's conventions.
         project: the project whose names the weights have, as a format's `detect` says.
-        tensors: the weights by the project's names.
     """
     if project == "resnet":
         # keras.applications resnet.py: the first 1x1 convolution strides, caffe pixels.
@@ -124,9 +132,7 @@ def of_project(
         }
         return [Statement("keras.applications' ResNets", values)]
     if project.startswith(("timm", "torch")):
-        return [Statement(f"{_PROJECTS[project]}", _pytorch(variant, project))]
-    if "normalization/mean" in tensors:
-        return [Statement("", {"pixels": _normalization(tensors)})]
+        return [Statement(_PROJECTS[project], _pytorch(variant, project))]
     return []
 
 

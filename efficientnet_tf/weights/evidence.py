@@ -19,7 +19,7 @@ from efficientnet_tf.weights import passport as passports
 # Fields of a variant that decide which network it is.
 _NETWORK = (
     *("width", "depth", "blocks", "stem_filters", "stem_kernel", "stem_pool"),
-    *("head_filters", "head_shrinks", "scale_ends", "activation", "experts"),
+    *("head_filters", "head_shrinks", "scale_ends", "experts"),
     *("divisor", "keep_90_percent"),
 )
 
@@ -74,7 +74,8 @@ class Evidence:
             return conventions.settle(variant, self._statements(variant))
         if variant.blocks:
             check_same_network(variant, stated)
-        conventions.check_activation(stated.activation, variant)
+        else:
+            conventions.check_activation(stated.activation, variant)
         changes = {name: getattr(stated, name) for name in conventions.FIELDS}
         return dataclasses.replace(variant, **changes)
 
@@ -119,8 +120,8 @@ class Evidence:
         ours = keras_config.of_model(model)
         try:
             found = keras_conventions.differences(self.config, ours, theirs, part=part)
-        except keras_conventions.MALFORMED as error:
-            return [f"its Keras config describes no layers of a network ({error})"]
+        except ValueError as error:
+            return [str(error)]
         return [problem for layer, problem in found.items() if layer not in left]
 
     @property
@@ -130,12 +131,13 @@ class Evidence:
     def _statements(self, variant: variants.Variant) -> list[conventions.Statement]:
         return [
             conventions.Statement("", self.config_says),
+            *conventions.of_tensors(self.tensors),
             *self.beside.statements(variant),
-            *conventions.of_project(variant, self.project, self.tensors),
+            *conventions.of_project(variant, self.project),
         ]
 
 
-def normalises(model: keras.Model) -> bool:
+def model_normalises(model: keras.Model) -> bool:
     """Whether a model normalises pixels itself; True if nothing says so.
 
     Args:
@@ -144,9 +146,16 @@ def normalises(model: keras.Model) -> bool:
     stated = passports.of(model).include_preprocessing
     if stated is None and passports.of(model).variant is None:
         network = _described(model)
-        told = keras_conventions.read(network, {}) if network else {}
-        stated = told.get("include_preprocessing")
+        stated = _told(model, network).get("include_preprocessing")
     return stated is not False
+
+
+def _told(model: keras.Model, network: keras_config.Network | None) -> dict[str, Any]:
+    """Reads what a model's layers state; an error names the model."""
+    try:
+        return keras_conventions.read_all(network, {})
+    except ValueError as error:
+        raise ValueError(f"model {model.name}: {error}") from None
 
 
 def _described(model: keras.Model) -> keras_config.Network | None:
@@ -167,7 +176,7 @@ def of_layers(model: keras.Model) -> variants.Variant:
     """
     network = _described(model) or keras_config.of_model(model)
     bare = variants.Variant(model.name, 1.0, 1.0, 0, 0.0, ())
-    told = keras_conventions.read(network, {})
+    told = _told(model, network)
     bare = dataclasses.replace(bare, activation=told.get("activation", bare.activation))
     return conventions.settle(bare, [conventions.Statement("", told)])
 
@@ -190,3 +199,4 @@ def check_same_network(wanted: variants.Variant, stated: variants.Variant) -> No
         raise ValueError(
             f"holds {stated.name} with {field}={has}, not with {field}={asked}"
         )
+    conventions.check_activation(stated.activation, wanted)

@@ -22,7 +22,8 @@ _BEGINNINGS: tuple[tuple[bytes, str, tuple[str, ...]], ...] = (
         (),
     ),
     (rb"\x89HDF\r\n\x1a\n", "an HDF5 file; name it .h5", (".h5", ".hdf5")),
-    (rb".{8}\{\"", "a safetensors file; name it .safetensors", (".safetensors",)),
+    # Eight bytes are the length of a header, which is below a terabyte.
+    (rb".{5}\0{3}\{\"", "a safetensors file; name it .safetensors", (".safetensors",)),
     (rb"PK\x03\x04", "a zip archive", (".keras",)),
     (rb"\x80[\x02-\x05]", "a pickle, as torch.save writes it; name it .pth", ()),
     (rb"\x1f\x8b|\x28\xb5\x2f\xfd|BZh|\xfd7zXZ", "a compressed file; unpack it", ()),

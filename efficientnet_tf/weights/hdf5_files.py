@@ -22,7 +22,7 @@ from efficientnet_tf.weights.torch_pickle import shown
 
 # How many bytes of values a file may hold for each of its own bytes. Weights hardly
 # compress (by a tenth), those of a pruned network by its zeros.
-MOST_TIMES = 16
+_MOST_TIMES = 16
 _SLACK = 1 << 20  # bytes, for small files
 _GZIP, _SHUFFLE, _FLETCHER32 = 1, 2, 3  # HDF5's numbers of its filters
 _HEAP = b"GCOL\x01\0\0\0"
@@ -31,7 +31,7 @@ _CHECKSUM = 4  # bytes that Fletcher's checksum adds to a chunk
 # Errors that h5py and zipfile raise for damaged files.
 _DAMAGED = (
     *(OSError, EOFError, KeyError, AttributeError, TypeError, RuntimeError),
-    *(UnicodeError, OverflowError, MemoryError, zipfile.BadZipFile, zlib.error),
+    *(UnicodeError, OverflowError, zipfile.BadZipFile, zlib.error),
 )
 
 
@@ -89,7 +89,7 @@ class Budget:
 
     def __init__(self, file_bytes: int) -> None:
         self.file_bytes = file_bytes
-        self._left = most_bytes(file_bytes)
+        self._left = _most_bytes(file_bytes)
 
     def take(self, dataset: h5py.Dataset) -> None:
         """Takes the bytes of a data set; raises Refused if it is none to read."""
@@ -106,16 +106,16 @@ class Budget:
         if self._left < 0:
             raise Refused(
                 f"its values, with {name} of shape {dataset.shape}, take more than "
-                f"{MOST_TIMES} times the file's {files.size_in_words(self.file_bytes)}"
+                f"{_MOST_TIMES} times the file's {files.size_in_words(self.file_bytes)}"
             )
         if dataset.chunks:
             _check_filters(dataset)
             _check_chunks(dataset, chunk, self.file_bytes)
 
 
-def most_bytes(file_bytes: int) -> int:
+def _most_bytes(file_bytes: int) -> int:
     """Returns how many bytes may be made of a file of so many bytes."""
-    return MOST_TIMES * file_bytes + _SLACK
+    return _MOST_TIMES * file_bytes + _SLACK
 
 
 @contextlib.contextmanager
@@ -129,53 +129,61 @@ def opened(path: str) -> Iterator[Group]:
         ValueError: naming what the file is instead, what is damaged, or what it holds
             that is not read. A ValueError within the `with` block gets the path in
             front of its words; another error there is taken for damage too.
+        PermissionError, MemoryError: if the file may not be read, or does not fit.
     """
     size = os.path.getsize(path)
     try:
         content: str | io.BytesIO = path
         if zipfile.is_zipfile(path):
-            entry = zip_entries.read(path, "model.weights.h5", most=most_bytes(size))
+            entry = zip_entries.read(path, "model.weights.h5", most=_most_bytes(size))
+            _check_heaps(entry)
             content = io.BytesIO(entry)
-        else:
+        elif size:
             checksums.check_bytes(path)
-            _check_heaps(path)
+            with _mapped(path) as mapped:
+                _check_heaps(mapped)
         with h5py.File(content, "r") as file:
             yield Group(file, Budget(size))
     except Refused as error:
         raise ValueError(f"{path}: {error}") from None
+    except (PermissionError, MemoryError):
+        raise  # `reading` says that the file may not be read, or does not fit
     except _DAMAGED as error:
         kind = foreign_files.kind(path)
         found = f"is {kind}" if kind else f"is no Keras weights file ({shown(error)})"
         raise ValueError(f"{path}: {found}") from None
     except ValueError as error:
-        named = str(error).startswith(f"{path}: ")
-        raise ValueError(str(error) if named else f"{path}: {error}") from None
+        raise ValueError(f"{path}: {error}") from None
 
 
-def _check_heaps(path: str) -> None:
-    """Raises Refused at a heap of texts that HDF5's library would read for ever.
-
-    It steps from object to object by their sizes, also by 0 bytes. Source: H5HGcache.c.
-    """
-    if not os.path.getsize(path):
-        return
+@contextlib.contextmanager
+def _mapped(path: str) -> Iterator[mmap.mmap]:
     with (
         open(path, "rb") as file,
         mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content,
     ):
-        begin = content.find(_HEAP)
-        while begin >= 0:
-            size = int.from_bytes(content[begin + 8 : begin + 16], "little")
-            place, end = begin + 16, min(begin + size, len(content))
-            while place + 16 <= end:
-                index = int.from_bytes(content[place : place + 2], "little")
-                length = int.from_bytes(content[place + 8 : place + 16], "little")
-                # Object 0 is what is free, and its size is that of all of it.
-                step = 16 + (length + 7) // 8 * 8 if index else length
-                if not step:
-                    raise Refused("is damaged: an object of its heap has no size")
-                place += step
-            begin = content.find(_HEAP, begin + len(_HEAP))
+        yield content
+
+
+def _check_heaps(content: bytes | mmap.mmap) -> None:
+    """Raises Refused at a heap of texts that HDF5's library would read for ever.
+
+    The library steps from object to object by their sizes, and a size of 0 never
+    advances. Source: H5HGcache.c.
+    """
+    begin = content.find(_HEAP)
+    while begin >= 0:
+        size = int.from_bytes(content[begin + 8 : begin + 16], "little")
+        place, end = begin + 16, min(begin + size, len(content))
+        while place + 16 <= end:
+            index = int.from_bytes(content[place : place + 2], "little")
+            length = int.from_bytes(content[place + 8 : place + 16], "little")
+            # Object 0 is what is free, and its size is that of all of it.
+            step = 16 + (length + 7) // 8 * 8 if index else length
+            if not step:
+                raise Refused("is damaged: an object of its heap has no size")
+            place += step
+        begin = content.find(_HEAP, begin + len(_HEAP))
 
 
 def _member(group: Any, name: str) -> Any:

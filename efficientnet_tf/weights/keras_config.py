@@ -4,6 +4,7 @@ A `.keras` archive and the `.h5` of a whole model hold the config, `.weights.h5`
 do not. Keras 3 and Keras 2 write the inputs of a layer in different ways.
 """
 
+import contextlib
 import dataclasses
 import json
 import re
@@ -19,6 +20,7 @@ from efficientnet_tf.weights import hdf5_files, zip_entries
 _STEMS = ("stem_conv", "conv1_conv", "conv1", "Conv1")
 _PASSPORT = "efficientnet_tf"  # the key beside the config of a network's first layer
 _LARGEST = 1 << 26  # bytes of JSON; EfficientNetV2-XL's are 3 million
+NORMALISING = ("Rescaling", "Normalization")  # layers that normalise images
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,12 +39,28 @@ class Network:
 
     layers: dict[str, Layer]
     passport: str | None = None  # JSON
+    # Names of the layers that normalise images before it, in the models around it.
+    outside: tuple[str, ...] = ()
 
     @property
     def stem(self) -> Layer | None:
         """The first layer with weights; None if no network is known to begin so."""
         found = (self.layers[name] for name in _STEMS if name in self.layers)
         return next(found, None)
+
+
+@contextlib.contextmanager
+def named_damage(*more: type[Exception]) -> Iterator[None]:
+    """Raises ValueError in place of errors at a config that describes no layers.
+
+    Args:
+        *more: errors that mean damage too. A ValueError passes unless it is one.
+    """
+    errors = (TypeError, KeyError, AttributeError, IndexError, OverflowError)
+    try:
+        yield
+    except (*errors, RecursionError, *more) as error:
+        raise ValueError(f"its Keras config is damaged ({error})") from None
 
 
 def of_file(path: str, file: hdf5_files.Group) -> dict[str, Any]:
@@ -68,15 +86,13 @@ def parse(text: str | bytes) -> dict[str, Any]:
         text: the config as JSON.
 
     Raises:
-        ValueError: if it is none.
+        ValueError: if the text is no model's config.
     """
-    try:
+    with named_damage(ValueError):
         model = json.loads(text)
         if not isinstance(model["config"], dict):
             raise TypeError("it has no layers")
         return model
-    except (ValueError, TypeError, KeyError, RecursionError) as error:
-        raise ValueError(f"its Keras config is damaged ({error})") from None
 
 
 def find(model: dict[str, Any]) -> Network | None:
@@ -88,13 +104,15 @@ def find(model: dict[str, Any]) -> Network | None:
     Raises:
         ValueError: if a layer is not described as Keras does it.
     """
-    try:
-        for layers in _graphs(model):
+    with named_damage():
+        for layers, around in _graphs(model):
             network = Network({layer["name"]: _layer(layer) for layer in layers})
             if network.stem:
-                return dataclasses.replace(network, passport=layers[0].get(_PASSPORT))
-    except (TypeError, KeyError, AttributeError, IndexError, RecursionError) as error:
-        raise ValueError(f"its Keras config is damaged ({error})") from None
+                return dataclasses.replace(
+                    network,
+                    passport=layers[0].get(_PASSPORT),
+                    outside=tuple(_normalising(around)),
+                )
     return None
 
 
@@ -126,19 +144,37 @@ def _from_archive(path: str) -> bytes:
     return zip_entries.read(path, "config.json", most=_LARGEST)
 
 
-def _graphs(model: Any) -> Iterator[list[dict]]:
-    """Yields the layers of a model and of the models in it, the outer ones first."""
+# The layers of a model, and which of them is the model that is looked into.
+_Place = tuple[list, int]
+
+
+def _graphs(
+    model: Any, around: tuple[_Place, ...] = ()
+) -> Iterator[tuple[list[dict], tuple[_Place, ...]]]:
+    """Yields the layers of a model and of the models in it, the outer ones first.
+
+    Beside the layers of a model stand its places in the models around it.
+    """
     config = model.get("config") if isinstance(model, dict) else None
     layers = config.get("layers") if isinstance(config, dict) else None
     if not isinstance(layers, list) or not layers:
         return
     if all(isinstance(layer, dict) and "name" in layer for layer in layers):
-        yield layers
-    for layer in layers:
-        yield from _graphs(layer)
+        yield layers, around
+    for number, layer in enumerate(layers):
+        yield from _graphs(layer, (*around, (layers, number)))
+
+
+def _normalising(around: tuple[_Place, ...]) -> Iterator[str]:
+    """Yields the names of the layers that normalise images before a nested model."""
+    for layers, number in around:
+        before = map(_layer, layers[:number])
+        yield from (one.name for one in before if one.kind in NORMALISING)
 
 
 def _layer(described: dict) -> Layer:
+    if not isinstance(described["config"], dict):
+        raise TypeError(f"layer {described['name']} has no config")
     # Registered classes have their package's name in front.
     kind = re.sub("^.*>", "", described["class_name"])
     nodes = described.get("inbound_nodes", ())

@@ -8,7 +8,12 @@ from typing import Any
 import keras
 import numpy as np
 
-from efficientnet_tf.weights.keras_config import Layer, Network
+from efficientnet_tf.weights.keras_config import (
+    NORMALISING,
+    Layer,
+    Network,
+    named_damage,
+)
 
 # Layers of a network, by this package's names and by those of keras.applications'
 # MobileNets and ResNets; a user's layers behind the network have others.
@@ -18,7 +23,6 @@ _ANY = re.compile(
     r"|out|pool1|conv\d_block\d+)(_|$)"
 )
 _CONVOLUTIONS = ("Conv2D", "DepthwiseConv2D", "CondConv2D", "DepthwiseCondConv2D")
-MALFORMED = (ValueError, TypeError, KeyError, AttributeError, IndexError)
 _POOLS = ("MaxPooling2D", "AveragePooling2D")
 # Layers that change no image in inference.
 _WITHOUT_EFFECT = re.compile(
@@ -65,10 +69,8 @@ def read_all(
     Raises:
         ValueError: naming a layer that is not known or not described.
     """
-    try:
+    with named_damage():
         return read(network, tensors) if network else {}
-    except (TypeError, KeyError, AttributeError, IndexError) as error:
-        raise ValueError(f"its Keras config is damaged ({error})") from None
 
 
 def ends_in_sigmoids(network: Network) -> bool:
@@ -90,6 +92,9 @@ def differences(
 
     Returns:
         A sentence for each layer. Paddings and preprocessing are left out.
+
+    Raises:
+        ValueError: if the file's layers are not described as Keras does it.
     """
     is_ours = "stem_conv" in file.layers
     ours = [name for name in model.layers if _OWN.match(name)]
@@ -100,7 +105,8 @@ def differences(
         pairs |= {name: name for name in more}
     problems = {}
     for name, their_name in pairs.items():
-        has = _computes(file.layers.get(their_name))
+        with named_damage():
+            has = _computes(file.layers.get(their_name))
         does = _computes(model.layers.get(name))
         # Layers without weights have other names in MobileNets and ResNets.
         if has != does and (is_ours or has is not None):
@@ -139,6 +145,8 @@ def _function(layer: Layer) -> str:
             raise ValueError(f"layer {layer.name} is a leaky ReLU")
         return {None: "relu", 6: "relu6"}.get(config.get("max_value"), "another ReLU")
     named = layer.config.get("activation", "linear")
+    if not isinstance(named, str | None):
+        return str(named)  # Keras would build the layer that a dictionary describes
     try:
         return keras.activations.get(named).__name__
     except (ValueError, TypeError, AttributeError):
@@ -235,7 +243,7 @@ def _pixels(network: Network, tensors: Mapping[str, np.ndarray]) -> dict[str, An
     """Reads the normalisation in front of the stem."""
     scale, offset, found = np.ones(1), np.zeros(1), False
     for layer in _before_stem(network):
-        if layer.kind in ("Rescaling", "Normalization"):
+        if layer.kind in NORMALISING:
             found = True
             factor, summand = _affine(layer, tensors)
             scale, offset = scale * factor, offset * factor + summand
@@ -300,7 +308,7 @@ def _numbers(layer: Layer, key: str) -> np.ndarray:
         value = value["config"]["value"]
     try:
         numbers = np.asarray(value, np.float64).reshape(-1)
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, OverflowError):
         numbers = np.full(1, np.nan)
     if not np.isfinite(numbers).all():
         raise ValueError(f"layer {layer.name} has {key}={value}, not numbers")

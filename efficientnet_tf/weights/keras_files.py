@@ -7,9 +7,9 @@ import dataclasses
 import functools
 import itertools
 import os
-import re
 import zipfile
 from collections.abc import Collection
+from typing import Any
 
 import h5py
 import keras
@@ -29,6 +29,7 @@ from efficientnet_tf.weights import (
     wrapped_names,
 )
 from efficientnet_tf.weights import passport as passports
+from efficientnet_tf.weights.torch_pickle import shown
 from efficientnet_tf.weights.weights_file import WeightsFile
 
 # The keras.applications network of each variant.
@@ -78,11 +79,19 @@ def open_file(path: str, *, ema: bool = True) -> WeightsFile:
         fold=keras_names.fold_biases,
         averaged=passport.averaged if passport else None,
         passport=passport,
-        notes=network.notes,
+        notes=(*network.notes, *_notes(described)),
         config=described,
         config_says=said,
         checked=content.checked,
     )
+
+
+def _notes(described: keras_config.Network | None) -> tuple[str, ...]:
+    """Says which layers normalise images before the network, and are not in it."""
+    if described is None or not described.outside:
+        return ()
+    names = ", ".join(map(shown, described.outside))
+    return (f"left out {names}: the network takes images as they come out of it",)
 
 
 def _network(names: Collection[str]) -> wrapped_names.Network:
@@ -115,30 +124,33 @@ def _read(path: str) -> _Content:
     with hdf5_files.opened(path) as file:
         config = keras_config.of_file(path, file)
         described = keras_config.find(config)
-        # This layer has no name of its own: Keras numbers it through the process.
-        tensors = {
-            re.sub(r"(^|/)normalization_\d+/", r"\1normalization/", name): _array(data)
-            for name, data in keras_groups.datasets(file, config.get("config", {}))
-        }
-        if not tensors:
-            raise ValueError(
-                "has no layer names; its weights cannot be assigned by name"
-            )
+        tensors = _tensors(file, config)
         passport = _passport(file)
         names = keras_passport.class_names(file)
-        checksums.check(path, file.attrs, passport, class_names=names)
+        checksums.check(file.attrs, passport, class_names=names)
     checked = "CRC-32" if zipfile.is_zipfile(path) else None
     checked = "SHA-256" if passport else checked
     return _Content(tensors, described, passport, names, checked)
 
 
+def _tensors(file: hdf5_files.Group, config: dict[str, Any]) -> dict[str, np.ndarray]:
+    tensors: dict[str, np.ndarray] = {}
+    for full, data in keras_groups.datasets(file, config.get("config", {})):
+        name = keras_groups.stored_name(full)
+        if name in tensors:
+            raise ValueError(f"holds {shown(name)} twice")
+        tensors[name] = _array(data)
+    if not tensors:
+        raise ValueError("has no layer names; its weights cannot be assigned by name")
+    return tensors
+
+
 def _check_statistics(tensors: dict[str, np.ndarray]) -> None:
     """Raises ValueError if the pixels' statistics cannot be ones."""
-    for name, value in tensors.items():
-        if name in ("normalization/mean", "normalization/variance"):
-            problem = numeric.problem(name, value)
-            if problem:
-                raise ValueError(f"{name} {problem}")
+    for name in ("normalization/mean", "normalization/variance"):
+        problem = numeric.problem(name, tensors[name]) if name in tensors else None
+        if problem:
+            raise ValueError(f"{name} {problem}")
 
 
 def _passport(file: hdf5_files.Group) -> str | None:

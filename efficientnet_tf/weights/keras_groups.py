@@ -44,6 +44,17 @@ def datasets(
     return _legacy(file.get("model_weights", file))
 
 
+def stored_name(name: str) -> str:
+    """Returns the name that a weight is read under, "normalization/mean".
+
+    Keras numbers this layer through the process: "normalization_3/mean".
+
+    Args:
+        name: "layer/variable", with the models around it in front.
+    """
+    return re.sub(r"(^|/)normalization_\d+/", r"\1normalization/", name)
+
+
 def _numbered(
     group: hdf5_files.Group, config: Mapping[str, Any], path: str = ""
 ) -> Iterator[tuple[str, h5py.Dataset]]:

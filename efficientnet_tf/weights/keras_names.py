@@ -5,7 +5,7 @@ from collections.abc import Collection
 
 import numpy as np
 
-from efficientnet_tf.weights import keras_groups, model_layout
+from efficientnet_tf.weights import keras_groups, model_layout, numeric
 
 # A name that only this family's networks have.
 MARKS = {
@@ -69,7 +69,7 @@ def _layer(path: str) -> str:
 
 def _found(tensor: model_layout.Tensor, numbered: str, known: Collection[str]) -> str:
     """Returns the name of a tensor in a file, or else its path."""
-    for name in (tensor.path, numbered):
+    for name in map(keras_groups.stored_name, (tensor.path, numbered)):
         if name in known:
             return name
     # A legacy file leaves out models in a model, or has scopes of their building.
@@ -136,11 +136,17 @@ def fold_biases(
         if tensor.kind == "conv" and bias in tensors and mean in names:
             if tensor.path.replace("/kernel", "/bias") in names:
                 continue
-            if tensors[bias].shape != getattr(tensors.get(names[mean]), "shape", None):
+            if not _can_fold(tensors[bias], tensors.get(names[mean])):
                 continue  # `WeightsFile.assign` reports it
             tensors[names[mean]] = tensors[names[mean]] - tensors.pop(bias)
             folded.append(bias)
     return folded
+
+
+def _can_fold(bias: np.ndarray, mean: np.ndarray | None) -> bool:
+    if mean is None or bias.shape != mean.shape:
+        return False
+    return numeric.is_float(bias) and numeric.is_float(mean)
 
 
 def _mobilenet_v1(model: model_layout.Layout) -> dict[str, str]:

@@ -13,7 +13,13 @@ from typing import Any
 import h5py
 import keras
 
-from efficientnet_tf.weights import checksums, hdf5_files, keras_config, model_layout
+from efficientnet_tf.weights import (
+    checksums,
+    hdf5_files,
+    keras_config,
+    keras_groups,
+    model_layout,
+)
 from efficientnet_tf.weights import passport as passports
 
 _NAMES = "class_names"  # the dataset of them
@@ -93,4 +99,6 @@ def _variables(save_own_variables: Any, model: keras.Model, store: Any) -> None:
     # this one's, and one of NumPy's has no attributes.
     if file is None or set(file) - {"vars"}:
         return
-    write(file, model, passports.digest(model_layout.values(model)))
+    values = model_layout.values(model).items()
+    stored = {keras_groups.stored_name(path): value for path, value in values}
+    write(file, model, passports.digest(stored))

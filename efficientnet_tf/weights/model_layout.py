@@ -27,6 +27,7 @@ class Tensor:
     path: str
     kind: str  # conv, depthwise, experts_conv, experts_depthwise, dense or vector
     shape: tuple[int, ...]
+    is_float: bool = True  # False: a counter, such as a Normalization layer's
 
     @property
     def layer(self) -> str:
@@ -87,7 +88,12 @@ def layout(model: keras.Model) -> Layout:
         if not layer.weights:
             continue
         found = [
-            Tensor(path, _kind(owner, variable.name), tuple(variable.shape))
+            Tensor(
+                path,
+                _kind(owner, variable.name),
+                tuple(variable.shape),
+                is_float=keras.backend.is_float_dtype(variable.dtype),
+            )
             for path, owner, variable in _members(layer)
         ]
         if not is_ours(layer.name):

@@ -7,6 +7,7 @@ as `model.safetensors` beside a `config.json`: in its cache in
 
 import dataclasses
 import json
+import math
 import os
 import re
 from collections.abc import Iterator, Mapping
@@ -23,6 +24,7 @@ _INTERPOLATIONS = ("bicubic", "bilinear")
 # Of timm's model_args: those of the training, of shapes, and those that are read.
 _HARMLESS = ("drop_rate", "drop_path_rate", "bn_momentum", "num_classes", "in_chans")
 _READ = ("bn_eps", "pad_type", "act_layer")
+_WITH_ADVPROP = ("lukemelas", "tf1", "efficientnet")  # projects with AdvProp's weights
 _HALF = conventions.statistics(variants.MOBILENET_PIXELS)
 _IMAGENET = conventions.statistics(variants.IMAGENET_PIXELS)
 
@@ -83,16 +85,15 @@ def find(path: str, project: str) -> Neighbours:
     """
     path = os.path.abspath(path)
     if project not in ("timm", "torch_resnet"):
-        return _of_advprop(path)
+        return _of_advprop(path) if project in _WITH_ADVPROP else NONE
     named = next(_timm_names(path), None)
     beside = os.path.join(os.path.dirname(path), "config.json")
     described = _read(beside)
     if described is None:
-        where, name = named or ("", "")
-        return Neighbours(f"{where} {name}" if named else "", name)
+        return Neighbours(" ".join(named), named[1]) if named else NONE
     try:
         found = _of_config(described)
-    except (ValueError, TypeError, AttributeError) as error:
+    except (ValueError, TypeError, AttributeError, OverflowError) as error:
         raise ValueError(f"{beside}: {error}") from None
     if named and _key(named[1]) != _key(found.name):
         raise ValueError(
@@ -226,7 +227,10 @@ def _arguments(arguments: Mapping[str, Any]) -> dict[str, Any]:
             raise ValueError(f"model_args.{name}={value}: is not known here")
     values: dict[str, Any] = {}
     if "bn_eps" in arguments:
-        values["batch_norm_epsilon"] = float(arguments["bn_eps"])
+        epsilon = float(arguments["bn_eps"])
+        if not 0 <= epsilon < math.inf:
+            raise ValueError(f"model_args.bn_eps={epsilon}: allowed are numbers from 0")
+        values["batch_norm_epsilon"] = epsilon
     if "act_layer" in arguments:
         values["activation"] = str(arguments["act_layer"])
     if "pad_type" in arguments:
@@ -256,6 +260,8 @@ def _channels(told: Mapping[str, Any], key: str) -> tuple[float, ...]:
     values = tuple(255 * float(value) for value in told[key])
     if len(values) not in (1, 3):
         raise ValueError(f"{key}={told[key]}: allowed are 3 numbers, or 1")
+    if not all(map(math.isfinite, values)):
+        raise ValueError(f"{key}={told[key]}: allowed are finite numbers")
     if key == "std" and not all(value > 0 for value in values):
         raise ValueError(f"std={told[key]}: allowed are numbers above 0")
     return values

@@ -17,9 +17,8 @@ def problem(name: str, value: np.ndarray) -> str | None:
         Words that follow the tensor's name, such as "has 3 values that are NaN or
         infinite, the first at [0, 2]"; None if nothing is wrong.
     """
-    # bfloat16 is no type of NumPy itself, so its kind is that of a structure.
-    if value.dtype.kind != "f" and value.dtype.name != "bfloat16":
-        return f"has type {value.dtype}; weights are floating-point numbers"
+    if not is_float(value):
+        return of_type(value.dtype)
     with np.errstate(over="ignore"):
         numbers = value.astype(np.float32, copy=False)
     wrong = ~np.isfinite(numbers)
@@ -30,6 +29,17 @@ def problem(name: str, value: np.ndarray) -> str | None:
     if name.endswith("variance") and wrong.any():
         return f"has {_places(wrong)} below 0, which no variance is"
     return None
+
+
+def is_float(value: np.ndarray) -> bool:
+    """Whether values are floating-point numbers, as weights are."""
+    # bfloat16 is no type of NumPy itself, so its kind is that of a structure.
+    return value.dtype.kind == "f" or value.dtype.name == "bfloat16"
+
+
+def of_type(dtype: object) -> str:
+    """Words a type that weights do not have, to follow the tensor's name."""
+    return f"has type {dtype}; weights are floating-point numbers"
 
 
 def _places(wrong: np.ndarray) -> str:

@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 import json
+from typing import Any
 
 import keras
 import numpy as np
@@ -78,17 +79,13 @@ def loads(text: str) -> Passport:
         fields.pop("input_range", None)
         if fields.get("variant"):
             fields["variant"] = _variant(fields["variant"])
-        fields["skipped"] = tuple(fields["skipped"])
+        fields["skipped"] = _tuple(fields["skipped"])
         if "multi_label" not in fields and fields.get("crop") == "fixed":
             # Earlier versions, whose passports have no multi_label, took 0.875 itself.
             fields["crop"] = "exact"
         fields.setdefault("exif", False)  # earlier versions turned no image
-        if not isinstance(fields.get("multi_label", False), bool):
-            raise TypeError("multi_label is no bool")
-        if fields.get("include_preprocessing") not in (None, True, False):
-            raise TypeError("include_preprocessing is no bool")
         if fields.get("class_names") is not None:
-            fields["class_names"] = _words(fields["class_names"])
+            fields["class_names"] = _tuple(fields["class_names"])
         passport = Passport(**fields)
         typed_fields.check(passport)
         return passport
@@ -143,10 +140,10 @@ def unchecked(path: str, text: str | None) -> Passport | None:
         raise ValueError(f"{path}: {error}") from None
 
 
-def _words(names: list) -> tuple[str, ...]:
-    if not all(isinstance(name, str) for name in names):
-        raise TypeError("class_names are no words")
-    return tuple(names)
+def _tuple(values: Any) -> tuple[Any, ...]:
+    if not isinstance(values, list):  # text has letters, a dictionary keys
+        raise TypeError(f"{type(values).__name__} in place of a list")
+    return tuple(values)
 
 
 def _variant(fields: dict) -> variants.Variant:
@@ -154,9 +151,9 @@ def _variant(fields: dict) -> variants.Variant:
     return variants.Variant(
         **fields
         | {
-            "blocks": tuple(fields["blocks"]),
+            "blocks": _tuple(fields["blocks"]),
             "pixels": variants.Pixels(
-                tuple(pixels["mean"]), tuple(pixels["stddev"]), pixels["resize"]
+                _tuple(pixels["mean"]), _tuple(pixels["stddev"]), pixels["resize"]
             ),
         }
     )

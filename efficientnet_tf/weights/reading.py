@@ -56,19 +56,17 @@ def _looks_like_path(source: str) -> bool:
 
 
 def _open(path: str, *, ema: bool) -> WeightsFile:
-    for name in _FORMATS:
-        module: Format = importlib.import_module(f"efficientnet_tf.weights.{name}")
-        if not module.recognises(path):
-            continue
-        try:
-            return _with_neighbours(module.open_file(path, ema=ema))
-        except (OSError, UnicodeError) as error:
-            raise ValueError(
-                f"{path}: cannot be read ({files.reason(error)})"
-            ) from None
-        except MemoryError:
-            raise ValueError(f"{path}: needs more memory than is free") from None
-    raise ValueError(f"weights={path}: {_found(path)}")
+    try:
+        for name in _FORMATS:
+            module: Format = importlib.import_module(f"efficientnet_tf.weights.{name}")
+            if module.recognises(path):
+                return _with_neighbours(module.open_file(path, ema=ema))
+        words = _found(path)
+    except (OSError, UnicodeError) as error:
+        raise ValueError(f"{path}: cannot be read ({files.reason(error)})") from None
+    except MemoryError:
+        raise ValueError(f"{path}: needs more memory than is free") from None
+    raise ValueError(f"weights={path}: {words}")
 
 
 def _with_neighbours(found: WeightsFile) -> WeightsFile:

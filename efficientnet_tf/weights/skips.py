@@ -26,7 +26,7 @@ def chosen(
     """
     if isinstance(skip, str):
         raise ValueError(f"skip={skip!r}: allowed is a list of names")
-    paths, beside = set(), set()
+    paths, file_only = set(), set()
     for wanted in skip:
         found = {
             path
@@ -40,8 +40,8 @@ def chosen(
                 "layer, block or path of this name"
             )
         paths |= found
-        beside |= others - set(names.values())
-    return paths, beside
+        file_only |= others - set(names.values())
+    return paths, file_only
 
 
 def _is_path(path: str, wanted: str) -> bool:
@@ -68,13 +68,18 @@ def hint(
     inside = {_first(name) for path, name in names.items() if _is_network(path)}
     inside |= {_first(path) for path in names if _is_network(path)}
     inside |= {_first(name) for name in left if model_layout.is_ours(_first(name))}
-    if all("/moving_" in problem.partition(" ")[0] for problem in problems):
+    if all(map(_lacks_statistics, problems)):
         return " (parameters alone lack these statistics; save model.state_dict())"
     if places & (inside - {"predictions"}):
         return ""
     listed = ", ".join(f'"{place}"' for place in sorted(places))
     flag = f"--weights_skip={','.join(sorted(places))}"
     return shown(f" (load_weights(..., skip=[{listed}]), {flag}, loads the rest)")
+
+
+def _lacks_statistics(problem: str) -> bool:
+    is_statistics = "/moving_" in problem.partition(" ")[0]
+    return is_statistics and ": the file has no " in problem
 
 
 def _is_network(path: str) -> bool:

@@ -112,7 +112,8 @@ def _read(
 
 def _damage(path: str, error: Exception) -> str:
     """Says why a checkpoint cannot be read: what one of its files is, or the error."""
-    for part in sorted(glob.glob(f"{glob.escape(path)}.*")):
+    parts = sorted(glob.glob(f"{glob.escape(path)}.data-*"))
+    for part in (*parts, f"{path}.index"):
         kind = foreign_files.kind(part)
         if kind and "part of" not in kind:
             return f"its file {os.path.basename(part)} is {kind}"

@@ -101,7 +101,10 @@ def _zipped(archive: zipfile.ZipFile, size: int) -> Archive:
         raise ValueError("its byte order is neither little nor big")
     checked = all(hasattr(entry, "CRC") for entry in entries.values())
     return Archive(
-        *(content, read, "<" if byte_order == b"little" else ">", size),
+        content=content,
+        read=read,
+        byte_order="<" if byte_order == b"little" else ">",
+        size=size,
         checked="CRC-32" if checked else None,
     )
 
@@ -117,7 +120,7 @@ def _entries(archive: zipfile.ZipFile, size: int) -> dict[str, zipfile.ZipInfo]:
             raise ValueError(f"its entry {name} is encrypted or has two sizes")
         if entry.filename in entries:
             raise ValueError(f"has the entry {name} twice")
-        if not entry.CRC:
+        if not entry.CRC and entry.file_size:
             del entry.CRC  # torch.serialization.set_crc32_options(False) writes 0
         entries[entry.filename] = entry
     if sum(entry.file_size for entry in entries.values()) > size:

@@ -15,6 +15,7 @@ from efficientnet_tf.weights import (
     keras_config,
     keras_conventions,
     model_layout,
+    numeric,
     torch_archive,
     torch_names,
     torch_pickle,
@@ -56,7 +57,7 @@ def open_file(path: str, *, ema: bool = True) -> WeightsFile:
     """Reads a whole file; see `Format`."""
     tensors, origin = _read(path, ema=ema)
     passport = passports.checked(path, origin.passport, tensors)
-    config = _config(path, origin)
+    config, config_says = _config(path, origin)
     project = torch_names.detect(tensors)
     if project is None:
         raise ValueError(f"{path}: {torch_wrappers.unknown(tensors)}")
@@ -71,17 +72,20 @@ def open_file(path: str, *, ema: bool = True) -> WeightsFile:
         passport=passport,
         notes=origin.notes,
         config=config,
-        config_says=keras_conventions.read_all(config, {}),
+        config_says=config_says,
         checked=origin.checked,
     )
 
 
-def _config(path: str, origin: _Origin) -> keras_config.Network | None:
-    """Reads the config of the Keras model that this package wrote."""
+def _config(
+    path: str, origin: _Origin
+) -> tuple[keras_config.Network | None, dict[str, Any]]:
+    """Reads the config of the Keras model that this package wrote, and what it says."""
     if origin.config is None:
-        return None
+        return None, {}
     try:
-        return keras_config.find(keras_config.parse(origin.config))
+        network = keras_config.find(keras_config.parse(origin.config))
+        return network, keras_conventions.read_all(network, {})
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None
 
@@ -136,6 +140,8 @@ def _safetensors(path: str, *, ema: bool) -> tuple[dict[str, np.ndarray], _Origi
         raise ValueError(
             f"{path}: needs safetensors to read; pip install safetensors"
         ) from None
+    with open(path, "rb"):
+        pass  # safetensors calls a file that may not be read a missing one
     try:
         with safetensors.safe_open(path, framework="np") as file:
             said = file.metadata() or {}
@@ -143,9 +149,12 @@ def _safetensors(path: str, *, ema: bool) -> tuple[dict[str, np.ndarray], _Origi
             pairs = found.tensors.items()
             tensors = {short: _tensor(file, name) for short, name in pairs}
             passport = said.get("passport")
-            checksums.check(path, said, passport)
+            checksums.check(said, passport)
             return tensors, _Origin(
-                *(passport, said.get("model_config"), found.averaged, found.notes),
+                passport=passport,
+                config=said.get("model_config"),
+                averaged=found.averaged,
+                notes=found.notes,
                 checked="SHA-256" if passport else None,
             )
     except (safetensors.SafetensorError, OSError) as error:
@@ -178,8 +187,6 @@ def _pickle(path: str, *, ema: bool) -> tuple[dict[str, np.ndarray], _Origin]:
             tensors = torch_tensors.values(archive, found.tensors)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None
-    except OSError as error:
-        raise ValueError(f"{path}: cannot be read ({error.strerror})") from None
     return tensors, _Origin(
         averaged=found.averaged, notes=found.notes, checked=archive.checked
     )
@@ -190,10 +197,7 @@ def _check_types(tensors: dict[str, torch_pickle.Tensor]) -> None:
     for name, tensor in tensors.items():
         kind = np.dtype(torch_pickle.DTYPES[tensor.dtype]).kind
         if kind != "f" and tensor.dtype != "bfloat16" and name.endswith(_WEIGHTS):
-            raise ValueError(
-                f"{shown(name)} has type {tensor.dtype}; weights are floating-point "
-                "numbers"
-            )
+            raise ValueError(f"{shown(name)} {numeric.of_type(tensor.dtype)}")
 
 
 def _encode(tensor: model_layout.Tensor, value: np.ndarray) -> np.ndarray:

@@ -12,12 +12,12 @@ _MEANINGS: tuple[tuple[str, str, str], ...] = (
     (
         r"torch\._utils\._rebuild_sparse_\w*tensor",
         "makes a sparse tensor",
-        "dense ones, by to_dense()",
+        "dense tensors: tensor.to_dense()",
     ),
     (
         r"torch\._utils\._rebuild_qtensor|torch\.QU?Int\w+Storage",
         "makes a quantized tensor",
-        "numbers, by dequantize()",
+        "plain numbers: tensor.dequantize()",
     ),
     (
         r"torch\._utils\._rebuild_meta_tensor\w*",
@@ -32,17 +32,17 @@ _MEANINGS: tuple[tuple[str, str, str], ...] = (
     (
         r"torch\._utils\._rebuild_device_tensor\w*",
         "makes a tensor of another device",
-        "tensors of the CPU, by cpu()",
+        "tensors of the CPU: tensor.cpu()",
     ),
     (
         r"torch\.(Complex\w+Storage|complex\d+)",
         "is a type of complex numbers",
-        "real ones, by real",
+        "real tensors: tensor.real",
     ),
     (
         r"torch\.(float[48]_\w+|u?int[1-7]|bits\w+|q\w+)",
         "is a type of 8 bits or fewer",
-        "numbers of 16 or 32 bits, by float()",
+        "numbers of 16 or 32 bits: tensor.float()",
     ),
 )
 

@@ -1,16 +1,19 @@
 """Checks the fields of a dataclass that a file's text has filled."""
 
 import dataclasses
-import math
+import sys
 import types
 import typing
 from typing import Any
+
+_LARGEST = sys.float_info.max
 
 
 def check(filled: Any) -> None:
     """Raises TypeError unless each field has its annotated type.
 
-    A float may be a whole number, and is finite. No number is below 0.
+    A float may be a whole number, and is finite. No number is below 0, except in a
+    tuple: the mean of pixels may be.
 
     Args:
         filled: an instance of a dataclass, with dataclasses and tuples in it.
@@ -25,7 +28,7 @@ def check(filled: Any) -> None:
             )
 
 
-def _fits(value: Any, kind: Any) -> bool:
+def _fits(value: Any, kind: Any, least: float = 0) -> bool:
     parts = typing.get_args(kind)
     if isinstance(kind, types.UnionType):
         return any(_fits(value, part) for part in parts)
@@ -36,12 +39,14 @@ def _fits(value: Any, kind: Any) -> bool:
             check(value)
         return type(value) is kind
     if kind is float:
-        return type(value) in (int, float) and 0 <= value < math.inf
+        return type(value) in (int, float) and least <= value <= _LARGEST
     return type(value) is kind and not (kind is int and value < 0)
 
 
 def _all_fit(values: tuple, kinds: tuple) -> bool:
     if kinds[1:] == (Ellipsis,):
-        return all(_fits(value, kinds[0]) for value in values)
+        return all(_fits(value, kinds[0], -_LARGEST) for value in values)
     pairs = zip(values, kinds, strict=False)
-    return len(values) == len(kinds) and all(_fits(*pair) for pair in pairs)
+    return len(values) == len(kinds) and all(
+        _fits(value, kind, -_LARGEST) for value, kind in pairs
+    )

@@ -81,7 +81,7 @@ class WeightsFile:
     @property
     def variant(self) -> str | variants.Variant | None:
         """The network that the file states; None if it states none."""
-        if self.passport:
+        if self.passport and self.passport.variant:
             return self.passport.variant
         network = self.beside.network or self.network
         return network if network in variants.list_variants() else None
@@ -103,8 +103,13 @@ class WeightsFile:
     def evidence(self) -> evidences.Evidence:
         """All that tells which network the weights belong to."""
         return evidences.Evidence(
-            *(self.project, self.tensors, self.passport, self.config),
-            *(self.config_says, self.beside, self.release is not None),
+            project=self.project,
+            tensors=self.tensors,
+            passport=self.passport,
+            config=self.config,
+            config_says=self.config_says,
+            beside=self.beside,
+            is_release=self.release is not None,
         )
 
     @property
@@ -155,17 +160,22 @@ class WeightsFile:
             ValueError: naming every tensor that does not fit, or a convention that
                 the model does not follow.
         """
-        self.check_input(include_preprocessing=evidences.normalises(model))
+        self.check_input(include_preprocessing=evidences.model_normalises(model))
         layout = model_layout.layout(model)
         names = {tensor.path: tensor.path for tensor in layout.others}
         names |= self.names(model_layout.with_classifier(layout))
         tensors = dict(self.tensors)
-        skipped, beside = skips.chosen(self.origin, names, tensors, skip)
+        skipped, file_only = skips.chosen(self.origin, names, tensors, skip)
         unused = list(self.unused)
-        unused += _take(tensors, lambda name: name.startswith("normalization/"))
+        unused += _take(
+            tensors,
+            lambda name: (
+                name.startswith("normalization/") and name not in names.values()
+            ),
+        )
         folded = self.fold(tensors, layout, names)
         adapted = [f"{name}: taken off the moving mean" for name in folded]
-        skipped_names = {names[path] for path in skipped} | beside
+        skipped_names = {names[path] for path in skipped} | file_only
         unused += _take(tensors, lambda name: name in skipped_names)
 
         whole = layout.tensors + layout.others
@@ -184,10 +194,11 @@ class WeightsFile:
             f"{shown(name)} {value.shape}: the model has no place for it"
             for name, value in tensors.items()
         ]
-        if not problems:
-            problems = self.evidence.differences(model, names, skipped, part=part)
+        hint = skips.hint(problems, names, tensors) if problems else ""
+        problems = problems or self.evidence.differences(
+            model, names, skipped, part=part
+        )
         if problems:
-            hint = skips.hint(problems, names, tensors)
             raise ValueError(self._complaint(model, problems, hint))
         for path, variable in model_layout.variables(model).items():
             if path in loaded:
@@ -213,13 +224,14 @@ class WeightsFile:
             include_preprocessing: whether the network normalises pixels itself.
 
         Raises:
-            ValueError: if it does, and the one that was saved took normalised images.
+            ValueError: if the network normalises pixels, but the saved one took
+                normalised images.
         """
         if include_preprocessing and self.evidence.normalises is False:
             raise ValueError(
-                f"{self.origin}: its network takes images that are normalised already; "
-                "build it with include_preprocessing=False and normalise them as in "
-                "its training"
+                f"{self.origin}: its network takes images that are normalised already, "
+                "which no command does; in Python, build it with "
+                "include_preprocessing=False and normalise them as in its training"
             )
 
     def _value(
@@ -232,22 +244,22 @@ class WeightsFile:
         if name not in tensors:
             raise _DoesNotFit(f"{tensor.path} {tensor.shape}: the file has no {name}")
         value = self.decode(tensor, tensors.pop(name))
+        problem = numeric.problem(tensor.variable, value) if tensor.is_float else None
+        if problem:
+            raise _DoesNotFit(f"{tensor.path}: {shown(name)} {problem}")
         if tensor.path == "stem_conv/kernel" and _fits_but_for_channels(value, tensor):
             adapted.append(f"{tensor.path}: from 3 channels to {tensor.shape[2]}")
             value = _adapt_channels(value, tensor.shape[2])
         if value.shape != tensor.shape:
             raise _DoesNotFit(f"{tensor.path} {tensor.shape}: {name} is {value.shape}")
-        problem = numeric.problem(tensor.variable, value)
-        if problem:
-            raise _DoesNotFit(f"{tensor.path}: {shown(name)} {problem}")
         return value
 
     def _complaint(self, model: keras.Model, problems: list[str], hint: str) -> str:
-        shown = "; ".join(problems[:_SHOWN])
+        some = "; ".join(problems[:_SHOWN])
         more = f"; and {len(problems) - _SHOWN} more" if len(problems) > _SHOWN else ""
         return (
             f"{self.origin} ({self.project}) does not fit {model.name}: "
-            f"{shown}{more}{hint}"
+            f"{some}{more}{hint}"
         )
 
     def _stamp(self, model: keras.Model, report: Report) -> None:

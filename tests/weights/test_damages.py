@@ -125,7 +125,9 @@ def test_damage_is_a_function_of_the_seed(files, case):
         if is_data
         else {"cut": 2, "flipped": 4, "shifted": 2, "lie": 4}
     )
-    assert all(damage.content != content for damage in made(3)) or "lie" in kinds
+    # A lie may be the number that stands there.
+    changes = [damage for damage in made(3) if damage.kind != "lie"]
+    assert all(damage.content != content for damage in changes)
 
 
 def test_lies_about_a_checkpoint_have_a_right_checksum(files):

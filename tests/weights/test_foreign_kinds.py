@@ -1,5 +1,6 @@
 """What is no weights file is called what it is, under any name."""
 
+import builtins
 import gzip
 import io
 import os
@@ -63,6 +64,7 @@ KINDS = {
     "program": (b"#!/bin/sh\n", "a program"),
     "LiteRT": (b"\x1c\0\0\0TFL3" + bytes(99), "a LiteRT model"),
     "JSON": (b'{"error": "Not Found"}', "a JSON document"),
+    "nested JSON": (b'{"aaaa":{"b":1}}', "a JSON document"),
 }
 
 
@@ -113,9 +115,16 @@ def test_a_file_that_may_not_be_read_is_named(name, tmp_path, monkeypatch):
         raise PermissionError(13, "Permission denied")
 
     (tmp_path / name).write_bytes(LFS)
-    for module in ("torch_files", "keras_files"):
-        monkeypatch.setattr(f"efficientnet_tf.weights.{module}.open_file", fail)
+    monkeypatch.setattr(builtins, "open", fail)
     assert refusal(tmp_path / name) == "cannot be read (Permission denied)"
+
+
+def test_so_is_a_folder(tmp_path, monkeypatch):
+    def fail(path):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(os, "listdir", fail)
+    assert refusal(tmp_path) == "cannot be read (Permission denied)"
 
 
 @pytest.fixture(scope="module")
@@ -142,6 +151,14 @@ def test_so_is_a_part_of_a_tf1_checkpoint(kind, part, prefix):
     with open(prefix + part, "wb") as stream:
         stream.write(content)
     assert refusal(prefix).startswith(f"its file m.ckpt{part} is {words}")
+
+
+def test_another_file_of_the_same_prefix_is_not_blamed(prefix):
+    with open(f"{prefix}.readme", "wb") as stream:
+        stream.write(LFS)
+    with open(f"{prefix}.index", "r+b") as stream:
+        stream.truncate(100)
+    assert "readme" not in refusal(prefix)
 
 
 @pytest.mark.parametrize("part", [".index", DATA])

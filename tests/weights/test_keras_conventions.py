@@ -21,7 +21,14 @@ from keras_conventions_support import (
 )
 
 import efficientnet_tf as en
-from efficientnet_tf.weights import weights_file
+from efficientnet_tf.models import pretrained
+from efficientnet_tf.runs import run_model
+from efficientnet_tf.weights import (
+    evidence,
+    keras_config,
+    keras_conventions,
+    weights_file,
+)
 
 
 @pytest.mark.parametrize(
@@ -52,9 +59,27 @@ def test_another_activation_is_refused(keeps, tmp_path):
     path = saved(source, tmp_path / "a.keras", keep_passport=keeps)
     with pytest.raises(ValueError, match=r"a\.keras.*activation=relu6"):
         en.EfficientNet(TEST, weights=path, **SMALL)
-    assert_alike(
-        en.EfficientNet(TEST, weights=path, activation="relu6", **SMALL), source
-    )
+    told = SMALL | {"activation": "relu6"}
+    assert_alike(en.EfficientNet(TEST, weights=path, **told), source)
+    assert_alike(pretrained.from_weights(path, TEST, **told), source)
+
+
+def test_swish_is_silu():
+    stated, wanted = changed(activation="silu"), changed(activation="swish")
+    evidence.check_same_network(wanted, stated)
+    with pytest.raises(ValueError, match="activation=relu builds it"):
+        evidence.check_same_network(wanted, changed(activation="relu"))
+
+
+def test_no_layer_of_a_strangers_config_is_built(monkeypatch):
+    def never(*args):
+        raise AssertionError("Keras built it")
+
+    described = {"class_name": "Dense", "config": {"units": 10**12}}
+    layer = keras_config.Layer("predictions", "Dense", {"activation": described})
+    monkeypatch.setattr(keras.activations, "get", never)
+    network = keras_config.Network({"predictions": layer})
+    assert not keras_conventions.ends_in_sigmoids(network)
 
 
 def edited(path, change):
@@ -119,8 +144,10 @@ def test_a_block_that_adds_nothing_is_named(tmp_path):
         helpers.build(TEST, **SMALL | {"blocks": blocks}), tmp_path / "a.keras"
     )
     adds = {"blocks": ("r2_k3_s11_e1_i8_o8",)}
-    with pytest.raises(ValueError, match="block1a_add: nothing in the file, Add in"):
+    named = "block1a_add: nothing in the file, Add in"
+    with pytest.raises(ValueError, match=named) as raised:
         en.EfficientNet(TEST, weights=path, **SMALL | adds)
+    assert "skip" not in str(raised.value)  # it has no weights to skip
     en.EfficientNet(TEST, weights=path, **SMALL | {"blocks": blocks})
 
 
@@ -196,6 +223,7 @@ def test_sigmoids_of_a_config_are_built(tmp_path):
     ours = en.EfficientNet(TEST, weights=path, **SMALL)
     assert ours.layers[-1].activation is keras.activations.sigmoid
     assert ours.passport.multi_label
+    assert run_model.open_weights(path, TEST)[0].multi_label  # as predict has them
 
 
 def test_layers_before_the_network_count(tmp_path):
@@ -218,10 +246,15 @@ def test_layers_before_the_network_count(tmp_path):
     ("text", "reason"),
     [
         ("{", "Expecting"),
-        ('{"config": {"layers": [{"name": "stem_conv"}]}}', "class_name"),
+        ('{"config": {"layers": [{"name": "stem_conv"}]}}', "'config'"),
+        (
+            '{"config": {"layers": [{"name": "stem_conv", "class_name": "Conv2D", '
+            '"config": null}]}}',
+            "layer stem_conv has no config",
+        ),
         ("[" * 200_000, "recursion"),
     ],
-    ids=["cut", "strange", "deep"],
+    ids=["cut", "strange", "null", "deep"],
 )
 def test_a_damaged_config_is_named(text, reason, tmp_path, standard):
     path = tmp_path / "c.keras"

@@ -115,7 +115,7 @@ def test_a_network_of_normalised_images_gets_no_pixels(file, tmp_path):
                 en.EfficientNet(TEST, weights=path, **SMALL)
             else:
                 en.load_weights(model, path)
-    with pytest.raises(ValueError, match="include_preprocessing=False"):
+    with pytest.raises(ValueError, match=r"in Python, .*include_preprocessing=False"):
         run_model.open_weights(path, TEST)  # commands feed it pixels
     ours = en.EfficientNet(TEST, weights=path, include_preprocessing=False, **SMALL)
     assert_alike(ours, source, images(16) / 255)
@@ -128,6 +128,41 @@ def test_a_file_alone_says_that_it_takes_normalised_images(tmp_path):
     ours = pretrained.from_weights(path, input_shape=(16, 16, 3))
     assert ours.passport.include_preprocessing is False
     assert_alike(ours, source, images(16) / 255)
+
+
+def test_a_built_model_that_normalises_nothing_takes_weights_of_other_pixels(tmp_path):
+    source = helpers.build(changed(pixels=OTHER_PIXELS), **SMALL)
+    path = str(tmp_path / "a.weights.h5")
+    en.save_weights(source, path)
+    ours = helpers.build(TEST, include_preprocessing=False, **SMALL)
+    en.load_weights(ours, path)
+    (said,) = ours.load_report.decided
+    assert said.startswith("include_preprocessing=False")
+    with pytest.raises(ValueError, match="needs pixels="):
+        en.load_weights(helpers.build(TEST, **SMALL), path)
+
+
+@pytest.mark.parametrize("file", ["a.keras", "a.weights.h5", "own.weights.h5"])
+def test_statistics_of_the_callers_own_layer_are_weights(file, tmp_path):
+    def network(seed):
+        layer = keras.layers.Normalization(name=f"normalization_{7 + seed}")
+        inputs = layer(keras.Input((16, 16, 3)))
+        layer.adapt(np.random.default_rng(seed).normal(size=(4, 16, 16, 3)))
+        kwargs = {"blocks": SMALL["blocks"], "classes": 3}
+        return en.EfficientNet(
+            TEST, input_tensor=inputs, include_preprocessing=False, **kwargs
+        )
+
+    source, ours = network(0), network(1)
+    path = str(tmp_path / file)
+    if file == "own.weights.h5":
+        en.save_weights(source, path)
+    else:
+        saved(source, path, keep_passport=True)
+    en.load_weights(ours, path)
+    assert ours.load_report.checked == "SHA-256"
+    for ours_one, theirs in zip(ours.weights, source.weights, strict=True):
+        np.testing.assert_array_equal(ours_one, theirs)
 
 
 def test_normalising_outside_is_the_callers_choice_and_said(tmp_path):
@@ -168,7 +203,7 @@ def test_an_older_passport_says_nothing_of_preprocessing(other, tmp_path):
     assert said.startswith("include_preprocessing=True: assumed")
 
 
-def test_a_changed_passport_digest_is_still_noticed(tmp_path):
+def test_weights_changed_after_keras_saved_them_are_noticed(tmp_path):
     source = helpers.build(TEST, **SMALL)
     path = saved(source, tmp_path / "a.weights.h5", keep_passport=True)
     with h5py.File(path, "a") as file:

@@ -1,6 +1,7 @@
 """Names, folders and config.json beside a file say which network its weights are."""
 
 import json
+import math
 
 import networks
 import numpy as np
@@ -11,7 +12,7 @@ from weight_helpers import images
 import efficientnet_tf as en
 from efficientnet_tf import variants
 from efficientnet_tf.runs import run_model
-from efficientnet_tf.weights import conventions, neighbours
+from efficientnet_tf.weights import conventions, evidence, neighbours
 
 IMAGENET, HALF = variants.IMAGENET_PIXELS, variants.MOBILENET_PIXELS
 SMALL = {"classes": 3, "input_shape": (16, 16, 3), "blocks": (networks.ONE,)}
@@ -50,7 +51,7 @@ def settled(path, name, project="timm"):
     """The network that is built for a file of this path."""
     variant = en.get_variant(name)
     statements = neighbours.find(str(path), project).statements(variant)
-    statements += conventions.of_project(variant, project, {})
+    statements += conventions.of_project(variant, project)
     return conventions.settle(variant, statements)
 
 
@@ -127,6 +128,29 @@ def test_other_projects_say_advprop_in_names_too(path, project, expected, tmp_pa
     )
 
 
+@pytest.mark.parametrize("project", ["torchvision", "resnet", "mobilenet-v2"])
+def test_projects_without_advprop_do_not(project, tmp_path):
+    path = str(tmp_path / "advprop/w.h5")
+    assert neighbours.find(path, project) == neighbours.NONE
+
+
+def test_a_files_own_statistics_count_more_than_a_name(tmp_path):
+    beside = neighbours.find(str(tmp_path / "advprop_runs/w.h5"), "efficientnet")
+    assert beside.by
+    told = evidence.Evidence(
+        project="efficientnet",
+        tensors={
+            "normalization/mean": np.array(IMAGENET.mean) / 255,
+            "normalization/variance": (np.array(IMAGENET.stddev) / 255) ** 2,
+        },
+        passport=None,
+        config=None,
+        config_says={},
+        beside=beside,
+    )
+    assert told.adapt(en.get_variant("efficientnet-b0")).pixels == IMAGENET
+
+
 @pytest.mark.parametrize(
     ("architecture", "padding", "epsilon"),
     [
@@ -200,14 +224,14 @@ def test_arguments_of_timm_change_conventions(tmp_path):
         (described(interpolation="nearest"), "interpolation=nearest"),
         (described(std=[0.1, 0, 0.1]), "std="),
         (described(mean="x"), "could not convert"),
-        (described(mean=[0.5, 0.5]), "mean="),
-        ('{"architecture": "effi', "damaged"),
+'{"architecture": "effi', "damaged"),
         ("[" * 100_000, "damaged"),
         ("", "damaged"),
     ],
     ids=(
         *("blur", "resnetblur", "group-norm", "max-pool", "aa", "valid", "nearest"),
-        *("zero", "text", "two-channels", "cut", "deep", "empty"),
+        *("zero", "text", "two-channels", "nan-mean", "infinite-std", "huge-std"),
+        *("nan-epsilon", "negative-epsilon", "huge-epsilon", "cut", "deep", "empty"),
     ),
 )
 def test_what_cannot_be_followed_is_refused_by_name(config, named, tmp_path):

@@ -15,7 +15,7 @@ from weight_helpers import assert_same, build, values
 from weights_support import TEST, refuses
 
 import efficientnet_tf as en
-from efficientnet_tf.weights import keras_groups
+from efficientnet_tf.weights import keras_files, keras_groups
 
 pytestmark = pytest.mark.filterwarnings("ignore:You are saving your model as an HDF5")
 
@@ -79,7 +79,7 @@ def test_a_nested_network_is_loaded_without_its_head(
     (note,) = target.load_report.notes
     assert "efficientnettest/" in note or name == "w.h5"
     assert "names" in note
-    assert len(target.load_report.unused) == 2 if outer is sequential else 4
+    assert len(target.load_report.unused) == (2 if outer is sequential else 4)
 
 
 @pytest.mark.parametrize("name", SUFFIXES)
@@ -103,6 +103,14 @@ def test_a_network_of_a_subclass_is_loaded(backbone, target, tmp_path):
     en.load_weights(target, path, skip=["my_head"])
     assert_same(target, values(backbone))
     assert "dropped features/" in target.load_report.notes[0]
+
+
+def test_what_normalises_images_before_a_nested_network_is_said(backbone, tmp_path):
+    layers = [keras.Input((32, 32, 3)), keras.layers.Rescaling(255, name="scale")]
+    path = save(keras.Sequential([*layers, backbone]), tmp_path / "w.keras")
+    assert [n for n in keras_files.open_file(path).notes if "left out scale" in n]
+    path = save(keras.Sequential([layers[0], backbone]), tmp_path / "w.keras")
+    assert not [n for n in keras_files.open_file(path).notes if "left out" in n]
 
 
 def without_names(path):

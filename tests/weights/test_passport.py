@@ -9,6 +9,8 @@ import pytest
 import weight_helpers as helpers
 
 import efficientnet_tf as en
+from efficientnet_tf import variants
+from efficientnet_tf.weights import neighbours
 from efficientnet_tf.weights import passport as passports
 from efficientnet_tf.weights import weights_file
 
@@ -35,6 +37,20 @@ def test_round_trip(name):
     stated = dataclasses.replace(full(), variant=en.get_variant(name))
     assert passports.loads(stated.dumps()) == stated
     assert passports.loads(passports.Passport(None).dumps()) == passports.Passport(None)
+
+
+def test_a_mean_below_0_survives():
+    pixels = variants.Pixels((-127.5,) * 3, (255.0,) * 3, "bicubic")
+    variant = dataclasses.replace(en.get_variant(TEST), pixels=pixels)
+    stated = dataclasses.replace(full(), variant=variant)
+    assert passports.loads(stated.dumps()) == stated
+
+
+def test_what_lies_beside_names_a_network_that_a_passport_does_not():
+    found = weights_file.WeightsFile("f", "timm", {}, dict, lambda t, v: v)
+    beside = neighbours.Neighbours(network=TEST)
+    found = dataclasses.replace(found, passport=passports.Passport(None), beside=beside)
+    assert found.variant == TEST
 
 
 def test_names_of_classes_survive_and_older_passports_have_none():

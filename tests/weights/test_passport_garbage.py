@@ -44,6 +44,15 @@ GARBAGE = {
     "NaN for an epsilon": of_variant(batch_norm_epsilon=float("nan")),
     "infinite width": of_variant(width=float("inf")),
     "text for a width": of_variant(width="1.0"),
+    "a width below 0": of_variant(width=-1.0),
+    "text for a list of classes": fields(class_names="cat"),
+    "text for what was skipped": fields(skipped="cat"),
+    "text for blocks": of_variant(blocks="cat"),
+    "a number for sigmoids": fields(multi_label=1),
+    "a number for preprocessing": fields(include_preprocessing=1),
+    "a mean beyond floats": of_variant(
+        pixels={"mean": [10**400] * 3, "stddev": [1, 1, 1], "resize": "bicubic"}
+    ),
     "numbers for blocks": of_variant(blocks=[1]),
     "a mean of two": of_variant(
         pixels={"mean": [0, 0], "stddev": [1, 1, 1], "resize": "bicubic"}

@@ -56,7 +56,7 @@ def test_conventions_of_the_project_are_built(source, tmp_path):
 def test_torchvisions_large_networks_have_another_epsilon(name, epsilon):
     """Torchvision's models/efficientnet.py: norm_layer of each network."""
     variant = en.get_variant(name)
-    (said,) = conventions.of_project(variant, "torchvision", {})
+    (said,) = conventions.of_project(variant, "torchvision")
     assert said.values["batch_norm_epsilon"] == epsilon
 
 
