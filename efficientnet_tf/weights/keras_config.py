@@ -20,6 +20,10 @@ from efficientnet_tf.weights import hdf5_files, zip_entries
 _STEMS = ("stem_conv", "conv1_conv", "conv1", "Conv1")
 _PASSPORT = "efficientnet_tf"  # the key beside the config of a network's first layer
 _LARGEST = 1 << 26  # bytes of JSON; EfficientNetV2-XL's are 3 million
+_DAMAGE: tuple[type[Exception], ...] = (
+    *(TypeError, KeyError, AttributeError, IndexError),
+    *(OverflowError, RecursionError),
+)
 NORMALISING = ("Rescaling", "Normalization")  # layers that normalise images
 
 
@@ -56,10 +60,9 @@ def named_damage(*more: type[Exception]) -> Iterator[None]:
     Args:
         *more: errors that mean damage too. A ValueError passes unless it is one.
     """
-    errors = (TypeError, KeyError, AttributeError, IndexError, OverflowError)
     try:
         yield
-    except (*errors, RecursionError, *more) as error:
+    except (*_DAMAGE, *more) as error:
         raise ValueError(f"its Keras config is damaged ({error})") from None
 
 

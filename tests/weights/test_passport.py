@@ -10,9 +10,8 @@ import weight_helpers as helpers
 
 import efficientnet_tf as en
 from efficientnet_tf import variants
-from efficientnet_tf.weights import neighbours
+from efficientnet_tf.weights import neighbours, weights_file
 from efficientnet_tf.weights import passport as passports
-from efficientnet_tf.weights import weights_file
 
 TEST = "efficientnet-test"
 
