@@ -171,18 +171,24 @@ def _graphs(
 def _normalising(around: tuple[_Place, ...]) -> Iterator[str]:
     """Yields the names of the layers that normalise images before a nested model."""
     for layers, number in around:
-        before = map(_layer, layers[:number])
-        yield from (one.name for one in before if one.kind in NORMALISING)
+        for layer in layers[:number]:
+            if _kind(layer) in NORMALISING:
+                yield layer["config"]["name"]
 
 
 def _layer(described: dict) -> Layer:
     if not isinstance(described["config"], dict):
         raise TypeError(f"layer {described['name']} has no config")
-    # Registered classes have their package's name in front.
-    kind = re.sub("^.*>", "", described["class_name"])
     nodes = described.get("inbound_nodes", ())
     sources = dict.fromkeys(_sources(nodes))
-    return Layer(described["name"], kind, described["config"], tuple(sources))
+    return Layer(
+        described["name"], _kind(described), described["config"], tuple(sources)
+    )
+
+
+def _kind(described: dict) -> str:
+    # Registered classes have their package's name in front.
+    return re.sub("^.*>", "", described["class_name"])
 
 
 def _sources(node: Any) -> Iterator[str]:
