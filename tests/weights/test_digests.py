@@ -108,6 +108,19 @@ def test_another_passport_beside_the_same_weights_is_noticed(model, copied):
     refuses(model, path, "its passport does not match its SHA-256")
 
 
+def test_so_is_one_in_safetensors_and_the_file_is_named_once(copied):
+    path = copied("timm")
+    with open(path, "rb") as stream:
+        content = stream.read()
+    other = content.replace(rb"\"padding\": \"same\"", rb"\"padding\": \"symm\"")
+    assert other != content
+    with open(path, "wb") as stream:
+        stream.write(other)
+    with pytest.raises(ValueError, match="its passport does not match") as raised:
+        reading.read_weights(path, None)
+    assert str(raised.value).count(path) == 1
+
+
 def test_so_are_other_names_of_classes(model, tmp_path):
     path = str(tmp_path / "w.weights.h5")
     names = tuple(f"class {number}" for number in range(10))
@@ -173,7 +186,8 @@ def test_the_report_says_if_nothing_checks_a_file(
 
 @pytest.mark.parametrize(("format", "checked"), [("zip", "CRC-32"), ("old", None)])
 def test_so_of_pth_files(format, checked, tmp_path):
-    state = torch_support.tensors({"_conv_stem.weight": np.ones((8, 3, 3, 3), "f4")})
+    arrays = {"_conv_stem.weight": np.ones((8, 3, 3, 3), "f4"), "empty": np.zeros(0)}
+    state = torch_support.tensors(arrays)
     path = torch_support.save(tmp_path / "w.pth", state, format=format)
     found = reading.read_weights(path, None)
     assert found.checked == checked

@@ -101,7 +101,8 @@ def test_no_other_file_is_read(write, place, tmp_path):
     assert place in line
 
 
-def test_a_heap_that_hdf5_would_read_for_ever_is_refused(tmp_path):
+@pytest.mark.parametrize("name", ["w.h5", "w.keras"])
+def test_a_heap_that_hdf5_would_read_for_ever_is_refused(name, tmp_path):
     path = written(tmp_path / "w.h5", lambda file: kernel(file, data=KERNEL))
     with h5py.File(path, "a") as file:
         file.attrs["passport"] = "text of any length is in a heap"
@@ -109,6 +110,9 @@ def test_a_heap_that_hdf5_would_read_for_ever_is_refused(tmp_path):
         heap = stream.read().index(b"GCOL") + 16
         stream.seek(heap)
         stream.write(bytes(512))  # as a block of a disk that was lost
+    if name == "w.keras":
+        with open(path, "rb") as stream:
+            path = archived(tmp_path / name, stream.read())
     assert "an object of its heap has no size" in refusal(path)[0]
 
 
@@ -144,8 +148,17 @@ def chunk_of_more_than_it_holds(file):
 
 def one_value_by_many_names(file):
     group = file.create_group("stem_conv")
-    group["kernel"] = np.zeros(1 << 16, "f4")
-    group.attrs["weight_names"] = [b"kernel"] * 4000
+    group["0"] = np.zeros(1 << 18, "f4")
+    for number in range(1, 100):
+        group[str(number)] = group["0"]
+    group.attrs["weight_names"] = [str(number).encode() for number in range(100)]
+
+
+def one_name_twice(file):
+    for number in ("", "_1"):  # which Keras numbers through the process
+        group = file.create_group(f"normalization{number}")
+        group["mean"] = np.zeros(3, "f4")
+        group.attrs["weight_names"] = [b"mean"]
 
 
 @pytest.mark.parametrize(
@@ -221,6 +234,11 @@ def test_an_archive_that_unpacks_to_a_gigabyte_is_refused(states, tmp_path):
 def test_an_archive_packed_otherwise_is_refused(tmp_path):
     path = archived(tmp_path / "w.keras", bytes(99), zipfile.ZIP_LZMA)
     assert "packed in a way that is not read" in refusal(path)[0]
+
+
+def test_layers_of_one_name_are_refused(tmp_path):
+    path = written(tmp_path / "w.h5", one_name_twice)
+    assert refusal(path)[0] == "holds normalization/mean twice"
 
 
 def test_values_that_are_no_numbers_are_refused_by_name(tmp_path):

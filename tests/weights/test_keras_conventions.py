@@ -28,6 +28,7 @@ from efficientnet_tf.weights import (
     evidence,
     keras_config,
     keras_conventions,
+    neighbours,
     weights_file,
 )
 
@@ -225,6 +226,34 @@ def test_sigmoids_of_a_config_are_built(tmp_path):
     assert ours.layers[-1].activation is keras.activations.sigmoid
     assert ours.passport.multi_label
     assert run_model.open_weights(path, TEST)[0].multi_label  # as predict has them
+
+
+def test_a_model_whose_layers_contradict_each_other_is_named():
+    layers = [
+        keras.Input((4, 4, 3)),
+        keras.layers.Conv2D(3, 1, name="stem_conv"),
+        keras.layers.BatchNormalization(epsilon=1e-3, name="stem_bn"),
+        keras.layers.BatchNormalization(epsilon=1e-5, name="top_bn"),
+    ]
+    model = keras.Sequential(layers, name="mine")
+    with pytest.raises(ValueError, match="^model mine: .* values of epsilon"):
+        evidence.of_layers(model)
+
+
+def test_a_layer_of_no_network_is_called_what_it_is():
+    layer = keras_config.Layer("stem_activation", "ReLU", {"negative_slope": 0.1})
+    told = evidence.Evidence(
+        project="efficientnet",
+        tensors={},
+        passport=None,
+        config=keras_config.Network({layer.name: layer}),
+        config_says={},
+        beside=neighbours.NONE,
+    )
+    relu = keras.layers.ReLU(name=layer.name)
+    model = keras.Sequential([keras.Input((4, 4, 3)), relu])
+    found = told.differences(model, {}, (), part=False)
+    assert found == ["layer stem_activation is a leaky ReLU"]
 
 
 def test_layers_before_the_network_count(tmp_path):

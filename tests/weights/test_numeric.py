@@ -4,14 +4,16 @@ import re
 
 import keras
 import ml_dtypes
+import networks
 import numpy as np
 import pytest
+import safetensors.numpy
 import torch_files_support as torch_support
 from weight_helpers import build, randomize
 from weights_support import FILES, TEST, refuses
 
 import efficientnet_tf as en
-from efficientnet_tf.weights import model_layout, numeric, torch_files
+from efficientnet_tf.weights import keras_names, model_layout, numeric, torch_files
 
 
 @pytest.fixture(scope="module")
@@ -66,6 +68,33 @@ def test_only_what_is_loaded_has_to_be_finite(model, source, skip, tmp_path):
     else:
         en.load_weights(model, path, skip=skip)
         assert model.load_report.loaded > 100
+
+
+def test_whole_numbers_stay_whole_numbers_in_a_stem_of_other_channels(tmp_path):
+    source = build(TEST, blocks=(networks.ONE,))
+    path = str(tmp_path / "w.safetensors")
+    en.save_weights(source, path)
+    tensors = safetensors.numpy.load_file(path)
+    tensors["conv_stem.weight"] = tensors["conv_stem.weight"].astype("i1")
+    safetensors.numpy.save_file(tensors, path)
+    model = build(TEST, blocks=(networks.ONE,), input_shape=(32, 32, 5))
+    refuses(model, path, r"conv_stem\.weight has type int8")
+
+
+@pytest.mark.parametrize(("dtype", "folded"), [("f4", 1), ("i1", 0)])
+def test_biases_of_whole_numbers_are_not_folded(dtype, folded):
+    kernel = model_layout.Tensor("stem_conv/kernel", "conv", (7, 7, 3, 2))
+    names = {
+        "stem_conv/kernel": "conv1_conv/kernel",
+        "stem_bn/moving_mean": "conv1_bn/moving_mean",
+    }
+    tensors = {
+        "conv1_conv/bias": np.ones(2, dtype),
+        "conv1_bn/moving_mean": np.zeros(2, "f4"),
+    }
+    model = model_layout.Layout((kernel,), ())
+    assert len(keras_names.fold_biases(tensors, model, names)) == folded
+    np.testing.assert_array_equal(tensors["conv1_bn/moving_mean"], [-folded] * 2)
 
 
 @pytest.mark.parametrize("statistic", ["mean", "variance"])

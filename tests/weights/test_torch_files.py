@@ -2,16 +2,18 @@
 
 import builtins
 import dataclasses
+import json
 
 import numpy as np
 import pytest
+import safetensors.numpy
 import torch_files_support as support
 import weight_helpers as helpers
 from torch_states import lukemelas, state_dict, torchvision, write
 from weight_helpers import assert_same, values
 
 import efficientnet_tf as en
-from efficientnet_tf.weights import conventions
+from efficientnet_tf.weights import conventions, torch_files
 
 TEST = "efficientnet-test"
 SMALL = {"input_shape": (32, 32, 3), "classes": 10}
@@ -138,6 +140,25 @@ def test_a_pth_is_read_without_pytorch(key, format, source, tmp_path, monkeypatc
     assert_same(model, values(source))
     assert model.passport.averaged is (True if key == "state_dict_ema" else None)
     assert model.load_report.notes == ()
+
+
+def test_a_config_in_safetensors_is_checked_by_the_files_name(tmp_path):
+    norms = {"stem_bn": 1e-3, "top_bn": 1e-5}
+    layers = [
+        {"name": name, "class_name": "BatchNormalization", "config": {"epsilon": value}}
+        for name, value in norms.items()
+    ]
+    stem = {"kernel_size": 1, "padding": "same"}
+    layers.append({"name": "stem_conv", "class_name": "Conv2D", "config": stem})
+    path = str(tmp_path / "w.safetensors")
+    safetensors.numpy.save_file(
+        {"conv_stem.weight": np.ones((8, 3, 1, 1), "f4")},
+        path,
+        metadata={"model_config": json.dumps({"config": {"layers": layers}})},
+    )
+    with pytest.raises(ValueError, match="different values of epsilon") as raised:
+        torch_files.open_file(path)
+    assert str(raised.value).startswith(f"{path}: ")
 
 
 IMPORT = builtins.__import__
