@@ -236,7 +236,7 @@ def test_a_model_whose_layers_contradict_each_other_is_named():
         keras.layers.BatchNormalization(epsilon=1e-5, name="top_bn"),
     ]
     model = keras.Sequential(layers, name="mine")
-    with pytest.raises(ValueError, match="^model mine: .* values of epsilon"):
+    with pytest.raises(ValueError, match=r"^model mine: .* values of epsilon"):
         evidence.of_layers(model)
 
 
