@@ -66,7 +66,7 @@ def writing(path: str) -> Iterator[None]:
         raise
     except Exception as error:
         told = answer(error)
-        if told is None or not _is_near(_place(error), path):
+        if told is None or not _is_near(place(error), path):
             raise
         raise WriteError(path, told) from None
 
@@ -81,7 +81,7 @@ def in_words(error: BaseException) -> str | None:
         None if the error is no disk's answer.
     """
     told = answer(error)
-    return told and ": ".join(filter(None, (_place(error), told)))
+    return told and ": ".join(filter(None, (place(error), told)))
 
 
 def answer(error: BaseException) -> str | None:
@@ -110,8 +110,12 @@ def _number(error: BaseException) -> int | None:
     return int(rust[1]) if rust else None
 
 
-def _place(error: BaseException) -> str | None:
-    """Returns the path that an error names, if any."""
+def place(error: BaseException) -> str | None:
+    """Returns the path that a disk's answer names; None if it names none.
+
+    Args:
+        error: an error of which `answer` knows the answer.
+    """
     if isinstance(error, OSError):
         path = error.filename
         return os.fsdecode(path) if isinstance(path, str | bytes) else None
@@ -131,4 +135,4 @@ def _is_near(path: str | None, wanted: str) -> bool:
         return True
     path, wanted = os.path.abspath(path), os.path.abspath(wanted)
     above = os.path.dirname(wanted)
-    return path.startswith(above) or above.startswith(path)
+    return os.path.commonpath([path, above]) in (path, above)

@@ -63,6 +63,28 @@ def test_an_error_of_another_file_is_left_alone():
         raise PermissionError(errno.EACCES, "Permission denied", "/photos/cat.jpg")
 
 
+def test_a_folder_whose_name_begins_alike_is_another():
+    with pytest.raises(PermissionError), disk.writing("/run/file"):
+        raise PermissionError(errno.EACCES, "Permission denied", "/run2/file")
+    for near in ("/run/other", "/run", "/", "/run/file/part"):
+        with pytest.raises(disk.WriteError), disk.writing("/run/file"):
+            raise PermissionError(errno.EACCES, "Permission denied", near)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        run_files.DamagedError("/my runs/config.json", "is damaged", "remove it"),
+        PermissionError(errno.EACCES, "Permission denied", "/my runs/config.json"),
+    ],
+    ids=["damaged", "refused"],
+)
+def test_json_has_the_file_whatever_its_name(error):
+    text = disk.in_words(error) or str(error)
+    told = json.loads(failure.to_json(error, text))
+    assert (told["kind"], told["path"]) == ("file", "/my runs/config.json")
+
+
 def test_a_safetensors_file_on_a_full_disk():
     error = RuntimeError("I/O error: No space left on device (os error 28)")
     assert disk.in_words(error).startswith("No space left on device: ")

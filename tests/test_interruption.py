@@ -9,7 +9,6 @@ import pathlib
 import signal
 import subprocess
 import sys
-import threading
 import time
 import types
 from unittest import mock
@@ -145,9 +144,13 @@ def test_workers_end_with_the_pool(monkeypatch):
 
 def test_a_process_of_its_own_ends_with_its_caller(monkeypatch):
     monkeypatch.setattr(own_process.imports, "tensorflow", time.time)
-    timer = threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT))
-    timer.start()
+
+    def work(caller):  # nested, so that the process need not import this module
+        time.sleep(0.5)  # until the caller waits for the result
+        os.kill(caller, signal.SIGINT)
+        time.sleep(600)
+
     began = time.monotonic()
     with pytest.raises(KeyboardInterrupt):
-        own_process.call(time.sleep, 600)
+        own_process.call(work, os.getpid())
     assert time.monotonic() - began < 100

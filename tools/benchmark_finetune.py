@@ -144,4 +144,4 @@ def _fit_rival(trainable: bool, learning_rate: float) -> dict:
 
 
 if __name__ == "__main__":
-    tool.run(main, errors=(ValueError,))
+    tool.run(main, errors=(ValueError, FloatingPointError))

@@ -88,4 +88,4 @@ def _fit_rival() -> dict:
 
 
 if __name__ == "__main__":
-    tool.run(main, errors=(ValueError,))
+    tool.run(main, errors=(ValueError, FloatingPointError))

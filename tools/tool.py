@@ -26,7 +26,7 @@ _FLAGS_FILE = pathlib.Path(__file__).parents[1] / "flags.py"
 def run(
     work: Callable[[list[str]], dict],
     *,
-    errors: tuple[type[Exception], ...] = (ValueError, OSError),
+    errors: tuple[type[Exception], ...] = (ValueError, FloatingPointError, OSError),
     in_words: Callable[[Exception], str] = str,
 ) -> None:
     """Runs a tool: prints its result with --json, and its errors as one line.

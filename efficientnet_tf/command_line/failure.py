@@ -81,6 +81,8 @@ def _about(error: BaseException, text: str) -> tuple[str, Any]:
         return "host", None
     if isinstance(error, KeyboardInterrupt):
         return "interrupt", None
+    if isinstance(error, ValueError) and getattr(error, "path", None):
+        return "file", error.path
     flag = _FLAG.match(text)
     if flag and flag[1] in _PATHS and flag[2]:
         return "file", flag[2]
@@ -89,6 +91,8 @@ def _about(error: BaseException, text: str) -> tuple[str, Any]:
     file = _FILE.match(text)
     if file and (file[1] or os.sep in file[2] or os.path.exists(file[2])):
         return "file", file[1] or file[2]
+    if disk.answer(error) and disk.place(error):
+        return "file", disk.place(error)
     told = files.why_refused(error) or disk.answer(error)
     known = isinstance(error, ValueError) or told
     return ("other" if known else "bug"), None

@@ -39,7 +39,8 @@ def run(
 
     Returns:
         The result of `evaluation.evaluate` on the chief, with "report", the path of the
-        page, if there is one; an empty dict on other hosts.
+        page, if there is one; an empty dict on other hosts. If the checkpoint is gone
+        after the evaluation, a line says so, and there is no page.
     """
     if report_dir is not None:
         files.check_writable(report_dir, label="report_dir=")
@@ -66,11 +67,16 @@ def run(
     print_scores(result, label_kinds.of(config.multi_label))
     if report_dir is None or kept is None:
         return result
+    try:
+        model = load()
+    except ValueError as error:  # a training beside it has replaced the checkpoint
+        evaluation.say([f"warning       {error}; the report is not written"])
+        return result
     commands = repeat.commands(
         report_dir, trained=trained, model_dir=model_dir, weights=weights, **of_weights
     )
     evaluated = report.Evaluated(
-        config, Classifier.of(load(), config), result, kept, commands, model_dir
+        config, Classifier.of(model, config), result, kept, commands, model_dir
     )
     return result | {"report": report.write(report_dir, evaluated)}
 

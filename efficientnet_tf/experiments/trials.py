@@ -158,9 +158,9 @@ def _train(config: config_lib.Config, model_dir: str, device: str) -> dict:
             "command continues"
         )
     evaluations = [
-        line["top_1"]
+        line.get("top_1") or 0.0  # a damaged line may lack it
         for line in metrics.read(model_dir)
-        if line["kind"] == "eval" and line["split"] == "minival"
+        if line["kind"] == "eval" and line.get("split") == "minival"
     ]
     return result | {"held_out_top_1": max(evaluations, default=result["top_1"])}
 

@@ -51,14 +51,11 @@ def damage(folder: str) -> str | None:
 
     Args:
         folder: path or URL of the folder.
+
+    Raises:
+        ValueError: naming the file if it cannot be read.
     """
-    lines = _lines(folder)
-    if lines and not lines[-1].endswith(b"\n"):
-        del lines[-1]
-    bad = [number for number, line in enumerate(lines, 1) if _parsed(line) is None]
-    if not bad:
-        return None
-    return f"{len(bad)} of {len(lines)} lines are damaged, the first is line {bad[0]}"
+    return _damage(_lines(folder))
 
 
 def drop_after(folder: str, step: int, *, rate_factor: float = 1.0) -> None:
@@ -71,10 +68,13 @@ def drop_after(folder: str, step: int, *, rate_factor: float = 1.0) -> None:
         step: int, the last step to keep.
         rate_factor: float, the factor of the learning rate at that step. A rollback to
             a smaller one is removed: the run makes it again.
+
+    Raises:
+        ValueError: naming the file if it cannot be read or written.
     """
     path = f"{folder}/{NAME}"
     lines = _lines(folder)
-    if damage(folder):
+    if _damage(lines):
         files.write_whole(f"{path}.damaged", b"".join(lines))
     kept = [line for line in lines if _is_kept(line, step, rate_factor)]
     if kept != lines:
@@ -96,14 +96,27 @@ def _lines(folder: str) -> list[bytes]:
         raise ValueError(f"{path}: cannot be read ({told})") from None
 
 
+def _damage(lines: list[bytes]) -> str | None:
+    """Says how many of the lines are damaged, see `damage`."""
+    if lines and not lines[-1].endswith(b"\n"):
+        lines = lines[:-1]
+    bad = [number for number, line in enumerate(lines, 1) if _parsed(line) is None]
+    if not bad:
+        return None
+    return f"{len(bad)} of {len(lines)} lines are damaged, the first is line {bad[0]}"
+
+
 def _parsed(line: bytes) -> dict | None:
     """Returns what a whole line holds; None if it is damaged."""
     try:
         found = json.loads(line)
     except (ValueError, RecursionError):
         return None
-    is_line = isinstance(found, dict) and isinstance(found.get("step"), int)
-    return found if is_line and line.endswith(b"\n") else None
+    if not isinstance(found, dict) or not line.endswith(b"\n"):
+        return None
+    # A flipped bit in a key leaves valid JSON.
+    is_line = isinstance(found.get("kind"), str) and isinstance(found.get("step"), int)
+    return found if is_line else None
 
 
 def _is_kept(line: bytes, last_step: int, rate_factor: float) -> bool:
@@ -111,7 +124,8 @@ def _is_kept(line: bytes, last_step: int, rate_factor: float) -> bool:
     found = _parsed(line)
     if found is None or found["step"] > last_step:
         return False
-    return found["kind"] != "rollback" or found["rate_factor"] >= rate_factor
+    factor = found.get("rate_factor") or 0.0  # its key may be damaged
+    return found["kind"] != "rollback" or factor >= rate_factor
 
 
 def _ended(path: str) -> str:

@@ -5,6 +5,7 @@ import gc
 import sys
 from collections.abc import Callable, Iterator
 
+import numpy as np
 import tensorflow as tf
 
 from efficientnet_tf import files
@@ -15,7 +16,9 @@ from efficientnet_tf.runs.finiteness import NotFiniteError
 _ERRORS = (AssertionError, LookupError, RuntimeError, ValueError, tf.errors.OpError)
 
 
-def restore(checkpoints: Checkpoints, load: Callable[[str], object]) -> str:
+def restore(
+    checkpoints: Checkpoints, load: Callable[[str], object], *, tells: bool = True
+) -> str:
     """Loads the first checkpoint that can be used; prints a line on those before it.
 
     A checkpoint that is damaged or holds NaN or infinity cannot be used.
@@ -23,6 +26,7 @@ def restore(checkpoints: Checkpoints, load: Callable[[str], object]) -> str:
     Args:
         checkpoints: the checkpoints, the one to take first.
         load: loads the checkpoint of a path, and raises an error if it cannot.
+        tells: whether this host prints the line.
 
     Returns:
         The path of the checkpoint that was loaded.
@@ -35,7 +39,7 @@ def restore(checkpoints: Checkpoints, load: Callable[[str], object]) -> str:
     for one in checkpoints.found:
         fault = one.fault or _fault(load, one.path)
         if fault is None:
-            if faults:
+            if faults and tells:
                 line = f"warning       {'; '.join(faults)}; taking {one.path}"
                 print(line, file=sys.stderr, flush=True)
             return one.path
@@ -49,6 +53,9 @@ def restore(checkpoints: Checkpoints, load: Callable[[str], object]) -> str:
 def damage(path: str) -> str | None:
     """Reads a checkpoint wholly, with its checksums; says what is wrong with it.
 
+    NaN and infinity are wrong, but for the record of evaluations: the best loss is
+    infinite before the first one.
+
     Args:
         path: path of its files, without their endings.
 
@@ -57,13 +64,21 @@ def damage(path: str) -> str | None:
     """
     try:
         reader = tf.train.load_checkpoint(path)
-        for name in reader.get_variable_to_shape_map():
-            reader.get_tensor(name)
+        for name, dtype in reader.get_variable_to_dtype_map().items():
+            value = reader.get_tensor(name)
+            is_computed = dtype.is_floating and not name.startswith("evaluations/")
+            if is_computed and not np.isfinite(value).all():
+                return f"{_variable(name)} is not finite"
     except _ERRORS as error:
         if files.why_refused(error):
             raise  # a bucket does not answer; the checkpoint is not damaged
         return f"is damaged ({files.reason(error)})"
     return None
+
+
+def _variable(name: str) -> str:
+    """Returns a variable's path as TensorFlow writes it in a checkpoint's key."""
+    return name.partition("/.ATTRIBUTES/")[0].replace(".S", "/")
 
 
 def _fault(load: Callable[[str], object], path: str) -> str | None:

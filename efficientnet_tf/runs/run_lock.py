@@ -20,7 +20,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Self, TextIO
 
-from efficientnet_tf import file_locks, files
+from efficientnet_tf import disk, file_locks, files
 from efficientnet_tf.runs import holder as holders
 from efficientnet_tf.runs.holder import Holder
 
@@ -175,9 +175,10 @@ class _File(_Lock):
             return None
 
     def write(self, ours: Holder) -> None:
-        self._file.truncate(0)
-        self._file.write(ours.dumps())
-        self._file.flush()
+        with disk.writing(self.path):
+            self._file.truncate(0)
+            self._file.write(ours.dumps())
+            self._file.flush()
 
     def renew(self, ours: Holder) -> None:
         os.utime(self.path)
@@ -221,7 +222,8 @@ class _Renewal:
     def check(self) -> None:
         """Reads who holds the folder; raises ValueError if that is another run."""
         found = self._lock.read()
-        self._other = found if found != self._ours else None
+        if found not in (None, self._ours):
+            self._other = found  # for good: it may have ended after its last step
         self.check_known()
 
     def check_known(self) -> None:

@@ -87,7 +87,11 @@ def of_weights(
 
 
 def of_run(
-    run: RunDir, config: config_lib.Config, *, policy: str = "float32"
+    run: RunDir,
+    config: config_lib.Config,
+    *,
+    policy: str = "float32",
+    tells: bool = True,
 ) -> keras.Model:
     """Builds a run's model and loads the weights to serve.
 
@@ -97,6 +101,7 @@ def of_run(
         run: the run's folder.
         config: the folder's configuration; fields that may change may have new values.
         policy: name of a Keras dtype policy.
+        tells: whether this host prints that line.
 
     Returns:
         The model; its passport's `source` is the path of the checkpoint.
@@ -105,7 +110,7 @@ def of_run(
         ValueError: if the folder holds no checkpoint, or only damaged ones.
     """
     run.to_serve()  # an empty folder is refused before the model is built
-    return _restored(run, config, run.to_serve, policy=policy)
+    return _restored(run, config, run.to_serve, policy=policy, tells=tells)
 
 
 def of_checkpoint(run: RunDir, config: config_lib.Config, path: str) -> keras.Model:
@@ -126,12 +131,15 @@ def _restored(
     find: Callable[[], checkpoint_files.Checkpoints],
     *,
     policy: str,
+    tells: bool = True,
 ) -> keras.Model:
     stated = run.read_passport()
     model = create(config, policy=policy, variant=stated.variant)
     # Found now, because a training may have replaced its best weights meanwhile.
     path = restoring.restore(
-        find(), lambda path: checkpoints.restore_inference(model, path)
+        find(),
+        lambda path: checkpoints.restore_inference(model, path),
+        tells=tells,
     )
     model.passport = dataclasses.replace(
         model.passport, averaged=config.moving_average_decay > 0, source=path

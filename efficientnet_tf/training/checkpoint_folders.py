@@ -7,6 +7,7 @@ import tensorflow as tf
 from efficientnet_tf import disk
 from efficientnet_tf.runs import checkpoint_files, finiteness, restoring
 from efficientnet_tf.runs.checkpoint_files import Checkpoints
+from efficientnet_tf.runs.finiteness import NotFiniteError
 from efficientnet_tf.training import bucket_checkpoints
 from efficientnet_tf.training import state as state_lib
 
@@ -49,9 +50,10 @@ class CheckpointFolders:
             ValueError: naming a checkpoint that does not fit, or damaged ones and those
                 that are not finite if there is no other.
         """
-        return restoring.restore(found, self._restore)
+        return restoring.restore(found, self._restore, tells=self._writes)
 
     def _restore(self, path: str) -> None:
+        self._state.rate_factor.assign(1.0)  # of a checkpoint that has none
         status = self._fitting(path).restore(path)
         status.assert_existing_objects_matched()
         finiteness.require(self._state.computed())
@@ -61,21 +63,26 @@ class CheckpointFolders:
         names = (name for name, _ in tf.train.list_variables(path))
         if any(name.startswith("rate_factor/") for name in names):
             return self._latest.checkpoint
-        self._state.rate_factor.assign(1.0)
         return self._state.checkpoint(rate_factor=False)
 
     def save(self) -> None:
-        """Saves the whole state, to continue from."""
+        """Saves the whole state, to continue from; all hosts of a run call it.
+
+        Raises:
+            NotFiniteError: naming a variable that holds NaN or infinity.
+            disk.WriteError: naming the checkpoint, if it cannot be written.
+        """
         self._save(self._latest)
 
     def save_best(self) -> None:
-        """Saves the weights to serve."""
+        """Saves the weights to serve; see `save`."""
         self._save(self._best)
 
     def _save(
         self, manager: tf.train.CheckpointManager | bucket_checkpoints.Manager
     ) -> None:
-        finiteness.require(self._state.computed())
+        if name := self._state.first_not_finite():
+            raise NotFiniteError(f"{name} is not finite", path=name)
         if not self._writes:
             return
         step = self._state.step.numpy()

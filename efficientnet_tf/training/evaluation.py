@@ -80,7 +80,7 @@ def evaluate(
     hosts.require_same(host_facts.facts(config, source, first))
     policy = devices.configure_numerics(strategy, config.precision)
     with strategy.scope():
-        model = run_model.of_run(run, config, policy=policy)
+        model = run_model.of_run(run, config, policy=policy, tells=hosts.is_chief)
     names = class_names(config, model.passport, source)
     if is_new and hosts.is_chief:
         inspection.warn(run)

@@ -8,7 +8,6 @@ an earlier version did not write there is not compared either.
 import dataclasses
 import hashlib
 import os
-import sys
 from collections.abc import Iterable
 
 import tensorflow as tf
@@ -18,9 +17,9 @@ from efficientnet_tf.config import Config, conflicts
 from efficientnet_tf.data import image_files, tfrecord
 from efficientnet_tf.data.inventory import Inventory, Part
 from efficientnet_tf.data.settings import Data
-from efficientnet_tf.runs import run_files
+from efficientnet_tf.runs import run_dir, run_files
 from efficientnet_tf.runs.run_dir import RunDir
-from efficientnet_tf.training import introduction
+from efficientnet_tf.training import evaluation, introduction
 from efficientnet_tf.weights import evidence
 from efficientnet_tf.weights.passport import Passport
 
@@ -80,7 +79,9 @@ def _digest(words: Iterable[str]) -> str:
     return sha.hexdigest()
 
 
-def check_data(run: RunDir, config: Config, found: Inventory) -> None:
+def check_data(
+    run: RunDir, config: Config, found: Inventory, *, tells: bool = True
+) -> None:
     """Raises ValueError if a run would go on with other data.
 
     Settings that divide the data otherwise are left to `RunDir.check_config`. Others
@@ -90,9 +91,10 @@ def check_data(run: RunDir, config: Config, found: Inventory) -> None:
         run: the run's folder, which holds checkpoints.
         config: configuration of the run.
         found: the fingerprint of the data that is there now.
+        tells: whether this host prints that data.json is damaged.
     """
-    path = f"{run.path}/data.json"
-    begun = {} if _divides_otherwise(run, config) else _read_parts(path)
+    path = f"{run.path}/{run_dir.DATA}"
+    begun = {} if _divides_otherwise(run, config) else _read_parts(path, tells)
     now = {part.name: part for part in found.parts}
     names = dict.fromkeys([*now, *begun]) if begun else ()
     words = (_difference(name, begun.get(name), now.get(name)) for name in names)
@@ -107,12 +109,12 @@ def check_data(run: RunDir, config: Config, found: Inventory) -> None:
 
 
 def _divides_otherwise(run: RunDir, config: Config) -> bool:
-    if not tf.io.gfile.exists(f"{run.path}/config.json"):
+    if not tf.io.gfile.exists(f"{run.path}/{run_dir.CONFIG}"):
         return False
     return not _DIVIDING.isdisjoint(conflicts(run.read_config(), config))
 
 
-def _read_parts(path: str) -> dict[str, Part]:
+def _read_parts(path: str, tells: bool) -> dict[str, Part]:
     """Reads the splits of data.json by name; none where it is missing or damaged."""
     known = {field.name for field in dataclasses.fields(Part)}
     try:
@@ -123,7 +125,8 @@ def _read_parts(path: str) -> dict[str, Part]:
     except run_files.DamagedError:
         return {}  # `inspection.warn` names it
     except (ValueError, TypeError, KeyError, AttributeError):
-        _say(f"warning       {path}: is damaged; whether the data are the same is open")
+        words = "is damaged; whether the data are the same is open"
+        evaluation.say([f"warning       {path}: {words}"] * tells)
         return {}
 
 
@@ -148,26 +151,31 @@ def _difference(name: str, begun: Part | None, now: Part | None) -> str | None:
     return None
 
 
-def check_network(run: RunDir, config: Config) -> None:
+def check_network(run: RunDir, config: Config, *, tells: bool = True) -> None:
     """Raises ValueError if a run whose config.json is gone would get another network.
 
     Args:
         run: the run's folder, which holds checkpoints.
         config: configuration that the command asks for.
+        tells: whether this host prints that config.json is gone.
     """
-    if tf.io.gfile.exists(f"{run.path}/config.json"):
+    if tf.io.gfile.exists(f"{run.path}/{run_dir.CONFIG}"):
         return  # which says more
     try:
-        _check_passport(f"{run.path}/passport.json", run.read_passport(), config)
+        path = f"{run.path}/{run_dir.PASSPORT}"
+        _check_passport(path, run.read_passport(), config)
+    except run_files.DamagedError:
+        raise  # which says what helps
     except ValueError as error:
         raise ValueError(
             f"{error}; config.json beside it is gone: use the settings that the run "
             "was begun with, or another model_dir for a new run"
         ) from None
-    _say(
+    line = (
         f"note          {run.path}/config.json is gone; the run goes on with the "
         "settings of this command"
     )
+    evaluation.say([line] * tells)
 
 
 def _check_passport(path: str, stated: Passport, config: Config) -> None:
@@ -184,7 +192,3 @@ def _check_passport(path: str, stated: Passport, config: Config) -> None:
             raise ValueError(
                 f"{path}: tells of {name}={had} (now {getattr(config, name)})"
             )
-
-
-def _say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)

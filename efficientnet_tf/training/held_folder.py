@@ -11,15 +11,15 @@ import tensorflow as tf
 
 from efficientnet_tf import files, label_sets
 from efficientnet_tf.hardware import agreement
-from efficientnet_tf.runs import checkpoint_files, metrics, run_lock
+from efficientnet_tf.runs import checkpoint_files, metrics, run_dir, run_lock
 
-# What TensorFlow renames once it is whole.
+# What TensorFlow renames once it is whole, as `files.replacing` does PARTIAL.
 _UNFINISHED = re.compile(r"ckpt-.*\.tempstate\d+|checkpoint\.tmp[0-9a-f]{32}")
 # Files of a checkpoint. A save removes the folder _temp last, but for the record.
 _OF_CHECKPOINT = re.compile(r"(ckpt-\d+)(\.index|\.data-\d{5}-of-\d{5}|_temp)")
 # Files that only a run writes; evaluations and reports may write others beside it.
 _OF_THE_RUN = (
-    *("config.json", "data.json", "passport.json"),
+    *(run_dir.CONFIG, run_dir.DATA, run_dir.PASSPORT),
     *(label_sets.FILE, metrics.NAME),
 )
 _LONG_AGO = 3600.0  # seconds; a small file is written in less than one
@@ -73,7 +73,8 @@ def _leftovers(model_dir: str) -> Iterator[str]:
         # The folder _temp goes last, because it shows that the others are not whole.
         for name in sorted(names, key=lambda name: name.endswith("_temp")):
             of = _OF_CHECKPOINT.fullmatch(name)
-            if _UNFINISHED.fullmatch(name) or (of and of[1] in unfinished):
+            is_partial = _UNFINISHED.fullmatch(name) or files.PARTIAL.fullmatch(name)
+            if is_partial or (of and of[1] in unfinished):
                 yield f"{folder}/{name}"
 
 

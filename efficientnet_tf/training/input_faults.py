@@ -138,7 +138,10 @@ def look(
 
 @contextlib.contextmanager
 def listed(
-    source: sources.Source, model_dir: str | None, host: int
+    source: sources.Source,
+    model_dir: str | None,
+    host: int,
+    check_held: Callable[[], None] | None = None,
 ) -> Iterator[Callable[[], None]]:
     """Lists the records that are left out, at the end and when the caller asks.
 
@@ -149,6 +152,8 @@ def listed(
         source: the run's data.
         model_dir: the run's folder; None only prints how many there are.
         host: int, number of this host.
+        check_held: raises ValueError if another run has taken the folder over, to
+            which nothing is written then; None for a caller that holds no folder.
 
     Yields:
         A function that writes the list as it is now.
@@ -161,15 +166,20 @@ def listed(
         nonlocal written
         rows = bad.rows() if bad else []
         if model_dir and len(rows) > written:
+            if check_held:
+                check_held()
             _write(f"{model_dir}/{name}", rows)
             written = len(rows)
 
+    expected: tuple[type[Exception], ...] = (tf.errors.OpError, ValueError)
     try:
         yield write
+        expected = ()
     finally:
-        write()
+        with contextlib.suppress(*expected):  # the first error tells more
+            write()
         if bad and (count := len(bad.rows())) > before:
-            place = f", listed in {model_dir}/{name}" if model_dir else ""
+            place = f", listed in {model_dir}/{name}" if written else ""
             print(f"left out      bad records: {count}{place}", file=sys.stderr)
 
 

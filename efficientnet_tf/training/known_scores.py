@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from efficientnet_tf.config import Config
 from efficientnet_tf.data import tfrecord
-from efficientnet_tf.runs import checkpoint_files, metrics
+from efficientnet_tf.runs import checkpoint_files, metrics, restoring
 from efficientnet_tf.runs.run_dir import RunDir
 
 _OF_THE_LINE = ("kind", "step", "epoch")
@@ -21,11 +21,14 @@ def find(run: RunDir, split: tfrecord.Split) -> dict[str, Any] | None:
 
     Returns:
         What `evaluation.evaluate` returns, without the names of the classes; None if no
-        line has it.
+        line has it, or if the checkpoint is damaged.
+
+    Raises:
+        ValueError: if the folder holds no checkpoint, or metrics.jsonl cannot be read.
     """
     path = run.to_serve().first
-    if path is None:
-        return None
+    if path is None or restoring.damage(path):
+        return None  # another checkpoint will be served
     wanted = {
         "kind": "eval",
         "step": checkpoint_files.step_of(path),

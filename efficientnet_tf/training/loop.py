@@ -95,8 +95,8 @@ def _train(
     run_dir, hosts = RunDir(model_dir), agreement.Hosts(strategy)
     found = fingerprint.of_data(config, source.splits)
     if run_dir.latest_checkpoint() is not None:
-        fingerprint.check_data(run_dir, config, found)
-        fingerprint.check_network(run_dir, config)
+        fingerprint.check_data(run_dir, config, found, tells=hosts.is_chief)
+        fingerprint.check_network(run_dir, config, tells=hosts.is_chief)
     latest = _agreed_checkpoint(config, source, run_dir, hosts)
     for split in (source.splits.minival, validate and source.splits.validation):
         if split:
@@ -112,8 +112,9 @@ def _train(
     if latest is not None:  # a checkpoint that cannot be read is told alone
         evaluation.say(told)
     if hosts.is_chief:
+        check_held()  # the reading of the data may have taken long
         start.write(model, found)
-    with input_faults.listed(source, model_dir, hosts.number) as write_list:
+    with input_faults.listed(source, model_dir, hosts.number, check_held) as write_list:
         with start.reading_features():
             run = Run(
                 *(config, model_dir, strategy, hosts, data, run_state, checkpoints),
@@ -254,6 +255,8 @@ class _Start:
             )
             if self.latest is not None:
                 checkpoints.restore(self.latest)
+        # A host that cannot read the newest checkpoint takes an older one.
+        self.hosts.require_same({"the step to continue from": str(made.step.numpy())})
         if self.hosts.is_chief:
             disk_room.check(self.run_dir.path, made)
         return made, checkpoints

@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from efficientnet_tf.config import Config
 from efficientnet_tf.data import sources
+from efficientnet_tf.hardware import agreement
 from efficientnet_tf.runs import checkpoint_files
 from efficientnet_tf.runs.finiteness import NotFiniteError
 from efficientnet_tf.runs.run_dir import RunDir
@@ -31,6 +32,7 @@ class Recovery:
         run_dir: the run's folder.
         source: the run's data, of images or of a frozen backbone's features.
         strategy: the strategy that the state was made under.
+        hosts: the hosts of the strategy.
         state: the run's state; if its step is 0 it is copied, as the start.
         checkpoints: reads the state.
         trainer: takes the run's steps; afterwards its data begin at the state's step.
@@ -47,6 +49,7 @@ class Recovery:
         source: sources.Source,
         strategy: tf.distribute.Strategy,
         *,
+        hosts: agreement.Hosts,
         state: state_lib.TrainState,
         checkpoints: checkpoint_folders.CheckpointFolders,
         trainer: steps_lib.Trainer,
@@ -56,6 +59,7 @@ class Recovery:
         self._run_dir = run_dir
         self._source = source
         self._strategy = strategy
+        self._hosts = hosts
         self._state = state
         self._checkpoints = checkpoints
         self._trainer = trainer
@@ -115,7 +119,8 @@ class Recovery:
             The checkpoint's path; None for the start.
 
         Raises:
-            ValueError: naming checkpoints, if none can be used.
+            ValueError: naming checkpoints, if none can be used, or if another host goes
+                back to another step.
         """
         path, found = None, self._run_dir.to_continue()
         if found.found:
@@ -127,6 +132,7 @@ class Recovery:
                 f"model_dir={self._run_dir.path}: holds no checkpoint any more to go "
                 "back to; use another model_dir"
             )
+        self._hosts.require_same({"the step to go back to": str(self._step)})
         self._state.rate_factor.assign(factor)
         return path
 
@@ -167,16 +173,18 @@ class Recovery:
     def _advice(self, checkpoint: str | None, factor: float) -> str:
         """Says what is kept and what helps."""
         rate = f"a --learning_rate below {self._config.learning_rate:g}"
+        is_empty = not self._run_dir.has_saved()  # best/ may be all there is
         goes_on = "the same command with --nan_policy=rollback goes on at half the rate"
         if factor <= 0.5**MOST_ROLLBACKS:
-            where = "here anew" if checkpoint is None else "in another --model_dir"
+            where = "here anew" if is_empty else "in another --model_dir"
             return (
                 f"the rate was halved {MOST_ROLLBACKS} times: begin {where} with {rate}"
             )
         if checkpoint is None:
+            begins = "can begin here anew" if is_empty else "needs another --model_dir"
             return (
-                f"no checkpoint is saved yet: {rate} or more --warmup_epochs can begin "
-                f"here anew, or {goes_on}"
+                f"no checkpoint is saved yet: {rate} or more --warmup_epochs {begins}, "
+                f"or {goes_on}"
             )
         step = checkpoint_files.step_of(checkpoint)
         return (

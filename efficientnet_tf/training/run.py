@@ -59,7 +59,7 @@ class Run:
     ):
         self._config = config
         self._kind = label_kinds.of(config.multi_label)
-        self._uploads = uploads.Uploads(model_dir)
+        self._uploads = uploads.Uploads(model_dir, check_held)
         self._strategy = strategy
         self._hosts = hosts
         self._source = source
@@ -80,6 +80,7 @@ class Run:
         trainer = build.trainer(config, state, source, strategy)
         self._recovery = recovery.Recovery(
             *(config, run_dir.RunDir(model_dir), source, strategy),
+            hosts=hosts,
             state=state,
             checkpoints=checkpoints,
             trainer=trainer,
@@ -117,6 +118,11 @@ class Run:
 
         A step is evaluated before its checkpoint is saved, because the checkpoint holds
         the outcome: a run that is killed between the two evaluates again.
+
+        Raises:
+            ValueError: naming a file or record, or the run that has taken the folder
+                over.
+            NotFiniteError: naming the step and the layer, see `Recovery.watching`.
         """
         with (
             self._uploads,
@@ -177,6 +183,7 @@ class Run:
     def _save(self) -> None:
         """Saves this step, unless it is saved: a checkpoint is never overwritten."""
         if self.step not in (0, self._saved_step):
+            self._check_held()
             self._uploads.send()
             self._write_list()
             self._checkpoints.save()
@@ -204,6 +211,7 @@ class Run:
             self._config, self._source, self._split, self._strategy
         ):
             scores = evaluation.score(self._controller, self._config, self._split)
+        self._check_held()  # an evaluation may take long
         self._append_metrics("eval", scores)
         improved = self._state.evaluations.note(
             step=self.step, score=scores[self._kind.leading], loss=scores["loss"]
@@ -216,7 +224,7 @@ class Run:
             f"loss {scores['loss']:.4f} "
             f"on {scores['examples']} images" + (" (best so far)" if best else "")
         )
-        if self._is_last() and not self._validates and self._hosts.is_chief:
+        if self._is_done() and not self._validates and self._hosts.is_chief:
             evaluation.warn(self._config, scores)  # else the validation does
         self._uploads.send()
 

@@ -95,9 +95,9 @@ class Trainer(orbit.StandardTrainer):
         first_step, first_time = self._began
         steps = step - first_step
         sums = {name: float(v.read_value()) for name, v in self._sums.items()}
+        seconds = time.monotonic() - first_time  # the reads above wait for the steps
         self._require_finite(sums, first=first_step + 1, last=step)
         scores = {"loss": sums["loss"] / steps} | self._kind.step_scores(sums)
-        seconds = time.monotonic() - first_time  # the reads above wait for the steps
         speed = {"images_per_second": steps * self._batch_size / seconds}
         if self._loops == 0:
             speed = {"first_loop_seconds": seconds}
@@ -242,13 +242,17 @@ class Evaluator(orbit.StandardEvaluator):
             batches: int, the number of batches to look at.
 
         Returns:
-            The layer in the first batch that has one; None if all outputs are finite.
+            The layer in the first batch that has one; None if all outputs are finite,
+            or if they do not fit into memory together.
         """
         examine = Examination(
             self._model, self._weights, strategy=self._strategy
         ).of_evaluation()
         data = iter(self.eval_dataset)
-        return next(filter(None, (examine(data) for _ in range(batches))), None)
+        try:
+            return next(filter(None, (examine(data) for _ in range(batches))), None)
+        except tf.errors.ResourceExhaustedError:
+            return None
 
     def replica_step(self, batch: Batch) -> dict[str, tf.Tensor]:
         """Sums scores over one replica's share of a batch."""

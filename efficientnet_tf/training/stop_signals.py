@@ -11,10 +11,10 @@ import sys
 import threading
 from collections.abc import Iterator
 
+from efficientnet_tf import interruption
 from efficientnet_tf.hardware import agreement
 
 NAMES = {signal.SIGINT: "Ctrl-C", signal.SIGTERM: "SIGTERM"}
-_ENDED_BY_CTRL_C = 128 + signal.SIGINT  # as a shell says it
 
 
 class Stop:
@@ -86,4 +86,4 @@ def _watch(read: int) -> None:
                 flush=True,
             )
         if presses > 1:
-            os._exit(_ENDED_BY_CTRL_C)
+            os._exit(interruption.CODE)

@@ -4,6 +4,7 @@ import contextlib
 import os
 import tempfile
 import time
+from collections.abc import Callable
 from typing import Self
 
 import tensorflow as tf
@@ -23,10 +24,13 @@ class Uploads:
 
     Args:
         model_dir: the run's folder, a local path or a URL.
+        check_held: raises ValueError if another run has taken the folder over, to
+            which nothing is uploaded then; None for a writer that holds no folder.
     """
 
-    def __init__(self, model_dir: str):
+    def __init__(self, model_dir: str, check_held: Callable[[], None] | None = None):
         self._target = model_dir
+        self._check_held = check_held
         self._here = tempfile.TemporaryDirectory() if files.is_url(model_dir) else None
         self._sent: dict[str, tuple[int, int]] = {}
         self._last = time.monotonic()
@@ -41,11 +45,9 @@ class Uploads:
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         # After a failure of the run, a failing upload must not hide its error.
-        expected = (tf.errors.OpError,) if kind else ()
-        with contextlib.suppress(*expected):
+        expected = (tf.errors.OpError, ValueError) if kind else ()
+        with self._here or contextlib.nullcontext(), contextlib.suppress(*expected):
             self.send()
-        if self._here:
-            self._here.cleanup()
 
     def fetch(self, name: str) -> None:
         """Downloads a file of the run's folder, if it exists, to append to it."""
@@ -65,6 +67,8 @@ class Uploads:
         self._last = time.monotonic()
         if not self._here:
             return
+        if self._check_held:
+            self._check_held()
         for folder, _, names in os.walk(self.folder):
             for path in (f"{folder}/{name}" for name in sorted(names)):
                 state = _state(path)

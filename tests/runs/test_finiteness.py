@@ -48,6 +48,17 @@ def test_weights_to_serve_that_are_not_finite_are_refused(tmp_path, capsys):
     np.testing.assert_array_equal(weights["last/bias"].numpy(), [0.0, 0.0])
 
 
+def test_a_checkpoint_with_nan_is_named_but_for_the_record_of_evaluations(tmp_path):
+    model = {"last/bias": tf.Variable([0.0, 1.0]), "count": tf.Variable(7)}
+    record = tf.Module()
+    record.best_loss = tf.Variable(np.inf)
+    saved = tf.train.Checkpoint(model=model, evaluations=record)
+    assert restoring.damage(saved.write(str(tmp_path / "ckpt-1"))) is None
+    model["last/bias"].assign([0.0, np.nan])
+    fault = restoring.damage(saved.write(str(tmp_path / "ckpt-2")))
+    assert fault == "model/last/bias is not finite"
+
+
 @pytest.mark.parametrize("folder", ["checkpoints", "best"])
 def test_a_folder_without_checkpoints_has_saved_nothing(tmp_path, folder):
     (tmp_path / folder).mkdir()

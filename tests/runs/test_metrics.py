@@ -26,3 +26,19 @@ def test_lines_of_steps_and_rollbacks_that_come_again_are_dropped(tmp_path):
     assert left() == [("train", 2), ("rollback", 2)]
     metrics.drop_after(folder, 2)
     assert left() == [("train", 2)]
+
+
+def test_a_line_with_a_damaged_key_stops_nothing(tmp_path):
+    path = tmp_path / "metrics.jsonl"
+    whole = '{"kind": "train", "step": 2}\n'
+    path.write_text(
+        whole
+        + '{"kild": "train", "step": 2}\n'
+        + '{"kind": "rollback", "step": 2, "rate_fa#tor": 0.5}\n'
+    )
+    assert metrics.damage(str(tmp_path)) == (
+        "1 of 3 lines are damaged, the first is line 2"
+    )
+    metrics.drop_after(str(tmp_path), 4)
+    assert path.read_text() == whole
+    assert "kild" in (tmp_path / "metrics.jsonl.damaged").read_text()

@@ -13,6 +13,7 @@ from unittest import mock
 import psutil
 import pytest
 
+from efficientnet_tf import disk
 from efficientnet_tf.runs import holder as holders
 from efficientnet_tf.runs import run_lock
 from efficientnet_tf.runs.holder import Holder
@@ -185,3 +186,31 @@ def test_a_run_notices_that_another_has_taken_its_folder(folder, quick):
 
         wait_until(is_lost)
     assert os.path.exists(path)  # the other run's
+
+
+class Lock:
+    """A lock of which each reading finds the next holder."""
+
+    model_dir = "/run"
+
+    def __init__(self, *found):
+        self.read = iter(found).__next__
+
+
+def test_a_folder_is_lost_for_good_even_if_the_other_run_has_ended():
+    ours = Holder.new()
+    renewal = run_lock._Renewal(Lock(None, ours, elsewhere(pid=7), None, ours), ours)
+    renewal.check()  # the file may be gone for a moment
+    renewal.check()
+    for _ in range(3):
+        with pytest.raises(ValueError, match="process 7 on far"):
+            renewal.check()
+
+
+def test_a_lock_on_a_full_disk_is_named(folder):
+    lock = run_lock._File(folder)
+    lock._file = mock.Mock()
+    lock._file.flush.side_effect = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    with pytest.raises(disk.WriteError) as error:
+        lock.write(Holder.new())
+    assert error.value.path == f"{folder}/{run_lock.NAME}"

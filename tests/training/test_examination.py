@@ -101,7 +101,7 @@ def test_the_first_layer_of_an_evaluation_that_is_not_finite_is_named(
     assert examined(evaluates=True, **changed) == expected
 
 
-def test_an_evaluator_finds_it_in_the_batch_that_has_it():
+def test_an_evaluator_finds_it_in_the_batch_that_has_it(monkeypatch):
     inputs = keras.Input((1,))
     model = keras.Model(inputs, keras.layers.Dense(2, name="only")(inputs))
     images = np.array([[1.0], [2.0], [np.inf], [3.0]], "float32")
@@ -111,3 +111,9 @@ def test_an_evaluator_finds_it_in_the_batch_that_has_it():
     evaluator = steps.Evaluator(model, weights, data, strategy=strategy)
     assert evaluator.first_not_finite(batches=2) is None
     assert evaluator.first_not_finite(batches=4) == "the output of only"
+
+    def examine(data):
+        raise tf.errors.ResourceExhaustedError(None, None, "OOM")
+
+    monkeypatch.setattr(steps.Examination, "of_evaluation", lambda self: examine)
+    assert evaluator.first_not_finite(batches=4) is None

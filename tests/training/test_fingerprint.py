@@ -14,7 +14,7 @@ import pytest
 from efficientnet_tf import config as config_lib
 from efficientnet_tf.data import tfrecord
 from efficientnet_tf.models import efficientnet
-from efficientnet_tf.runs import inspection
+from efficientnet_tf.runs import inspection, run_files
 from efficientnet_tf.runs.run_dir import RunDir
 from efficientnet_tf.training import fingerprint
 
@@ -231,6 +231,21 @@ def test_the_network_of_a_run_without_config_json_is_that_of_its_passport(
         line = str(error.value)
         assert line.startswith(f"{run.path}/passport.json: ") and "config.json" in line
         assert next(iter(changed)) in line
+
+
+def test_one_host_alone_says_that_a_config_json_is_gone(without_config, capsys):
+    run, config = without_config
+    fingerprint.check_network(run, config, tells=False)
+    assert capsys.readouterr().err == ""
+
+
+def test_a_damaged_passport_has_one_remedy(without_config):
+    run, config = without_config
+    path = pathlib.Path(run.path, "passport.json")
+    path.write_text(path.read_text()[:-9])
+    with pytest.raises(run_files.DamagedError) as error:
+        fingerprint.check_network(run, config)
+    assert error.value.path == str(path) and "config.json" not in str(error.value)
 
 
 def test_a_config_json_says_all_of_it(without_config, capsys):

@@ -21,11 +21,19 @@ class State:
     def __init__(self):
         self.step = tf.Variable(0, dtype=tf.int64)
         self.value = tf.Variable(np.zeros(20_000, np.float32))
+        self.rate_factor = tf.Variable(1.0)
 
-    def checkpoint(self):
-        return tf.train.Checkpoint(value=self.value, step=self.step)
+    def checkpoint(self, *, rate_factor=True):
+        factor = {"rate_factor": self.rate_factor} if rate_factor else {}
+        return tf.train.Checkpoint(value=self.value, step=self.step, **factor)
 
     inference_checkpoint = checkpoint
+
+    def computed(self):
+        return {"value": self.value}
+
+    def first_not_finite(self):
+        return None
 
 
 def saved(folder):

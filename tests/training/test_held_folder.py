@@ -3,6 +3,7 @@
 import os
 import re
 import time
+import types
 import uuid
 
 import pytest
@@ -12,6 +13,7 @@ from tensorflow.python.lib.io import file_io
 from efficientnet_tf import files
 from efficientnet_tf.runs import run_lock
 from efficientnet_tf.training import held_folder
+from efficientnet_tf.training.run import Run
 
 
 class Chief:
@@ -63,6 +65,7 @@ LEFT = (
     "checkpoints/ckpt-9.index",
     "checkpoints/ckpt-12.data-00000-of-00001",
     "best/ckpt-9_temp/part-00000-of-00001.index",
+    f"best/.checkpoint.{HEX}.partial",  # of the list, as it was mended
     f".config.json.{HEX}.partial",
     f".metrics.jsonl.{HEX}.partial",
 )
@@ -146,3 +149,13 @@ def test_hosts_that_do_not_write_hold_nothing(model_dir):
 
     with held_folder.alone(model_dir, Chief()), held_folder.alone(model_dir, Other()):
         pass
+
+
+def test_a_run_that_has_lost_its_folder_saves_nothing():
+    def check_held():
+        raise ValueError("taken over")
+
+    # Whatever else a save calls is missing here.
+    run = types.SimpleNamespace(step=6, _saved_step=0, _check_held=check_held)
+    with pytest.raises(ValueError, match="taken over"):
+        Run._save(run)

@@ -55,6 +55,20 @@ def test_each_host_has_a_list_of_its_own_even_if_the_run_fails(tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["bad_records-host1.csv"]
 
 
+def test_a_folder_that_another_run_has_taken_gets_no_list(tmp_path):
+    def check_held():
+        raise ValueError("taken over")
+
+    def listed():
+        return input_faults.listed(_source(_Noted(4)), str(tmp_path), 0, check_held)
+
+    with pytest.raises(KeyboardInterrupt), listed():
+        raise KeyboardInterrupt
+    with pytest.raises(ValueError, match="taken over"), listed():
+        pass
+    assert not list(tmp_path.iterdir())
+
+
 def test_without_bad_records_there_is_no_list(tmp_path, capsys):
     for bad in (None, _Noted()):
         with input_faults.listed(_source(bad), str(tmp_path), 0) as write:

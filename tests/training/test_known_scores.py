@@ -57,6 +57,13 @@ def test_scores_of_anything_else_are_not(run, values):
     assert known_scores.find(run, SPLIT) is None
 
 
+def test_scores_of_a_damaged_checkpoint_are_not(run):
+    note(run)
+    path = f"{run.path}/best/ckpt-10.data-00000-of-00001"
+    os.truncate(path, os.path.getsize(path) // 2)
+    assert known_scores.find(run, SPLIT) is None
+
+
 def test_a_line_says_if_its_images_are_not_the_run_s(run):
     config = config_lib.create(dataset="digits", data_dir="/own")
     run.write_config(config)

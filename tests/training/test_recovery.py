@@ -11,6 +11,7 @@ import replicas
 import tensorflow as tf
 
 from efficientnet_tf import config as config_lib
+from efficientnet_tf.hardware import agreement
 from efficientnet_tf.runs.checkpoint_files import Checkpoints, Found
 from efficientnet_tf.runs.finiteness import NotFiniteError
 from efficientnet_tf.runs.run_dir import RunDir
@@ -76,6 +77,7 @@ class SmallRun:
         config = dataclasses.replace(CONFIG, nan_policy=policy)
         self.recovery = recovery.Recovery(
             *(config, RunDir(str(folder)), None, self.strategy),
+            hosts=agreement.Hosts(self.strategy),
             state=self.state,
             checkpoints=self.checkpoints,
             trainer=self.trainer,
@@ -268,11 +270,31 @@ def test_weights_and_checkpoints_that_are_not_finite_are_not_begun_with(
     with pytest.raises(NotFiniteError, match=r"step 0: last/bias .* --weights"):
         recovery.Recovery(
             *(CONFIG, RunDir(str(tmp_path)), None, run.strategy),
+            hosts=agreement.Hosts(run.strategy),
             state=run.state,
             checkpoints=run.checkpoints,
             trainer=run.trainer,
             note=dict,
         )
+
+
+def test_hosts_go_back_to_one_step(small, tmp_path, monkeypatch):
+    run = small.begin(tmp_path)
+    run.train(to=10, save=(5,))
+    told = []
+    monkeypatch.setattr(
+        agreement.Hosts, "require_same", lambda _, facts: told.append(facts)
+    )
+    run.recovery._go_back(0.5)
+    assert [list(facts.values()) for facts in told] == [["5"]]
+
+
+def test_best_weights_alone_keep_a_run_from_beginning_here_anew(small, tmp_path):
+    for words in ("begin here anew", "needs another --model_dir"):
+        run = small.begin(tmp_path, policy="stop", nan_at=(7, 0, 0))
+        with pytest.raises(NotFiniteError, match=words):
+            run.train(to=10)
+        run.checkpoints.save_best()
 
 
 def test_a_checkpoint_without_a_factor_is_continued_at_the_whole_rate(small, tmp_path):
