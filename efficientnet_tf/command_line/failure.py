@@ -81,8 +81,9 @@ def _about(error: BaseException, text: str) -> tuple[str, Any]:
         return "host", None
     if isinstance(error, KeyboardInterrupt):
         return "interrupt", None
-    if isinstance(error, ValueError) and getattr(error, "path", None):
-        return "file", error.path
+    path = getattr(error, "path", None)
+    if isinstance(error, ValueError) and path:
+        return "file", path
     flag = _FLAG.match(text)
     if flag and flag[1] in _PATHS and flag[2]:
         return "file", flag[2]
