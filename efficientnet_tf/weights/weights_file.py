@@ -23,7 +23,7 @@ from efficientnet_tf.weights import (
     skips,
 )
 from efficientnet_tf.weights import passport as passports
-from efficientnet_tf.weights.torch_pickle import shown
+from efficientnet_tf.weights.words import shown
 
 # The name of the classifier's bias in each project.
 _BIASES = (
