@@ -92,7 +92,7 @@ def _notes(described: keras_config.Network | None) -> tuple[str, ...]:
     if described is None or not described.outside:
         return ()
     names = ", ".join(map(shown, described.outside))
-    return (f"left out {names}: the network takes images as they come out of it",)
+    return (f"left out {names}; give the network images that were normalised so",)
 
 
 @dataclasses.dataclass(frozen=True)

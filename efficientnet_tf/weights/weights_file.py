@@ -229,8 +229,8 @@ class WeightsFile:
         """
         if include_preprocessing and self.evidence.normalises is False:
             raise ValueError(
-                f"{self.origin}: its network takes images that are normalised already, "
-                "which no command does; in Python, build it with "
+                f"{self.origin}: its network takes images that are normalised already. "
+                "Commands do not normalise them; in Python, build it with "
                 "include_preprocessing=False and normalise them as in its training"
             )
 

@@ -17,8 +17,6 @@ from zip_files import read_zip, write_zip
 import efficientnet_tf as en
 from efficientnet_tf.weights import keras_files, keras_groups
 
-pytestmark = pytest.mark.filterwarnings("ignore:You are saving your model as an HDF5")
-
 
 @pytest.fixture(scope="module")
 def backbone():
