@@ -1,12 +1,20 @@
 """Says what a file is that does not hold what its name says, by its first bytes."""
 
 import re
+import struct
 import zipfile
+import zlib
 from collections.abc import Collection
 
 from efficientnet_tf import suffixes
 
 _HEAD = 512  # bytes that tell
+# Errors that zipfile raises for damaged archives.
+DAMAGED_ZIP: tuple[type[Exception], ...] = (
+    *(zipfile.BadZipFile, zlib.error, struct.error, NotImplementedError),
+    *(EOFError, OSError, OverflowError),
+)
+_NO_ARCHIVE: tuple[type[Exception], ...] = (*DAMAGED_ZIP, ValueError)
 
 # What a file is, by how it begins; suffixes of files that rightly begin so.
 _BEGINNINGS: tuple[tuple[bytes, str, tuple[str, ...]], ...] = (
@@ -97,5 +105,5 @@ def _archive_at(path: str) -> str:
     try:
         with zipfile.ZipFile(path) as opened:
             return archive(opened.namelist())
-    except (zipfile.BadZipFile, NotImplementedError, ValueError, OSError, EOFError):
+    except _NO_ARCHIVE:
         return "a damaged zip archive"

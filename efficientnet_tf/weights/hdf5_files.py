@@ -18,7 +18,7 @@ import h5py
 
 from efficientnet_tf import files
 from efficientnet_tf.weights import checksums, foreign_files, zip_entries
-from efficientnet_tf.weights.torch_pickle import shown
+from efficientnet_tf.weights.words import shown
 
 # How many bytes of values a file may hold for each of its own bytes. Weights hardly
 # compress (by a tenth), those of a pruned network by its zeros.
@@ -29,9 +29,9 @@ _HEAP = b"GCOL\x01\0\0\0"
 _CHECKSUM = 4  # bytes that Fletcher's checksum adds to a chunk
 
 # Errors that h5py and zipfile raise for damaged files.
-_DAMAGED = (
-    *(OSError, EOFError, KeyError, AttributeError, TypeError, RuntimeError),
-    *(UnicodeError, OverflowError, zipfile.BadZipFile, zlib.error),
+_DAMAGED: tuple[type[Exception], ...] = (
+    *foreign_files.DAMAGED_ZIP,
+    *(KeyError, AttributeError, TypeError, RuntimeError, UnicodeError),
 )
 
 

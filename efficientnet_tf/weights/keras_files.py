@@ -8,7 +8,6 @@ import functools
 import itertools
 import os
 import zipfile
-from collections.abc import Collection
 from typing import Any
 
 import h5py
@@ -29,8 +28,8 @@ from efficientnet_tf.weights import (
     wrapped_names,
 )
 from efficientnet_tf.weights import passport as passports
-from efficientnet_tf.weights.torch_pickle import shown
 from efficientnet_tf.weights.weights_file import WeightsFile
+from efficientnet_tf.weights.words import shown
 
 # The keras.applications network of each variant.
 APPLICATIONS = {
@@ -60,7 +59,9 @@ def open_file(path: str, *, ema: bool = True) -> WeightsFile:
     if passport:
         passport = dataclasses.replace(passport, class_names=content.class_names)
     try:
-        network = _network(content.tensors)
+        network = wrapped_names.find_only(
+            content.tensors, keras_names.MARKS, separator="/"
+        )
         short = network.short.items()
         tensors = {name: content.tensors[full] for full, name in short}
         _check_statistics(tensors)
@@ -91,22 +92,7 @@ def _notes(described: keras_config.Network | None) -> tuple[str, ...]:
     if described is None or not described.outside:
         return ()
     names = ", ".join(map(shown, described.outside))
-    return (f"left out {names}: the network takes images as they come out of it",)
-
-
-def _network(names: Collection[str]) -> wrapped_names.Network:
-    """Finds the network in a file, which may be nested in a model."""
-    networks = wrapped_names.find(names, keras_names.MARKS, separator="/")
-    if len(networks) > 1:
-        places = ", ".join(
-            one.prefix.rstrip("/") or "the top level" for one in networks
-        )
-        raise ValueError(
-            f"holds several networks ({places}); save the one to load alone"
-        )
-    # Loading says which tensors an unknown network lacks.
-    unknown = wrapped_names.Network("", {name: name for name in names})
-    return networks[0] if networks else unknown
+    return (f"left out {names}; give the network images that were normalised so",)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -4,7 +4,7 @@ import re
 from collections.abc import Collection, Mapping, Sequence
 
 from efficientnet_tf.weights import model_layout
-from efficientnet_tf.weights.torch_pickle import shown
+from efficientnet_tf.weights.words import shown
 
 
 def chosen(

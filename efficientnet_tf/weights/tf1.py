@@ -24,6 +24,7 @@ from efficientnet_tf.weights import passport as passports
 from efficientnet_tf.weights.weights_file import WeightsFile
 
 _AVERAGE = "/ExponentialMovingAverage"
+_STEM = "stem/conv2d/kernel"  # a name that every network has; its scope stands before
 # Variables of optimizers and of the training loop, which are no weights.
 _TRAINING = re.compile(
     r".*/(RMSProp(_1)?|Momentum|Adam(_1)?|LARSOptimizer)$"
@@ -105,9 +106,11 @@ def _read(
     except (tf.errors.OpError, RuntimeError, IndexError, ValueError) as error:
         raise ValueError(f"{path}: {_damage(path, error)}") from None
     try:
-        return _take(reader, path, ema=ema)
+        return _take(reader, ema=ema)
     except (tf.errors.OpError, RuntimeError, IndexError) as error:
         raise ValueError(f"{path}: {_damage(path, error)}") from None
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
 
 
 def _damage(path: str, error: Exception) -> str:
@@ -124,35 +127,24 @@ def _damage(path: str, error: Exception) -> str:
 
 
 def _take(
-    reader: Any, path: str, *, ema: bool
+    reader: Any, *, ema: bool
 ) -> tuple[dict[str, np.ndarray], list[str], wrapped_names.Network]:
     names = sorted(reader.get_variable_to_shape_map())
     averages = [name for name in names if name.endswith(_AVERAGE)]
     raw = [n for n in names if not (n.endswith(_AVERAGE) or _TRAINING.match(n))]
     if ema and not averages:
         raise ValueError(
-            f"{path}: holds no moving averages; ema=False (--weights_ema=false) takes "
-            "the raw weights"
+            "holds no moving averages; ema=False (--weights_ema=false) takes the raw "
+            "weights"
         )
     chosen = {n.removesuffix(_AVERAGE): n for n in (averages if ema else raw)}
-    network = _network(list(chosen), path)
+    network = wrapped_names.find_only(chosen, (_STEM,), separator="/")
     tensors = {}
-    for name, short in _by_block(network.short, path).items():
+    for name, short in _by_block(network.short).items():
         # Inference graphs have the name batch_normalization.
         short = short.replace("/batch_normalization", "/tpu_batch_normalization")
         tensors[short] = reader.get_tensor(chosen[name])
     return tensors, sorted(set(names) - set(chosen.values())), network
-
-
-def _network(names: list[str], path: str) -> wrapped_names.Network:
-    """Finds the network in a checkpoint, whose scope is its prefix."""
-    networks = wrapped_names.find(names, ("stem/conv2d/kernel",), separator="/")
-    if len(networks) > 1:
-        scopes = ", ".join(one.prefix.rstrip("/") for one in networks)
-        raise ValueError(f"{path}: holds several networks ({scopes})")
-    # Loading says which tensors an unknown network lacks.
-    unknown = wrapped_names.Network("", {name: name for name in names})
-    return networks[0] if networks else unknown
 
 
 def _names(model: model_layout.Layout) -> dict[str, str]:
@@ -215,14 +207,13 @@ _COND_CONV = re.compile(
 )
 
 
-def _by_block(names: Mapping[str, str], path: str) -> dict[str, str]:
+def _by_block(names: Mapping[str, str]) -> dict[str, str]:
     """Numbers CondConvs within each block, as all other layers are.
 
     They are Keras layers, which TF1 numbers through all models of the process.
 
     Args:
         names: names without the model's scope, by the checkpoint's.
-        path: the checkpoint's path, for the error.
     """
     matches = {name: _COND_CONV.fullmatch(short) for name, short in names.items()}
     found: dict[tuple[str, str, str], dict[int, str]] = {}
@@ -232,7 +223,7 @@ def _by_block(names: Mapping[str, str], path: str) -> dict[str, str]:
             numbers = found.setdefault((block, base, variable), {})
             other = numbers.setdefault(int(number or 0), name)
             if other != name:
-                raise ValueError(f"{path}: holds one layer as {other} and as {name}")
+                raise ValueError(f"holds one layer as {other} and as {name}")
     numbered = dict(names)
     for (block, base, variable), numbers in found.items():
         for rank, number in enumerate(sorted(numbers)):

@@ -8,7 +8,6 @@ import contextlib
 import dataclasses
 import io
 import os
-import struct
 import zipfile
 from collections.abc import Callable, Iterator
 from typing import Any, BinaryIO
@@ -16,12 +15,13 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from efficientnet_tf.weights import foreign_files, torch_pickle
+from efficientnet_tf.weights.words import shown
 
 _ZIP = b"PK\x03\x04"
 _PICKLE = b"\x80"
 _OLD = 0x1950A86A20F9469CFC6C  # the first pickle of a file of the older format
 _OLD_PROTOCOL = 1001
-_OF_DAMAGED_ZIPS = (NotImplementedError, EOFError, OSError, OverflowError, struct.error)
+
 _PICKLE_BYTES = 1 << 26  # 64 MiB, for names and shapes alone
 
 
@@ -71,7 +71,7 @@ def _zip_file(file: BinaryIO) -> Iterator[zipfile.ZipFile]:
     try:
         with zipfile.ZipFile(file) as archive:
             yield archive
-    except (zipfile.BadZipFile, *_OF_DAMAGED_ZIPS) as error:
+    except foreign_files.DAMAGED_ZIP as error:
         raise ValueError(f"is a damaged zip archive ({error})") from None
 
 
@@ -85,7 +85,7 @@ def _zipped(archive: zipfile.ZipFile, size: int) -> Archive:
             raise ValueError(_missing(storage))
         if entry.file_size != _bytes(storage):
             raise ValueError(
-                f"storage {torch_pickle.shown(storage.key)} has {entry.file_size:,} "
+                f"storage {shown(storage.key)} has {entry.file_size:,} "
                 f"bytes, not {_bytes(storage):,}"
             )
         return archive.read(entry)
@@ -113,7 +113,7 @@ def _entries(archive: zipfile.ZipFile, size: int) -> dict[str, zipfile.ZipInfo]:
     """Returns the archive's entries by name, if each is stored once and as it is."""
     entries: dict[str, zipfile.ZipInfo] = {}
     for entry in archive.infolist():
-        name = torch_pickle.shown(entry.filename)
+        name = shown(entry.filename)
         if entry.compress_type != zipfile.ZIP_STORED:
             raise ValueError(f"its entry {name} is compressed; torch.save stores")
         if entry.flag_bits & 1 or entry.file_size != entry.compress_size:
@@ -180,7 +180,7 @@ def _places(
     for key in keys if isinstance(keys, list) else ():
         storage = storages.get(key) if isinstance(key, str) else None
         if storage is None or key in places:
-            raise ValueError(f"storage {torch_pickle.shown(key)} belongs to no tensor")
+            raise ValueError(f"storage {shown(key)} belongs to no tensor")
         file.seek(begin)
         count = int.from_bytes(file.read(8), "little", signed=True)
         places[key] = begin + 8
@@ -199,4 +199,4 @@ def _bytes(storage: torch_pickle.Storage) -> int:
 
 
 def _missing(storage: torch_pickle.Storage) -> str:
-    return f"its storage {torch_pickle.shown(storage.key)} is missing"
+    return f"its storage {shown(storage.key)} is missing"

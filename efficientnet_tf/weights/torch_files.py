@@ -23,8 +23,8 @@ from efficientnet_tf.weights import (
     torch_wrappers,
 )
 from efficientnet_tf.weights import passport as passports
-from efficientnet_tf.weights.torch_pickle import shown
 from efficientnet_tf.weights.weights_file import WeightsFile
+from efficientnet_tf.weights.words import shown
 
 # What a tensor of a safetensors file may hold.
 _TYPES = (

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import Any
 
 from efficientnet_tf.weights import torch_refusals
+from efficientnet_tf.weights.words import shown
 
 # NumPy's type of each of PyTorch's, without the byte order. NumPy has no bfloat16,
 # whose bits are the upper half of a float32's.
@@ -49,8 +50,6 @@ _TYPES = {f"torch.{name}": name for name in DTYPES}
 _MOST_OPERATIONS = 1_000_000
 _MOST_MARKS = 1000
 _MOST_VALUES = 1 << 63
-_SHOWN = 200  # letters of the file in one error
-_SHORT = (int, float, type(None), Exception)  # what is written as it is
 _LARGEST_KEY = 1 << 32
 
 
@@ -110,15 +109,6 @@ def load(stream: io.BytesIO) -> Pickle:
     except (LookupError, TypeError, ValueError, AttributeError, struct.error) as error:
         reason = f"{type(error).__name__}: {shown(error)}"
         raise ValueError(f"its pickle is damaged ({reason})") from None
-
-
-def shown(text: Any) -> str:
-    """Returns text of a file for an error: in one line, and not long."""
-    is_sequence = isinstance(text, (str, bytes, bytearray))
-    if not is_sequence and not isinstance(text, _SHORT):
-        return type(text).__name__  # a nest of tuples may be endless to write
-    text = str(text[:_SHOWN] if is_sequence else text)[:_SHOWN]
-    return text if text.isprintable() else repr(text)
 
 
 class _Refused(ValueError):

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from efficientnet_tf.weights import torch_archive, torch_pickle
+from efficientnet_tf.weights.words import shown
 
 _MOST_AXES = 32
 
@@ -31,7 +32,7 @@ def values(
         try:
             found[name] = _value(archive, tensor, storages)
         except ValueError as error:
-            raise ValueError(f"{torch_pickle.shown(name)}: {error}") from None
+            raise ValueError(f"{shown(name)}: {error}") from None
     return found
 
 
@@ -68,9 +69,7 @@ def _check_numbers(tensor: torch_pickle.Tensor) -> None:
         raise ValueError(f"has {len(shape)} axes and {len(strides)} strides")
     for number in (tensor.offset, *shape, *strides):
         if type(number) is not int or number < 0:
-            raise ValueError(
-                f"has {torch_pickle.shown(number)} in its offset, shape or strides"
-            )
+            raise ValueError(f"has {shown(number)} in its offset, shape or strides")
 
 
 def _check_bounds(tensor: torch_pickle.Tensor, count: int, *, most: int) -> None:

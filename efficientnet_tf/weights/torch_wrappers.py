@@ -12,7 +12,8 @@ from collections.abc import Iterable, Iterator
 from typing import Any, Generic, NoReturn, TypeVar
 
 from efficientnet_tf.weights import torch_names, wrapped_names
-from efficientnet_tf.weights.torch_pickle import Tensor, shown
+from efficientnet_tf.weights.torch_pickle import Tensor
+from efficientnet_tf.weights.words import shown
 
 T = TypeVar("T")
 # Keys that a file may hold its weights under without a word about it.

@@ -23,7 +23,7 @@ from efficientnet_tf.weights import (
     skips,
 )
 from efficientnet_tf.weights import passport as passports
-from efficientnet_tf.weights.torch_pickle import shown
+from efficientnet_tf.weights.words import shown
 
 # The name of the classifier's bias in each project.
 _BIASES = (
@@ -229,8 +229,8 @@ class WeightsFile:
         """
         if include_preprocessing and self.evidence.normalises is False:
             raise ValueError(
-                f"{self.origin}: its network takes images that are normalised already, "
-                "which no command does; in Python, build it with "
+                f"{self.origin}: its network takes images that are normalised already. "
+                "Commands do not normalise them; in Python, build it with "
                 "include_preprocessing=False and normalise them as in its training"
             )
 

@@ -7,7 +7,7 @@ model the attribute that holds it ("backbone."), and Keras the layer ("sequentia
 import dataclasses
 from collections.abc import Collection, Iterable
 
-from efficientnet_tf.weights.torch_pickle import shown
+from efficientnet_tf.weights.words import shown
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,6 +47,31 @@ class Network:
         total = count + len(self.others)
         which = f"{count} of {total} names" if self.others else "all names"
         return (f"dropped {shown(self.prefix)} from {which}",)
+
+
+def find_only(
+    names: Collection[str], marks: Collection[str], *, separator: str
+) -> Network:
+    """Finds the network among a file's names; all of them if no network is known.
+
+    Loading then says which tensors an unknown network lacks.
+
+    Args:
+        names: as in `find`.
+        marks: as in `find`.
+        separator: as in `find`.
+
+    Raises:
+        ValueError: naming the networks if there are several.
+    """
+    networks = find(names, marks, separator=separator)
+    if len(networks) > 1:
+        prefixes = (one.prefix.rstrip(separator) for one in networks)
+        places = ", ".join(shown(prefix) or "the top level" for prefix in prefixes)
+        raise ValueError(
+            f"holds several networks ({places}); save the one to load alone"
+        )
+    return networks[0] if networks else Network("", {name: name for name in names})
 
 
 def find(

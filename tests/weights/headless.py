@@ -1,5 +1,7 @@
 """A small network without a classifier, and its files as Keras saves them."""
 
+import warnings
+
 import networks
 from weight_helpers import build
 from weights_support import TEST
@@ -16,5 +18,9 @@ def headless():
 def save(model, path):
     """Saves as Keras does; returns the path as text."""
     write = model.save_weights if str(path).endswith(".weights.h5") else model.save
-    write(path)
+    with warnings.catch_warnings():
+        warnings.filterwarnings(
+            "ignore", message="You are saving your model as an HDF5"
+        )
+        write(path)
     return str(path)

@@ -1,8 +1,8 @@
 """Small networks of other conventions, and files of them as Keras's users save them."""
 
 import dataclasses
-import warnings
 
+import headless
 import keras
 import numpy as np
 import weight_helpers as helpers
@@ -23,15 +23,7 @@ def changed(**changes):
 
 def saved(model, path, *, keep_passport=False):
     """Saves as a user of Keras does; older versions wrote no passport."""
-    if not keep_passport:
-        model = forgetful(model)
-    with warnings.catch_warnings():
-        warnings.filterwarnings(
-            "ignore", message="You are saving your model as an HDF5"
-        )
-        save = model.save_weights if str(path).endswith(".weights.h5") else model.save
-        save(path)
-    return str(path)
+    return headless.save(model if keep_passport else forgetful(model), path)
 
 
 def forgetful(model):

@@ -8,6 +8,7 @@ import zlib
 import h5py
 import numpy as np
 import pytest
+from zip_files import write_zip
 
 from efficientnet_tf.weights import keras_files
 
@@ -203,9 +204,9 @@ def inside(tmp_path):
 
 
 def archived(path, content, compression=zipfile.ZIP_DEFLATED):
-    with zipfile.ZipFile(path, "w", compression) as archive:
-        archive.writestr("model.weights.h5", content)
-        archive.writestr("config.json", '{"config": {"layers": []}}')
+    config = '{"config": {"layers": []}}'
+    entries = {"model.weights.h5": content, "config.json": config}
+    write_zip(path, entries, compression=compression)
     return str(path)
 
 

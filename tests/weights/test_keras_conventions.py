@@ -3,7 +3,6 @@
 import dataclasses
 import json
 import shutil
-import zipfile
 
 import h5py
 import keras
@@ -19,6 +18,7 @@ from keras_conventions_support import (
     changed,
     saved,
 )
+from zip_files import read_zip, write_zip
 
 import efficientnet_tf as en
 from efficientnet_tf.models import pretrained
@@ -86,15 +86,12 @@ def test_no_layer_of_a_strangers_config_is_built(monkeypatch):
 
 def edited(path, change):
     """Changes each layer's config in a `.keras` archive."""
-    with zipfile.ZipFile(path) as archive:
-        content = {name: archive.read(name) for name in archive.namelist()}
+    content = read_zip(path)
     config = json.loads(content["config.json"])
     for layer in config["config"]["layers"]:
         change(layer["name"], layer["config"])
     content["config.json"] = json.dumps(config).encode()
-    with zipfile.ZipFile(path, "w") as archive:
-        for name, value in content.items():
-            archive.writestr(name, value)
+    write_zip(path, content)
     return path
 
 
@@ -288,9 +285,7 @@ def test_layers_before_the_network_count(tmp_path):
 )
 def test_a_damaged_config_is_named(text, reason, tmp_path, standard):
     path = tmp_path / "c.keras"
-    with zipfile.ZipFile(standard) as source, zipfile.ZipFile(path, "w") as archive:
-        archive.writestr("model.weights.h5", source.read("model.weights.h5"))
-        archive.writestr("config.json", text)
+    write_zip(path, read_zip(standard) | {"config.json": text})
     with pytest.raises(ValueError, match=rf"c\.keras: its Keras config .*{reason}"):
         en.EfficientNet(TEST, weights=str(path), **SMALL)
 

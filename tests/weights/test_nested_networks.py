@@ -3,7 +3,6 @@
 import io
 import json
 import re
-import zipfile
 
 import h5py
 import keras
@@ -13,11 +12,10 @@ import weight_helpers as helpers
 from headless import ONE, SUFFIXES, headless, save
 from weight_helpers import assert_same, build, values
 from weights_support import TEST, refuses
+from zip_files import read_zip, write_zip
 
 import efficientnet_tf as en
 from efficientnet_tf.weights import keras_files, keras_groups
-
-pytestmark = pytest.mark.filterwarnings("ignore:You are saving your model as an HDF5")
 
 
 @pytest.fixture(scope="module")
@@ -115,8 +113,7 @@ def test_what_normalises_images_before_a_nested_network_is_said(backbone, tmp_pa
 
 def without_names(path):
     """A file as Keras before 3.6 wrote it: only the config names the layers."""
-    with zipfile.ZipFile(path) as archive:
-        entries = {name: archive.read(name) for name in archive.namelist()}
+    entries = read_zip(path)
     content = io.BytesIO(entries["model.weights.h5"])
     with h5py.File(content, "a") as file:
         found = []
@@ -128,21 +125,14 @@ def without_names(path):
     return path
 
 
-def write_zip(path, entries):
-    with zipfile.ZipFile(path, "w") as archive:
-        for name, value in entries.items():
-            archive.writestr(name, value)
-
-
 @pytest.mark.parametrize("outer", [sequential, deep])
 def test_the_config_names_the_layers_of_older_files(outer, backbone, target, tmp_path):
     model = outer(backbone)
     path = without_names(save(model, tmp_path / "w.keras"))
     en.load_weights(target, path, skip=heads(model))
     assert_same(target, values(backbone))
-    with zipfile.ZipFile(path) as archive:
-        inner = tmp_path / "w.weights.h5"
-        inner.write_bytes(archive.read("model.weights.h5"))
+    inner = tmp_path / "w.weights.h5"
+    inner.write_bytes(read_zip(path)["model.weights.h5"])
     which = r"does not say which layer (dense|inner/|sequential/)"
     refuses(target, str(inner), which, r"by its own load_weights")
 
@@ -152,9 +142,7 @@ def test_the_config_names_the_layers_of_older_files(outer, backbone, target, tmp
 )
 def test_a_damaged_config_is_one_line(config, backbone, target, tmp_path):
     path = save(sequential(backbone), tmp_path / "w.keras")
-    with zipfile.ZipFile(path) as archive:
-        entries = {name: archive.read(name) for name in archive.namelist()}
-    write_zip(path, entries | {"config.json": config})
+    write_zip(path, read_zip(path) | {"config.json": config})
     assert "\n" not in refuses(target, path, re.escape(path))
 
 

@@ -10,8 +10,6 @@ from weights_support import TEST, refuses
 import efficientnet_tf as en
 from efficientnet_tf.weights import passport as passports
 
-pytestmark = pytest.mark.filterwarnings("ignore:You are saving your model as an HDF5")
-
 
 def flat(head):
     """What users of transfer learning build."""

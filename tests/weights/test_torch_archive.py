@@ -9,6 +9,7 @@ import ml_dtypes
 import numpy as np
 import pytest
 import torch_files_support as support
+from zip_files import write_zip
 
 from efficientnet_tf.weights import (
     keras_files,
@@ -134,7 +135,7 @@ def zip_of(tmp_path, change=lambda entries: None, **kwargs):
     values = support.tensors({"a": np.arange(6, dtype="f4")})
     entries = support.entries(*support.dumps(values))
     change(entries)
-    support.write_zip(tmp_path / "w.pth", entries, **kwargs)
+    write_zip(tmp_path / "w.pth", entries, **kwargs)
     return tmp_path / "w.pth"
 
 
@@ -259,7 +260,7 @@ def other_files():
 
 def zipped(entries):
     buffer = io.BytesIO()
-    support.write_zip(buffer, entries)
+    write_zip(buffer, entries)
     return buffer.getvalue()
 
 

@@ -8,6 +8,7 @@ import time
 import numpy as np
 import pytest
 import torch_files_support as support
+from zip_files import write_zip
 
 from efficientnet_tf.weights import torch_files
 
@@ -76,7 +77,7 @@ def files_of_zips(rng):
         change = CHANGES[number % len(CHANGES)]
         # Half of them are damaged outside the pickle, in the archive itself.
         within = change is inserted or number % 2
-        support.write_zip(
+        write_zip(
             path, support.entries(change(rng, pickled) if within else pickled, arrays)
         )
         yield path.read_bytes() if within else change(rng, path.read_bytes())

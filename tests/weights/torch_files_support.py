@@ -12,10 +12,10 @@ import math
 import pickle
 import sys
 import types
-import zipfile
 from unittest import mock
 
 import numpy as np
+from zip_files import write_zip
 
 STORAGES = {
     "f8": "DoubleStorage",
@@ -165,12 +165,6 @@ def entries(pickled, arrays, *, order="little"):
     }
     head = {"archive/data.pkl": pickled, "archive/byteorder": order.encode()}
     return head | data | {"archive/version": b"3\n"}
-
-
-def write_zip(path, content, *, compression=zipfile.ZIP_STORED):
-    with zipfile.ZipFile(path, "w", compression) as archive:
-        for name, value in content.items():
-            archive.writestr(name, value)
 
 
 def old(pickled, arrays, *, protocol=2, counts=None):
