@@ -69,7 +69,7 @@ def read(folder: str) -> Checkpoints:
     Args:
         folder: path or URL; it need not be there.
     """
-    names = _entries(folder)
+    names = entries(folder)
     endings = collections.defaultdict(set)
     for match in filter(None, map(_FILE.fullmatch, names)):
         endings[match[1]].add(match[2])
@@ -90,13 +90,34 @@ def read(folder: str) -> Checkpoints:
     return Checkpoints(found, (f"{folder}/{RECORD}: {fault}",))
 
 
+def entries(folder: str) -> set[str]:
+    """Returns the names of the files and folders in a folder; none without it.
+
+    Args:
+        folder: path or URL.
+    """
+    try:
+        return {name.rstrip("/") for name in tf.io.gfile.listdir(folder)}
+    except tf.errors.NotFoundError:
+        return set()
+
+
+def remove(path: str) -> None:
+    """Removes a file, or a folder with all that is in it.
+
+    Args:
+        path: path or URL.
+    """
+    (tf.io.gfile.rmtree if tf.io.gfile.isdir(path) else tf.io.gfile.remove)(path)
+
+
 def recorded(folder: str) -> list[str]:
     """Returns the names in a folder's list, the oldest first; none if it is damaged.
 
     Args:
         folder: path or URL; it need not be there.
     """
-    return _recorded(folder, _entries(folder))[0]
+    return _recorded(folder, entries(folder))[0]
 
 
 def step_of(path: str) -> int:
@@ -142,12 +163,10 @@ def remove_unlisted(path: str) -> None:
     if name in recorded(folder):
         return
     for entry in sorted(
-        _entries(folder), key=lambda entry: not entry.endswith(".index")
+        entries(folder), key=lambda entry: not entry.endswith(".index")
     ):
         if entry.startswith((f"{name}.", f"{name}_temp", f"{RECORD}.tmp")):
-            path = f"{folder}/{entry}"
-            is_folder = tf.io.gfile.isdir(path)
-            (tf.io.gfile.rmtree if is_folder else tf.io.gfile.remove)(path)
+            remove(f"{folder}/{entry}")
 
 
 def _list(names: list[str], times: list[float]) -> message.Message:
@@ -158,13 +177,6 @@ def _list(names: list[str], times: list[float]) -> message.Message:
         all_model_checkpoint_paths=names,
         all_model_checkpoint_timestamps=times,
     )
-
-
-def _entries(folder: str) -> set[str]:
-    try:
-        return {name.rstrip("/") for name in tf.io.gfile.listdir(folder)}
-    except tf.errors.NotFoundError:
-        return set()
 
 
 def _missing(endings: set[str]) -> str | None:

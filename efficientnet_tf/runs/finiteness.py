@@ -31,6 +31,15 @@ def first_not_finite(variables: Mapping[str, tf.Variable]) -> str | None:
     return next(finite, None)
 
 
+def place(name: str | None) -> str | None:
+    """Returns the layer or variable in a name such as "the gradient of x".
+
+    Args:
+        name: what is not finite; None if nothing is.
+    """
+    return name and name.rpartition(" of ")[2]
+
+
 def require(variables: Mapping[str, tf.Variable]) -> None:
     """Raises NotFiniteError naming the first variable that is not finite.
 

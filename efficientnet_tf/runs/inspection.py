@@ -22,7 +22,7 @@ def warn(run: RunDir) -> None:
     Args:
         run: the run's folder.
     """
-    for path, fault in _spare(run).items():
+    for path, fault in _faults_of_spare_files(run).items():
         if fault:
             print(f"warning       {path}: {fault}", file=sys.stderr, flush=True)
 
@@ -39,22 +39,24 @@ def inspect(run: RunDir) -> dict[str, str | None]:
     found = {}
     for name, read in ((CONFIG, run.read_config), (PASSPORT, run.read_passport)):
         path = f"{run.path}/{name}"
-        found[path] = _without(path, _of(read))
-    found |= _spare(run)
+        found[path] = _without_path(path, _fault_of(read))
+    found |= _faults_of_spare_files(run)
     for name in ("checkpoints", "best"):
         there = checkpoint_files.read(f"{run.path}/{name}")
         if there.found or there.faults:
             record = f"{run.path}/{name}/{checkpoint_files.RECORD}"
-            found[record] = _without(record, next(iter(there.faults), None))
+            found[record] = _without_path(record, next(iter(there.faults), None))
         for one in there.found:
             found[one.path] = one.fault or restoring.damage(one.path)
     return found
 
 
-def _spare(run: RunDir) -> dict[str, str | None]:
+def _faults_of_spare_files(run: RunDir) -> dict[str, str | None]:
     """Returns what is wrong with the files that no computation needs."""
-    is_ours = run_files.is_sealed(f"{run.path}/{CONFIG}")
-    is_begun = is_ours and checkpoint_files.read(f"{run.path}/checkpoints").found
+    is_of_this_version = run_files.is_sealed(f"{run.path}/{CONFIG}")
+    is_begun = (
+        is_of_this_version and checkpoint_files.read(f"{run.path}/checkpoints").found
+    )
     readers: dict[str, Callable[[str], object]] = {
         label_sets.FILE: lambda path: _of_names(run, path),
         DATA: lambda path: run_files.read(path, remedy=_WRITTEN_ANEW),
@@ -64,7 +66,7 @@ def _spare(run: RunDir) -> dict[str, str | None]:
     for name, read in readers.items():
         path = f"{run.path}/{name}"
         if tf.io.gfile.exists(path):
-            found[path] = _without(path, _of(functools.partial(read, path)))
+            found[path] = _without_path(path, _fault_of(functools.partial(read, path)))
         elif is_begun:
             found[path] = f"is missing; {_WRITTEN_ANEW}"
     if is_begun and not run.has_passport():
@@ -72,11 +74,11 @@ def _spare(run: RunDir) -> dict[str, str | None]:
             f"is missing, and with it the names of the classes; {_WRITTEN_ANEW}"
         )
     if is_begun and not checkpoint_files.read(f"{run.path}/best").found:
-        found[f"{run.path}/best"] = _of(lambda: _of_best(run))
+        found[f"{run.path}/best"] = _fault_of(lambda: _of_best(run))
     return found
 
 
-def _of(read: Callable[[], object]) -> str | None:
+def _fault_of(read: Callable[[], object]) -> str | None:
     """Calls a function that reads a file; returns its error, or the text it gives."""
     try:
         found = read()
@@ -85,7 +87,7 @@ def _of(read: Callable[[], object]) -> str | None:
     return found if isinstance(found, str) else None
 
 
-def _without(path: str, fault: str | None) -> str | None:
+def _without_path(path: str, fault: str | None) -> str | None:
     return fault and fault.removeprefix(f"{path}: ")
 
 

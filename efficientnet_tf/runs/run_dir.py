@@ -22,13 +22,13 @@ from efficientnet_tf.runs.checkpoint_files import Checkpoints
 from efficientnet_tf.weights import passport as passports
 
 CONFIG, PASSPORT, DATA = "config.json", "passport.json", "data.json"
-# Of its parts, the folders that a run writes to.
+# Folders of a run that training writes to.
 _FOLDERS = ("checkpoints", "best", "train", "minival", "validation")
 _ANEW = (
     "put back a copy of it, or remove it and run the training command again, which "
     "writes it anew"
 )
-_NO_WEIGHTS = (
+_ANEW_WITHOUT_WEIGHTS = (
     "put back a copy of it, or, of a run without --weights, remove it and run the "
     "training command again, which writes it anew"
 )
@@ -149,7 +149,7 @@ class RunDir:
                 it.
         """
         path = f"{self.path}/{PASSPORT}"
-        values = run_files.read(path, remedy=_NO_WEIGHTS)
+        values = run_files.read(path, remedy=_ANEW_WITHOUT_WEIGHTS)
         if values is None:
             self._check_needs_no_passport()
             return passports.Passport(None)
@@ -166,8 +166,8 @@ class RunDir:
         """
         path = f"{self.path}/{CONFIG}"
         is_begun = checkpoint_files.read(f"{self.path}/checkpoints").found
-        is_ours = is_begun and run_files.is_sealed(path)
-        if is_ours and self.read_config().weights is not None:
+        is_of_this_version = is_begun and run_files.is_sealed(path)
+        if is_of_this_version and self.read_config().weights is not None:
             raise ValueError(
                 f"{self.path}/{PASSPORT}: is missing; it says what network the run's "
                 "weights are of: put back a copy of it"
@@ -243,11 +243,19 @@ class RunDir:
         return found
 
     def latest_checkpoint(self) -> str | None:
-        """Finds the checkpoint to continue from; None if there is none."""
+        """Finds the checkpoint to continue from; None if there is none.
+
+        Raises:
+            ValueError: if there is only a damaged list of checkpoints.
+        """
         return self.to_continue().first
 
     def mend_records(self) -> None:
-        """Writes anew the lists of checkpoints that are missing or damaged."""
+        """Writes anew the lists of checkpoints that are missing or damaged.
+
+        Raises:
+            disk.WriteError: naming a list that cannot be written.
+        """
         for folder in ("checkpoints", "best"):
             checkpoint_files.mend(f"{self.path}/{folder}")
 

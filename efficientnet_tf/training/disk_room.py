@@ -1,6 +1,5 @@
 """Whether a disk has room for a run's next checkpoint, asked before the first step."""
 
-import os
 import shutil
 
 from efficientnet_tf import files
@@ -14,15 +13,12 @@ def check(model_dir: str, state: TrainState) -> None:
     Quotas are not asked; a write says whether they are exceeded.
 
     Args:
-        model_dir: folder of the run, local or a URL.
+        model_dir: folder of the run, which is there, local or a URL.
         state: what a checkpoint holds.
     """
     if files.is_url(model_dir):
         return
-    there = os.path.abspath(model_dir)
-    while not os.path.isdir(there):
-        there = os.path.dirname(there)
-    usage, wanted = shutil.disk_usage(there), size(state)
+    usage, wanted = shutil.disk_usage(model_dir), size(state)
     if usage.total > 0 and usage.free < wanted:  # some file systems tell nothing
         raise ValueError(
             f"model_dir={model_dir}: a checkpoint takes "

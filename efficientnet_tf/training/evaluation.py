@@ -16,6 +16,7 @@ from efficientnet_tf.hardware import agreement, devices
 from efficientnet_tf.runs import (
     checkpoint_files,
     checkpoints,
+    finiteness,
     inspection,
     metrics,
     run_lock,
@@ -59,6 +60,10 @@ def evaluate(
         predictions: gets what is predicted for each image; None keeps only scores.
         is_known: whether metrics.jsonl has the scores already.
 
+    Raises:
+        ValueError: naming a setting, file or record that is wrong.
+        NotFiniteError: naming the first layer that is not finite.
+
     Returns:
         "top_1" and "top_5" (from 0 to 1), or, of several labels an image,
         "mean_average_precision" (over the labels that an image has), "f1" (over all
@@ -101,7 +106,7 @@ def evaluate(
             # A folder may have no training images; the epoch is then not known.
             train_images = source.splits.train_images or math.nan
             epoch = step * config.train_batch_size / train_images
-            noted = scores | known_scores.marks(run, config)
+            noted = scores | known_scores.other_data(run, config)
             metrics.append(out.folder, "eval", step=step, epoch=epoch, **noted)
     if hosts.is_chief and not is_known:
         warn(config, scores)
@@ -243,7 +248,7 @@ def score(controller: orbit.Controller, config: Config, split: tfrecord.Split) -
         begins = f"; it begins in {found}" if found else ""
         raise NotFiniteError(
             f"{split.name}: the loss of the weights is not finite{begins}",
-            path=found and found.rpartition(" of ")[2],
+            path=finiteness.place(found),
         )
     weights = "ema" if config.moving_average_decay > 0 else "raw"
     return scores | {"weights": weights, "split": split.name}

@@ -39,7 +39,8 @@ def alone(model_dir: str, hosts: agreement.Hosts) -> Iterator[Callable[[], None]
         A function that raises ValueError if another run has taken the folder over.
 
     Raises:
-        ValueError: naming the process that trains in the folder.
+        ValueError: naming the process that trains in the folder, or the lock's file if
+            it cannot be written.
     """
     if not hosts.is_chief:
         yield lambda: None
@@ -58,14 +59,14 @@ def alone(model_dir: str, hosts: agreement.Hosts) -> Iterator[Callable[[], None]
 
 def _leftovers(model_dir: str) -> Iterator[str]:
     """Lists what nothing reads and no living process writes, below the folder."""
-    for name in _listed(model_dir):
+    for name in checkpoint_files.entries(model_dir):
         partial = files.PARTIAL.fullmatch(name) or files.TRIAL.fullmatch(name)
         if partial and (
             partial[1] in _OF_THE_RUN or _seconds_old(model_dir, name) > _LONG_AGO
         ):
             yield name
     for folder in ("checkpoints", "best"):
-        names = _listed(f"{model_dir}/{folder}")
+        names = checkpoint_files.entries(f"{model_dir}/{folder}")
         unfinished = _unfinished(names)
         if unfinished:
             # Those that were whole once are damaged, not unfinished.
@@ -86,13 +87,6 @@ def _unfinished(names: set[str]) -> set[str]:
     return {n for n, has in endings.items() if "_temp" in has or ".index" not in has}
 
 
-def _listed(folder: str) -> set[str]:
-    try:
-        return {name.rstrip("/") for name in tf.io.gfile.listdir(folder)}
-    except tf.errors.NotFoundError:
-        return set()
-
-
 def _seconds_old(folder: str, name: str) -> float:
     try:
         return time.time() - tf.io.gfile.stat(f"{folder}/{name}").mtime_nsec / 1e9
@@ -101,9 +95,8 @@ def _seconds_old(folder: str, name: str) -> float:
 
 
 def _remove(model_dir: str, name: str) -> bool:
-    path = f"{model_dir}/{name}"
     try:
-        (tf.io.gfile.rmtree if tf.io.gfile.isdir(path) else tf.io.gfile.remove)(path)
+        checkpoint_files.remove(f"{model_dir}/{name}")
     except tf.errors.OpError:
         return False  # it harms nothing; what else cannot be written is told
     return True

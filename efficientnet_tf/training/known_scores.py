@@ -44,7 +44,7 @@ def find(run: RunDir, split: tfrecord.Split) -> dict[str, Any] | None:
     return None
 
 
-def marks(run: RunDir, config: Config) -> dict[str, str]:
+def other_data(run: RunDir, config: Config) -> dict[str, str]:
     """Returns what a line of metrics says of data that are not the run's own.
 
     Args:

@@ -68,8 +68,8 @@ class LabelKind(Protocol):
             batch: a batch of `data.batches.eval_batches`.
 
         Returns:
-            "examples", and the sums of scores whose means are told; of a vector's
-            elements the largest is.
+            "examples", and the sums of scores whose means are told; for a vector, its
+            largest element is told.
         """
 
     def rows(self, logits: tf.Tensor, batch: Batch) -> dict[str, tf.Tensor]:

@@ -19,7 +19,7 @@ def warnings(scores: Mapping[str, Any], kind: LabelKind) -> list[str]:
         kind: what labels the images have.
     """
     chance, score, images = scores["chance"], scores[kind.leading], scores["examples"]
-    # 95% of the scores that a constant answer gets on as many images are below that.
+    # A constant answer scores below this in 98% of draws of as many images.
     margin = 2 * math.sqrt(chance * (1 - chance) / images)
     told = []
     if images >= _LEAST_IMAGES and score < 1 and score <= chance + margin:

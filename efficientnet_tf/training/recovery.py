@@ -10,7 +10,7 @@ import tensorflow as tf
 from efficientnet_tf.config import Config
 from efficientnet_tf.data import sources
 from efficientnet_tf.hardware import agreement
-from efficientnet_tf.runs import checkpoint_files
+from efficientnet_tf.runs import checkpoint_files, finiteness
 from efficientnet_tf.runs.finiteness import NotFiniteError
 from efficientnet_tf.runs.run_dir import RunDir
 from efficientnet_tf.training import build, checkpoint_folders
@@ -105,12 +105,13 @@ class Recovery:
         if isinstance(error, NotFiniteStepError):
             step, path = self._first_not_finite(error.suspects) or (0, path)
             found += f"; it begins at step {step} in {path}" if step else ""
+        place = finiteness.place(path)
         if self._config.nan_policy == "stop" or factor <= 0.5**MOST_ROLLBACKS:
             advice = self._advice(checkpoint, factor)
-            raise NotFiniteError(f"{found}; {advice}", path=_place(path)) from None
+            raise NotFiniteError(f"{found}; {advice}", path=place) from None
         self._go_back(factor / 2)
         self._trainer.train_dataset = self._batches(self._step)
-        self._note(reason=found, rate_factor=factor / 2, first_not_finite=_place(path))
+        self._note(reason=found, rate_factor=factor / 2, first_not_finite=place)
 
     def _go_back(self, factor: float) -> str | None:
         """Restores the last checkpoint but for the learning rate's factor.
@@ -191,8 +192,3 @@ class Recovery:
             f"the checkpoint of step {step} is kept and is finite: {goes_on}, and "
             f"{rate} needs another --model_dir"
         )
-
-
-def _place(name: str | None) -> str | None:
-    """Returns the layer or variable in a name such as "the gradient of x"."""
-    return name and name.rpartition(" of ")[2]

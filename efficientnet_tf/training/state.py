@@ -102,7 +102,7 @@ class TrainState:
         return by_path(self.model.weights)
 
     def computed(self) -> dict[str, tf.Variable]:
-        """Returns what the steps compute, by names that a message can tell."""
+        """Returns what the steps compute, by names for messages."""
         averages = self.ema.by_path() if self.ema is not None else {}
         return (
             by_path(self.model.weights)

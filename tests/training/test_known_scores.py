@@ -67,9 +67,9 @@ def test_scores_of_a_damaged_checkpoint_are_not(run):
 def test_a_line_says_if_its_images_are_not_the_run_s(run):
     config = config_lib.create(dataset="digits", data_dir="/own")
     run.write_config(config)
-    assert known_scores.marks(run, config) == {}
+    assert known_scores.other_data(run, config) == {}
     other = dataclasses.replace(config, data_dir="/other")
-    assert known_scores.marks(run, other) == {"data_dir": "/other"}
+    assert known_scores.other_data(run, other) == {"data_dir": "/other"}
 
 
 def test_a_report_counts_if_it_is_younger_than_the_last_checkpoint(run):
