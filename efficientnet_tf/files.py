@@ -19,8 +19,8 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from efficientnet_tf import disk
 
-# What a kill leaves of a file, whose name is the group, and of a test of a folder, whose
-# group is empty.
+# What a kill leaves of a file, whose name is the group, and of a test of a folder,
+# whose group is empty.
 PARTIAL = re.compile(r"\.(.+)\.[0-9a-f]{32}\.partial")
 TRIAL = re.compile(r"\.trial-()[\w-]{8,36}")
 
