@@ -244,7 +244,7 @@ def score(controller: orbit.Controller, config: Config, split: tfrecord.Split) -
         scores = controller.evaluate()
     if not math.isfinite(scores["loss"]):
         batches = split.images // config.eval_batch_size + 1
-        found = controller.evaluator.first_not_finite(batches)
+        found = controller.evaluator.first_layer_not_finite(batches)
         begins = f"; it begins in {found}" if found else ""
         raise NotFiniteError(
             f"{split.name}: the loss of the weights is not finite{begins}",

@@ -103,7 +103,7 @@ class Recovery:
         checkpoint = self._go_back(factor)
         found, path = str(error), error.path
         if isinstance(error, NotFiniteStepError):
-            step, path = self._first_not_finite(error.suspects) or (0, path)
+            step, path = self._first_bad_value(error.suspects) or (0, path)
             found += f"; it begins at step {step} in {path}" if step else ""
         place = finiteness.place(path)
         if self._config.nan_policy == "stop" or factor <= 0.5**MOST_ROLLBACKS:
@@ -137,7 +137,7 @@ class Recovery:
         self._state.rate_factor.assign(factor)
         return path
 
-    def _first_not_finite(self, suspects: range) -> tuple[int, str] | None:
+    def _first_bad_value(self, suspects: range) -> tuple[int, str] | None:
         """Takes the steps before the bad one again, and examines that one.
 
         Returns:

@@ -235,7 +235,7 @@ class Evaluator(orbit.StandardEvaluator):
         means = {n: float(np.max(total)) / examples for n, total in sums.items()}
         return means | {"examples": examples}
 
-    def first_not_finite(self, batches: int) -> str | None:
+    def first_layer_not_finite(self, batches: int) -> str | None:
         """Names the first layer whose output is not finite.
 
         Args:

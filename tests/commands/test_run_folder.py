@@ -103,6 +103,16 @@ def test_a_damaged_best_is_named_and_the_latest_serves(copied, photo, digits_dir
     assert f"{copied}/checkpoints/ckpt-4: its .data-00000-of-00001 is missing" in line
 
 
+def test_scores_are_told_if_a_training_replaces_the_best_weights_meanwhile(
+    copied, digits_dir
+):
+    flags = (f"--model_dir={copied}", "--report", "--json")
+    with mock.patch.object(run_model, "of_checkpoint", side_effect=ValueError("gone")):
+        done = succeed("--mode=eval", *flags)
+    assert done.json["top_1"] == pytest.approx(share(digits_dir, BEST))
+    assert "report" not in done.json and "the report is not written" in done.stderr
+
+
 @pytest.mark.parametrize("file", ["config.json", "passport.json"])
 def test_garbage_is_named_in_every_mode(copied, photo, digits_dir, tmp_path, file):
     (copied / file).write_bytes(b"\xff\xfe\0")

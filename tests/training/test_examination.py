@@ -109,11 +109,11 @@ def test_an_evaluator_finds_it_in_the_batch_that_has_it(monkeypatch):
     weights = checkpoints.by_path(model.weights)
     strategy = tf.distribute.get_strategy()
     evaluator = steps.Evaluator(model, weights, data, strategy=strategy)
-    assert evaluator.first_not_finite(batches=2) is None
-    assert evaluator.first_not_finite(batches=4) == "the output of only"
+    assert evaluator.first_layer_not_finite(batches=2) is None
+    assert evaluator.first_layer_not_finite(batches=4) == "the output of only"
 
     def examine(data):
         raise tf.errors.ResourceExhaustedError(None, None, "OOM")
 
     monkeypatch.setattr(steps.Examination, "of_evaluation", lambda self: examine)
-    assert evaluator.first_not_finite(batches=4) is None
+    assert evaluator.first_layer_not_finite(batches=4) is None

@@ -313,7 +313,7 @@ def test_an_evaluation_that_is_not_finite_names_the_layer_and_is_never_best():
         def evaluate(self):
             return {"loss": np.nan, "top_1": 1.0, "examples": 3}
 
-        def first_not_finite(self, batches):
+        def first_layer_not_finite(self, batches):
             return "the output of block1a_bn" if batches == 2 else None
 
     class Split:
