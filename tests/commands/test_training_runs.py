@@ -86,6 +86,7 @@ def test_default_run_reaches_97_percent(tmp_path):
 SMALL = (f"--blocks={networks.ONE}", "--steps_per_loop=5")
 
 
+@pytest.mark.slow
 def test_training_stops_early_when_held_out_images_gain_nothing(tmp_path, digits_dir):
     result = succeed(
         f"--model_dir={tmp_path}",

@@ -98,7 +98,14 @@ def _stored_order(data_dir, split) -> list[float]:
     return [float(e["image"].mean()) for e in dataset.as_numpy_iterator()]
 
 
-@pytest.mark.parametrize(("minival", "held_out"), [(0.05, 2), (7, 7), (49, 49)])
+@pytest.mark.parametrize(
+    ("minival", "held_out"),
+    [
+        pytest.param(0.05, 2, marks=pytest.mark.slow),
+        (7, 7),
+        pytest.param(49, 49, marks=pytest.mark.slow),
+    ],
+)
 def test_minival_is_held_out_at_even_distances(tiny, minival, held_out):
     source = open_tfds(tiny, minival=minival)
     splits = source.splits

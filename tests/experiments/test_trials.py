@@ -48,6 +48,7 @@ def trained(tmp_path_factory, digits_dir):
     return root, configs, trials.run(configs, root=root, workers=2)
 
 
+@pytest.mark.slow
 def test_results_come_in_order_with_scores_of_the_validation_images(trained):
     root, configs, results = trained
     assert list(results) == ["first", "wide"]
@@ -62,6 +63,7 @@ def test_results_come_in_order_with_scores_of_the_validation_images(trained):
     assert configs["wide"].width_coefficient == 2.0
 
 
+@pytest.mark.slow
 def test_what_is_trained_is_not_trained_again(trained, capsys):
     root, configs, results = trained
     before = os.stat(f"{root}/first/result.json").st_mtime_ns
@@ -70,6 +72,7 @@ def test_what_is_trained_is_not_trained_again(trained, capsys):
     assert capsys.readouterr().out == ""
 
 
+@pytest.mark.slow
 def test_a_trial_by_the_same_name_with_other_settings_is_refused(trained):
     root, configs, _ = trained
     other = dataclasses.replace(configs["first"], seed=1)
@@ -96,6 +99,7 @@ def test_a_killed_worker_is_one_clear_error(tmp_path, digits_dir, monkeypatch):
         trials.run({"a": config}, root=str(tmp_path))
 
 
+@pytest.mark.slow
 def test_data_may_move(trained):
     root, configs, results = trained
     moved = dataclasses.replace(configs["first"], data_dir="/elsewhere")

@@ -59,6 +59,7 @@ def said(stderr: str) -> list[str]:
     ]
 
 
+@pytest.mark.slow
 def test_the_chief_alone_writes_and_speaks(digits_dir, tmp_path):
     commands = [command(digits_dir, tmp_path, *QUICK, "--json")] * 2
     with host_processes.started(commands) as processes:
