@@ -5,31 +5,14 @@ import subprocess
 import sys
 
 import pytest
+import wrong_flags
 from flag_support import ROOT, accept, refuse
 
 import flags
 from efficientnet_tf import settings
 from efficientnet_tf.command_line import failure
 
-NO_TEXT = ("", "9" * 5000)
-NO_INT = (*NO_TEXT, "x", "1.5", "-1", "1e3", "0x10", "٣", "²", "1_000", " 8", "nan")
-NO_FLOAT = (*NO_TEXT, "x", "nan", "inf", "-Infinity", "1e400", "-7", "٣", "1_0", "1e")
-NO_SWITCH = ("", "x", "2", "maybe", "٣")
-MAY_BE_EMPTY = ("weights_skip", "recompute")
-OF_TYPE = {
-    int: (*NO_INT, "9" * 20),
-    float: NO_FLOAT,
-    bool: NO_SWITCH,
-    str: NO_TEXT,
-}
-WRONG = {
-    name: [
-        value
-        for value in OF_TYPE[settings.kind(field)]
-        if value or name not in MAY_BE_EMPTY
-    ]
-    for name, field in flags.FIELDS.items()
-}
+WRONG = {name: wrong_flags.values(name, field) for name, field in flags.FIELDS.items()}
 CHOICES = [n for n, f in flags.FIELDS.items() if settings.allowed(f).choices]
 
 
@@ -46,6 +29,14 @@ def test_a_wrong_value_is_named_in_one_short_line(name):
         assert len(refused.line) < 1500
         assert refused.json["error"] == refused.line
         assert refused.json["kind"] in ("flag", "file")
+
+
+def test_drawn_flags_are_wrong_and_come_again():
+    drawn = list(wrong_flags.drawn(seed=1, count=150))
+    assert drawn == list(wrong_flags.drawn(seed=1, count=150))
+    assert len({flag.text for flag in drawn}) > 120
+    for flag in drawn:
+        assert f"--{flag.name}" in refuse(flag.text).line
 
 
 @pytest.mark.parametrize("name", CHOICES)

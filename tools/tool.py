@@ -37,7 +37,7 @@ def run(
         in_words: function from such an exception to its message.
     """
 
-    def main(argv: list[str]) -> None:
+    def main(argv: list[str]) -> int:
         try:
             with interruption.raised():
                 result = work(argv[1:])
@@ -50,6 +50,7 @@ def run(
             failure.end(error, told or in_words(error), as_json=absl_flags.FLAGS.json)
         if absl_flags.FLAGS.json:
             print(json.dumps(result))
+        return failure.code(result)
 
     app.run(main, flags_parser=_parse)
 

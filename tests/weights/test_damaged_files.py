@@ -6,7 +6,7 @@ import re
 import h5py
 import numpy as np
 import pytest
-import torch_files_support
+import torch_saving
 from weight_helpers import values
 from weights_support import FILES, refuses
 
@@ -72,6 +72,6 @@ def test_safetensors_of_another_project_are_refused(model, tmp_path):
 @pytest.mark.parametrize("suffix", [".pth", ".pt", ".bin"])
 def test_a_pth_that_calls_a_function_is_refused(model, suffix, tmp_path):
     path = tmp_path / f"w{suffix}"
-    state = {"a": torch_files_support.Named("stranger", "Model")}
-    torch_files_support.save(path, state)
+    state = {"a": torch_saving.Named("stranger", "Model")}
+    torch_saving.save(path, state)
     refuses(model, str(path), re.escape(str(path)), r"names stranger\.Model,")

@@ -8,7 +8,7 @@ import h5py
 import keras
 import numpy as np
 import pytest
-import torch_files_support as torch_support
+import torch_saving as torch_support
 from weight_helpers import assert_same, build, values
 from weights_support import FILES, TEST, refuses
 

@@ -8,7 +8,7 @@ import networks
 import numpy as np
 import pytest
 import safetensors.numpy
-import torch_files_support as torch_support
+import torch_saving as torch_support
 from weight_helpers import build, randomize
 from weights_support import FILES, TEST, refuses
 

@@ -8,7 +8,7 @@ import zipfile
 import ml_dtypes
 import numpy as np
 import pytest
-import torch_files_support as support
+import torch_saving as support
 from zip_files import write_zip
 
 from efficientnet_tf.weights import (

@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 import safetensors.numpy
-import torch_files_support as support
+import torch_saving as support
 import weight_helpers as helpers
 from torch_states import lukemelas, state_dict, torchvision, write
 from weight_helpers import assert_same, values

@@ -4,7 +4,7 @@ import time
 
 import numpy as np
 import pytest
-import torch_files_support as support
+import torch_saving as support
 
 from efficientnet_tf.weights import torch_files
 

@@ -8,7 +8,7 @@ import sys
 
 import numpy as np
 import pytest
-import torch_files_support as support
+import torch_saving as support
 
 from efficientnet_tf.weights import torch_archive, torch_tensors, torch_wrappers
 

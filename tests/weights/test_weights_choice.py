@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import safetensors.numpy
 import tensorflow as tf
-import torch_files_support
+import torch_saving
 from command_line import succeed, tool
 
 import efficientnet_tf as en
@@ -21,8 +21,8 @@ def checkpoint(tmp_path):
     for model, key in zip(models, ("model", "model_ema"), strict=True):
         en.save_weights(model, tmp_path / "w.safetensors")
         values = safetensors.numpy.load_file(tmp_path / "w.safetensors")
-        content[key] = torch_files_support.tensors(values)
-    return torch_files_support.save(tmp_path / "both.pth", content), models
+        content[key] = torch_saving.tensors(values)
+    return torch_saving.save(tmp_path / "both.pth", content), models
 
 
 @pytest.mark.parametrize("flag", [(), ("--weights_ema=false",)])

@@ -6,7 +6,7 @@ import functools
 import networks
 import numpy as np
 import pytest
-import torch_files_support as support
+import torch_saving as support
 import weight_helpers as helpers
 from torch_states import TEST, lukemelas, state_dict, write
 from weight_helpers import assert_same, values

@@ -1,6 +1,7 @@
 """Writes files as torch.save does, without PyTorch: Python's pickle and zipfile.
 
-Modules of the same names stand in for PyTorch's while pickle looks names up.
+Imported by tools and tests. Modules of the same names stand in for PyTorch's while
+pickle looks names up.
 """
 
 import collections
@@ -53,6 +54,8 @@ class Tensor:
 
 @dataclasses.dataclass(eq=False)
 class Parameter:
+    """A tensor that is trained, as PyTorch pickles it."""
+
     tensor: Tensor
 
 
@@ -71,6 +74,7 @@ class Global:
 
 
 def storage(array, kind=None):
+    """Returns the storage of an array; `kind` overrides the name of its type."""
     array = np.ascontiguousarray(array)
     name = array.dtype.name
     code = name if name in STORAGES else array.dtype.str[1:]
@@ -87,6 +91,7 @@ def tensor(array, **fields):
 
 
 def tensors(arrays):
+    """Makes a dictionary of arrays one of tensors."""
     return {name: tensor(array) for name, array in arrays.items()}
 
 
@@ -160,6 +165,7 @@ def save(path, content, *, format="zip", protocol=2, order="little"):
 
 
 def entries(pickled, arrays, *, order="little"):
+    """Returns the files of an archive, by name."""
     data = {
         f"archive/data/{key}": _bytes(array, order) for key, array in arrays.items()
     }

@@ -1,4 +1,4 @@
-"""Reads and writes the entries of zip archives, to change them."""
+"""Reads and writes the entries of zip archives; imported by tools and tests."""
 
 import zipfile
 

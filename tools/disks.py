@@ -1,14 +1,19 @@
-"""Disks that are small, full or cannot be written, where the right to mount exists."""
+"""Disks that are small, full or cannot be written, where the right to mount exists.
+
+Imported by tools and tests. Without the right, everything here raises
+`unittest.SkipTest`, which pytest knows too.
+"""
 
 import contextlib
+import pathlib
 import subprocess
-
-import pytest
+import unittest
+from collections.abc import Iterator
 
 
 @contextlib.contextmanager
-def small_disk(folder, size):
-    """Mounts an empty disk at a folder; skips the test without the right to.
+def small_disk(folder: pathlib.Path, size: str) -> Iterator[None]:
+    """Mounts an empty disk at a folder for a `with` block.
 
     Args:
         folder: path of a folder, which is made if need be.
@@ -22,14 +27,14 @@ def small_disk(folder, size):
         subprocess.run(["umount", "-l", str(folder)], check=True)
 
 
-def change(folder, options):
+def change(folder: pathlib.Path, options: str) -> None:
     """Mounts a small disk anew, as `ro` or with another `size=`."""
     _command("mount", "-o", f"remount,{options}", folder)
 
 
 @contextlib.contextmanager
-def unchangeable(path):
-    """Makes a file or a folder immutable; skips the test without the right to."""
+def unchangeable(path: pathlib.Path) -> Iterator[None]:
+    """Makes a file or a folder immutable for a `with` block."""
     _command("chattr", "+i", path)
     try:
         yield
@@ -37,10 +42,11 @@ def unchangeable(path):
         subprocess.run(["chattr", "-i", str(path)], check=True)
 
 
-def _command(*words):
+def _command(*words: object) -> None:
     try:
         done = subprocess.run([str(word) for word in words], capture_output=True)
     except FileNotFoundError:
-        pytest.skip(f"{words[0]} is not installed")
+        raise unittest.SkipTest(f"{words[0]} is not installed") from None
     if done.returncode:
-        pytest.skip(f"no right to {words[0]}: {done.stderr.decode().strip()}")
+        reason = done.stderr.decode().strip()
+        raise unittest.SkipTest(f"no right to {words[0]}: {reason}")

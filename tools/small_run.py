@@ -1,0 +1,43 @@
+"""A training of 84 steps of a network of two blocks, which other tools break."""
+
+import pathlib
+import sys
+
+from efficientnet_tf import config
+from efficientnet_tf.experiments import interruptions
+
+MAIN = str(pathlib.Path(__file__).parents[1] / "main.py")
+_SETTINGS = {
+    "dataset": "digits",
+    "blocks": "r2_k3_s22_e1_i8_o8_se0.25",
+    "augment": "none",
+    "mixup_alpha": 0.2,
+    "train_batch_size": 16,
+    "train_epochs": 1.0,
+    "steps_per_loop": 3,
+    "checkpoint_epochs": 0.0625,
+    "eval_epochs": 0.125,
+    "seed": 7,
+}
+
+
+def settings(data_dir: str) -> config.Config:
+    """Returns the configuration of the training.
+
+    Args:
+        data_dir: folder of the digits.
+    """
+    return config.create(data_dir=data_dir, **_SETTINGS)
+
+
+def command(data_dir: str) -> interruptions.Command:
+    """Returns a function from a run's folder to the command that trains in it.
+
+    Args:
+        data_dir: folder of the digits.
+    """
+    given = _SETTINGS | {"data_dir": data_dir, "device": "cpu"}
+    flags = [f"--{name}={value}" for name, value in given.items()]
+    return lambda folder: [
+        *(sys.executable, MAIN, "--mode=train", f"--model_dir={folder}", *flags)
+    ]
