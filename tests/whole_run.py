@@ -3,37 +3,22 @@
 import json
 import pathlib
 
-import networks
+import small_run
 import tensorflow as tf
 
 from efficientnet_tf.experiments import interruptions
+from efficientnet_tf.runs import checkpoint_files
 
 
 def arguments(digits_dir, model_dir) -> list[str]:
-    """main.py's for a run of 84 steps."""
-    # Everything that a resumed run could lose is on: dropout, stochastic depth,
-    # averages, random crops, MixUp, held-out evaluations, checkpoints that coincide
-    # with evaluations and checkpoints that do not. RandAugment takes 5 s to trace;
-    # tests/data/test_train_batches.py checks that it continues bit for bit.
-    return [
-        "--dataset=digits",
-        f"--data_dir={digits_dir}",
-        f"--model_dir={model_dir}",
-        f"--blocks={networks.PLAIN}",
-        "--augment=none",
-        "--mixup_alpha=0.2",
-        "--train_batch_size=16",
-        "--train_epochs=1",
-        "--steps_per_loop=3",
-        "--checkpoint_epochs=0.0625",
-        "--eval_epochs=0.125",
-        "--seed=7",
-    ]
+    """Flags of main.py for the training of `small_run`."""
+    # tests/data/test_train_batches.py checks that RandAugment continues bit for bit.
+    return [f"--model_dir={model_dir}", *small_run.flags(digits_dir)]
 
 
 def latest_step(model_dir):
     path = tf.train.latest_checkpoint(f"{model_dir}/checkpoints")
-    return int(path.rsplit("-", 1)[1]) if path else 0
+    return checkpoint_files.step_of(path) if path else 0
 
 
 def assert_same_end(got, expected):

@@ -18,6 +18,7 @@ from efficientnet_tf.experiments import interruptions, run_damage
 from efficientnet_tf.hardware import strategies
 from efficientnet_tf.hardware.settings import Hardware
 from efficientnet_tf.inference.classifier import Classifier
+from efficientnet_tf.weights import model_layout
 
 
 def tries_of_all(
@@ -91,26 +92,19 @@ class _Whole:
 
     def _serve(self) -> str:
         found = _weights(self._copy)
-        if _are_same(found, self._served):
+        if tries.are_same(found, self._served):
             return tries.RIGHT
-        return tries.LINE if _are_same(found, self._latest) else "other weights"
+        return tries.LINE if tries.are_same(found, self._latest) else "other weights"
 
     def _go_on(self) -> str:
         self._train(self._copy)
         found = interruptions.variables(f"{self._copy}/checkpoints")
-        same = found.keys() == self._trained.keys() and all(
-            value.tobytes() == self._trained[name].tobytes()
-            for name, value in found.items()
-        )
+        same = tries.are_same(found, self._trained)
         return tries.RIGHT if same else "trained to other weights"
 
 
-def _weights(run: str) -> list[np.ndarray]:
-    return Classifier.of_run(run).model.get_weights()
-
-
-def _are_same(some: list[np.ndarray], others: list[np.ndarray]) -> bool:
-    return all(np.array_equal(a, b) for a, b in zip(some, others, strict=True))
+def _weights(run: str) -> dict[str, np.ndarray]:
+    return model_layout.values(Classifier.of_run(run).model)
 
 
 def _printed(command: Callable) -> tuple[str, object]:

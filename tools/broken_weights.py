@@ -108,7 +108,7 @@ def _outcome(
 
     def read() -> bool:
         found = reading.read_weights(path, None)
-        if _are_same(found.tensors, whole):
+        if tries.are_same(found.tensors, whole):
             return True
         if not (is_checked or found.checked):
             unchecked.append(path)
@@ -126,15 +126,9 @@ def _are_loaded(found: weights_file.WeightsFile, model: keras.Model) -> bool:
     model.set_weights([np.zeros_like(value) for value in before])
     try:
         found.assign(model)
-        return _are_same(model_layout.values(model), expected)
+        return tries.are_same(model_layout.values(model), expected)
     finally:
         model.set_weights(before)
-
-
-def _are_same(some: dict[str, np.ndarray], others: dict[str, np.ndarray]) -> bool:
-    return some.keys() == others.keys() and all(
-        np.array_equal(value, others[name]) for name, value in some.items()
-    )
 
 
 def _shapes(tensors: dict[str, np.ndarray]) -> dict[str, tuple[int, ...]]:

@@ -1,6 +1,9 @@
 """The outcome of a try to break something, as the tool break_it counts it."""
 
 import dataclasses
+from collections.abc import Mapping
+
+import numpy as np
 
 from efficientnet_tf import disk, files
 
@@ -36,6 +39,18 @@ def worst(outcomes: list[str]) -> str:
         return (*EXPECTED, outcome).index(outcome)
 
     return max(outcomes, key=rank)
+
+
+def are_same(some: Mapping[str, np.ndarray], others: Mapping[str, np.ndarray]) -> bool:
+    """Whether two sets of weights have the same names and the same bits.
+
+    Args:
+        some: arrays by name.
+        others: arrays by name.
+    """
+    return some.keys() == others.keys() and all(
+        value.tobytes() == others[name].tobytes() for name, value in some.items()
+    )
 
 
 def told(error: Exception) -> str | None:

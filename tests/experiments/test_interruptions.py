@@ -7,13 +7,11 @@ import signal
 import sys
 
 import pytest
+import small_run
 import tensorflow as tf
-import whole_run
 
 from efficientnet_tf.experiments import interruptions
 from efficientnet_tf.runs import metrics
-
-ROOT = pathlib.Path(__file__).parents[2]
 
 # Computes for 0.4 seconds after it has written its settings, or until Ctrl-C.
 WORK = """
@@ -125,13 +123,9 @@ def test_a_bit_a_line_and_a_leftover_are_differences(two):
 def test_stopped_runs_end_as_one_that_was_left_alone(digits_dir, tmp_path):
     kills, presses = map(int, os.environ.get("INTERRUPTIONS", "3 2").split())
 
-    def command(folder):
-        flags = whole_run.arguments(digits_dir, folder)
-        return [sys.executable, str(ROOT / "main.py"), "--mode=train", *flags]
-
     found = list(
         interruptions.trials(
-            command,
+            small_run.command(str(digits_dir)),
             root=str(tmp_path),
             numbers=[signal.SIGKILL] * kills + [signal.SIGINT] * presses,
             seed=int(os.environ.get("KILL_SEED", "0")),
