@@ -115,6 +115,13 @@ def test_models_use_keras_alone():
             assert not [n for n in imports(path) if n.startswith("tensorflow")], path
 
 
+def test_graphs_call_python_in_one_place():
+    """Where the rule stands of what such a call may wait for."""
+    words = ("tf.numpy_function", "tf.py_function")
+    found = [p for p in FILES if any(word in p.read_text() for word in words)]
+    assert found == [PACKAGE / "data" / "graphs.py"]
+
+
 def test_package_and_light_modules_import_without_tensorflow():
     names = ", ".join(f"efficientnet_tf.{name}" for name in LIGHT)
     script = (
