@@ -9,6 +9,7 @@ import tensorflow as tf
 from augment_support import image, made_plan, operator
 from batches_support import RECORDS, prepare
 from builds import needs_xla
+from slow_cases import slow
 
 from efficientnet_tf.data import batches, sources
 from efficientnet_tf.data.augment import application, batch, changes, draws, policies
@@ -41,7 +42,9 @@ def _everything(augment):
 
 
 @needs_xla
-@pytest.mark.parametrize("augment", ["autoaugment", "randaugment", "trivialaugment"])
+@pytest.mark.parametrize(
+    "augment", ["autoaugment", *slow("randaugment", "trivialaugment")]
+)
 def test_host_and_device_give_the_same_images(augment, monkeypatch):
     plan = _everything(augment)
     found = _run(plan, application.on_cpu)
@@ -53,9 +56,7 @@ def test_host_and_device_give_the_same_images(augment, monkeypatch):
 
 
 @needs_xla
-@pytest.mark.parametrize(
-    "augment", ["autoaugment", pytest.param("trivialaugment", marks=pytest.mark.slow)]
-)
+@pytest.mark.parametrize("augment", ["autoaugment", *slow("trivialaugment")])
 def test_one_xla_program_gives_the_same_images(augment):
     plan = _everything(augment)  # the two have all kinds of actions
     found = _run(plan, application.on_device, jit_compile=True)
@@ -79,7 +80,7 @@ def test_the_device_changes_each_image_by_its_own_draw():
     np.testing.assert_array_equal(found, wanted)
 
 
-@pytest.mark.parametrize("count", [1, 2, 7, 11])
+@pytest.mark.parametrize("count", [1, 7, *slow(2, 11)])
 def test_batches_of_any_size_can_be_changed_on_the_device(count):
     plan = made_plan("autoaugment", SIZE)
     images, drawn = _images()[:count], _drawn(plan)[:count]
@@ -107,7 +108,7 @@ def _train(split, augment_on: str, device: str = "cpu", **chosen) -> list[dict]:
 @pytest.mark.parametrize(
     ("device", "chosen"),
     [
-        ("cpu", {"augment": "autoaugment"}),
+        *slow(("cpu", {"augment": "autoaugment"})),
         ("tpu", {"augment": "randaugment", "random_erasing": 0.5} | MIXED),
         pytest.param("gpu", {"random_erasing": 0.5} | MIXED, marks=needs_xla),
         ("cpu", {"mixup_alpha": 0.4}),
@@ -142,9 +143,7 @@ def test_fake_data_carries_draws_too():
     assert fake.train(plain, batch_size=4).element_spec.keys() == {"image", "label"}
 
 
-@pytest.mark.parametrize(
-    "name", ["autoaugment", pytest.param("randaugment", marks=pytest.mark.slow)]
-)
+@pytest.mark.parametrize("name", ["autoaugment", *slow("randaugment")])
 def test_a_pipeline_augments_each_image_by_its_seed_alone(name):
     """Neither the global seed, threads, neighbours nor the graph change an image."""
     plan = made_plan(name, SIZE)

@@ -22,6 +22,7 @@ from folder_support import (
     evaluate,
     open_splits,
 )
+from slow_cases import slow
 
 from efficientnet_tf import config
 from efficientnet_tf.data import batches, held_out, order, tfrecord
@@ -115,7 +116,9 @@ def test_hosts_train_on_disjoint_images(both):
     assert (np.abs(shares[0] + shares[1] - TRAIN) <= 1).all()
 
 
-@pytest.mark.parametrize(("batch_size", "hosts"), [(1, 1), (5, 1), (12, 1), (5, 5)])
+@pytest.mark.parametrize(
+    ("batch_size", "hosts"), [(5, 1), (5, 5), *slow((1, 1), (12, 1))]
+)
 def test_evaluation_has_every_image_once(flat, batch_size, hosts):
     split = open_splits(flat).validation
     found = [

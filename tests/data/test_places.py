@@ -9,6 +9,7 @@ import pytest
 import tensorflow as tf
 import tfds_support
 from PIL import Image
+from slow_cases import slow
 
 from efficientnet_tf.data import batches, places, tfrecord
 
@@ -42,7 +43,7 @@ def assert_found_again(split, *, shards, num_classes, prepared=folder_support.WH
     return there
 
 
-@pytest.mark.parametrize("shards", [1, 2, 3])
+@pytest.mark.parametrize("shards", [3, *slow(1, 2)])
 def test_records_of_unequal_files_are_found_again(tmp_path, shards):
     lengths = [9, 1, 30, 4, 17] + [2] * 15  # more files than are read at a time
     number = 0
@@ -62,7 +63,7 @@ def test_records_of_unequal_files_are_found_again(tmp_path, shards):
     assert str(there[0]) == f"{files[0]}#0"
 
 
-@pytest.mark.parametrize("shards", [1, 3])
+@pytest.mark.parametrize("shards", [3, *slow(1)])
 def test_images_of_folders_are_found_again(tmp_path, shards):
     folder_support.fill(tmp_path / "train", (1, 1, 1), first=50)
     folder_support.fill(tmp_path / "val", folder_support.VALIDATION)

@@ -6,6 +6,7 @@ import numpy as np
 import pipelines
 import pytest
 import tensorflow_datasets as tfds
+from slow_cases import slow
 from tfds_support import (
     CLASSES,
     TRAIN,
@@ -100,11 +101,7 @@ def _stored_order(data_dir, split) -> list[float]:
 
 @pytest.mark.parametrize(
     ("minival", "held_out"),
-    [
-        pytest.param(0.05, 2, marks=pytest.mark.slow),
-        (7, 7),
-        pytest.param(49, 49, marks=pytest.mark.slow),
-    ],
+    [(7, 7), *slow((0.05, 2), (49, 49))],
 )
 def test_minival_is_held_out_at_even_distances(tiny, minival, held_out):
     source = open_tfds(tiny, minival=minival)

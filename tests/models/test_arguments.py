@@ -10,7 +10,6 @@ import networks
 import numpy as np
 import pipelines
 import pytest
-from builds import JIT
 from models_support import SMALL, copy_weights, images, randomize, without_chance
 
 import efficientnet_tf as en
@@ -163,7 +162,7 @@ def test_plain_fit_learns_and_the_saved_file_loads_without_this_package(
         keras.optimizers.Adam(3e-3),
         keras.losses.CategoricalCrossentropy(),
         metrics=["accuracy"],
-        jit_compile=JIT,
+        jit_compile=False,  # to compile takes ten times as long as to fit
     )
     history = tiny.fit(
         data, epochs=4, steps_per_epoch=22, shuffle=False, verbose=0

@@ -44,16 +44,16 @@ def test_frozen_batch_norm_keeps_statistics_and_weights_in_training():
 
 def test_frozen_batch_norm_trains_as_it_infers():
     x = images(32)
-    usual = randomize(without_chance("efficientnet-test"), x)
-    frozen = without_chance("efficientnet-test", batch_norm="frozen")
+    usual = randomize(without_chance(SMALL), x)
+    frozen = without_chance(SMALL, batch_norm="frozen")
     copy_weights(usual, frozen)
     np.testing.assert_allclose(frozen(x, training=True), usual(x), atol=1e-6)
-    assert np.abs(usual(x, training=True) - usual(x)).max() > 1e-3
+    assert np.abs(usual(x, training=True) - usual(x)).max() > 1e-4
 
 
 @pytest.mark.parametrize("batch_norm", ["local", "sync", "grouped", "frozen"])
 def test_every_batch_norm_survives_a_keras_file(batch_norm, tmp_path):
-    model = en.EfficientNet("efficientnet-test", batch_norm=batch_norm)
+    model = en.EfficientNet(SMALL, batch_norm=batch_norm)
     x = images(32)
     if batch_norm != "frozen":
         model(x, training=True)
@@ -88,5 +88,5 @@ def test_batch_norm_has_the_variants_momentum_and_epsilon(
 
 def test_only_sync_synchronises():
     for batch_norm in ("local", "sync", "grouped", "frozen"):
-        model = en.EfficientNet("efficientnet-test", batch_norm=batch_norm)
+        model = en.EfficientNet(SMALL, batch_norm=batch_norm)
         assert {x.synchronized for x in norms(model)} == {batch_norm == "sync"}

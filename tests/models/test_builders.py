@@ -1,6 +1,7 @@
 """Named builders, heads and endpoints."""
 
 import dataclasses
+import itertools
 
 import keras
 import networks
@@ -17,6 +18,7 @@ from models_support import (
     randomize,
     without_chance,
 )
+from slow_cases import slow
 
 import efficientnet_tf as en
 from efficientnet_tf.models import efficientnet
@@ -55,13 +57,11 @@ def test_named_builders_build_the_variant_they_name():
 @pytest.mark.parametrize(
     ("name", "pooling"),
     [
-        pytest.param("efficientnet-b0", None, marks=pytest.mark.slow),
-        pytest.param("efficientnet-b0", "avg", marks=pytest.mark.slow),
-        pytest.param("efficientnet-b0", "max", marks=pytest.mark.slow),
+        *slow(*itertools.product(["efficientnet-b0"], [None, "avg", "max"])),
         ("efficientnetv2-b0", "avg"),
         ("mobilenet-v1", None),
         ("mobilenet-v2", "max"),
-        pytest.param("resnet-50-v1", "max", marks=pytest.mark.slow),
+        *slow(("resnet-50-v1", "max")),
     ],
 )
 def test_features_without_the_top_equal_keras_applications(name, pooling):

@@ -21,6 +21,7 @@ from models_support import (
     randomize,
     without_chance,
 )
+from slow_cases import all_but, slow, unless
 
 import efficientnet_tf as en
 
@@ -38,16 +39,13 @@ SCALED = {f"efficientnet-b{i}" for i in range(1, 9)} | {
     *("efficientnet-condconv-b0-8e", "efficientnet-condconv-b0-8e-depth"),
     *("resnet-152", "resnet-152-v1"),
 }
+# One of each family. V2's fused blocks are compared in tests/weights, where both read
+# one file.
+FAMILIES = ("efficientnet-b0", "mobilenet-v1", "mobilenet-v2", "resnet-50-v1")
 
 
 @pytest.mark.usefixtures("float64")
-@pytest.mark.parametrize(
-    "name",
-    [
-        pytest.param(name, marks=pytest.mark.slow if name in SCALED else ())
-        for name in APPLICATIONS
-    ],
-)
+@pytest.mark.parametrize("name", all_but(FAMILIES, APPLICATIONS))
 def test_probabilities_and_every_layer_equal_keras_applications(name):
     both = pair(name, *SIZES.get(name, (97, 64)))
     assert_counts(both.ours, name)
@@ -90,7 +88,7 @@ def test_native_and_odd_sizes_equal_keras_applications(name, size):
     assert_counts(both.ours, name)
 
 
-@pytest.mark.parametrize("name", ["efficientnet-b0", "efficientnetv2-b0"])
+@pytest.mark.parametrize("name", ["efficientnet-b0", *slow("efficientnetv2-b0")])
 def test_pixels_to_probabilities_equal_keras_applications_in_float32(name):
     x = images(64)
     ours = without_chance(name, input_shape=(64, 64, 3))
@@ -111,7 +109,7 @@ def test_pixels_to_probabilities_equal_keras_applications_in_float32(name):
     "name",
     [
         *("efficientnetv2-s", "mobilenet-v1", "mobilenet-v2", "resnet-50-v1"),
-        pytest.param("efficientnetv2-b3", marks=pytest.mark.slow),
+        *slow("efficientnetv2-b3"),
     ],
 )
 def test_preprocessing_equals_keras_applications(name):
@@ -133,7 +131,7 @@ def assert_same_preprocessing(name, ours, theirs, x):
 @pytest.mark.parametrize(
     "name",
     [
-        pytest.param(name, marks=pytest.mark.slow if name in SCALED else ())
+        pytest.param(name, marks=unless(name not in SCALED))
         for name in en.list_variants()
         if name not in APPLICATIONS
     ],
@@ -148,10 +146,7 @@ def test_counting_agrees_with_the_built_model(name):
     [
         networks.own(*networks.KINDS),
         networks.own(*networks.FIRSTS, padding="symmetric", stem_pool=True),
-        *(
-            pytest.param(name, marks=pytest.mark.slow)
-            for name in ("efficientnet-b0", "resnet-50", "efficientnet-condconv-b0-4e")
-        ),
+        *slow("efficientnet-b0", "resnet-50", "efficientnet-condconv-b0-4e"),
     ],
     ids=["same", "symmetric", "b0", "resnet-50", "condconv"],
 )

@@ -8,6 +8,7 @@ import os
 import re
 import shlex
 
+import networks
 import numpy as np
 import pytest
 import report_support
@@ -49,7 +50,7 @@ def photos(tmp_path_factory):
 def weights(tmp_path_factory):
     folder = tmp_path_factory.mktemp("weights")
     model = weight_helpers.build(
-        "efficientnet-test", classes=3, input_shape=(64, 64, 3)
+        networks.own(networks.ONE), classes=3, input_shape=(64, 64, 3)
     )
     en.save_weights(model, folder / "own.weights.h5")
     return folder / "own.weights.h5"

@@ -12,6 +12,7 @@ import numpy as np
 import pipelines
 import pytest
 import tensorflow as tf
+from slow_cases import slow
 
 from efficientnet_tf import config as config_lib
 from efficientnet_tf.data import batches, digits, tfrecord
@@ -111,7 +112,7 @@ def run(data):
     return run
 
 
-COUNTS = [pytest.param(count, marks=pytest.mark.slow) for count in (2, 4)]
+COUNTS = slow(2, 4)
 
 
 @pytest.mark.parametrize("count", COUNTS)

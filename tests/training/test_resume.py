@@ -19,16 +19,17 @@ ROOT = pathlib.Path(__file__).parents[2]
 SCRIPT = pathlib.Path(interrupted_run.__file__)
 
 
-def arguments(digits_dir, model_dir) -> list[str]:
+def arguments(digits_dir, model_dir, *more) -> list[str]:
     """Arguments without the final validation and export, which a restart repeats."""
-    return [*whole_run.arguments(digits_dir, model_dir), "--mode=train"]
+    given = whole_run.arguments(digits_dir, model_dir)
+    return [*given, "--mode=train", "--train_epochs=0.5", *more]  # 42 steps
 
 
-def kill(digits_dir, model_dir, moment) -> str:
+def kill(digits_dir, model_dir, moment, *more) -> str:
     """Starts or continues the run and kills it; returns what it printed."""
     how = f"SIGKILL {moment}"
     done = subprocess.run(
-        [sys.executable, SCRIPT, how, *arguments(digits_dir, model_dir)],
+        [sys.executable, SCRIPT, how, *arguments(digits_dir, model_dir, *more)],
         cwd=ROOT,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -39,9 +40,9 @@ def kill(digits_dir, model_dir, moment) -> str:
     return done.stdout
 
 
-def finish(digits_dir, model_dir) -> str:
+def finish(digits_dir, model_dir, *more) -> str:
     """Starts or continues the run up to its end; returns its output."""
-    return succeed(*arguments(digits_dir, model_dir)).stderr
+    return succeed(*arguments(digits_dir, model_dir, *more)).stderr
 
 
 @pytest.fixture(scope="module")
@@ -54,11 +55,11 @@ def unbroken(digits_dir, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def stopped(digits_dir, tmp_path_factory):
-    """The folder of a run that got Ctrl-C after its 8th loop, and what it printed."""
+    """The folder of a run that got Ctrl-C after its 6th loop, and what it printed."""
     model_dir = tmp_path_factory.mktemp("stopped")
     loop = interrupted_run.PLACES["loop"]
     with mock.patch.object(*loop, getattr(*loop)):  # as it is again afterwards
-        interrupted_run.interrupt("SIGINT", "loop", 8, seconds=0)
+        interrupted_run.interrupt("SIGINT", "loop", 6, seconds=0)
         return model_dir, run(*arguments(digits_dir, model_dir), "--json")
 
 
@@ -68,8 +69,8 @@ def moments():
     seed = int(os.environ.get("KILL_SEED", 0))
     print(f"KILL_SEED={seed}")
     draw = random.Random(seed)
-    # At most 24 of 84 steps to each: loops are of 3 steps or less, evaluations 11
-    # steps apart, checkpoints 6, with two records each.
+    # At most 24 steps to each: loops are of 3 steps or less, evaluations 11 steps
+    # apart, checkpoints 6, with two records each.
     most = {"loop": 8, "evaluation": 2, "save": 3, "record": 6}
     places = draw.sample(list(most), len(most))
     return [
@@ -92,14 +93,14 @@ def test_ctrl_c_sigkill_and_damage_change_no_bit(
     digits_dir, tmp_path, unbroken, stopped, moments
 ):
     model_dir = shutil.copytree(stopped[0], tmp_path / "run")
-    # Loops end at 3, 6, 9, 11, 12, 15, 18 and 21; checkpoints are of 6, 12 and 18.
-    assert "Ctrl-C: saved at step 21;" in stopped[1].stderr.splitlines()[-1]
+    # Loops end at 3, 6, 9, 11, 12 and 15; checkpoints are of 6 and 12.
+    assert "Ctrl-C: saved at step 15;" in stopped[1].stderr.splitlines()[-1]
     assert stopped[1].returncode == 130
-    result = {"finished": False, "step": 21, "stopped_by": "SIGINT"}
+    result = {"finished": False, "step": 15, "stopped_by": "SIGINT"}
     assert stopped[1].json == result | {"model_dir": str(stopped[0])}
-    assert whole_run.latest_step(model_dir) == 21
+    assert whole_run.latest_step(model_dir) == 15
     output = kill(digits_dir, model_dir, moments[0])
-    assert "continuing from step 21" in output
+    assert "continuing from step 15" in output
     said = damage_latest_checkpoint(model_dir)
     output = finish(digits_dir, model_dir)
     assert said in output and "continuing from step" in output
@@ -114,12 +115,15 @@ def test_ctrl_c_sigkill_and_damage_change_no_bit(
 
 
 @pytest.mark.slow
-def test_three_sigkills_change_no_bit(digits_dir, tmp_path, unbroken, moments):
+def test_three_sigkills_change_no_bit(digits_dir, tmp_path, moments):
+    killed, unbroken = tmp_path / "killed", tmp_path / "unbroken"
+    longer = "--train_epochs=1"  # each kill may come 24 steps later
     for moment in moments[1:]:
-        kill(digits_dir, tmp_path, moment)
-    finish(digits_dir, tmp_path)
-    whole_run.assert_same_end(tmp_path, unbroken)
-    assert whole_run.metrics(tmp_path, "eval") == whole_run.metrics(unbroken, "eval")
+        kill(digits_dir, killed, moment, longer)
+    for folder in (killed, unbroken):
+        finish(digits_dir, folder, longer)
+    whole_run.assert_same_end(killed, unbroken)
+    assert whole_run.metrics(killed, "eval") == whole_run.metrics(unbroken, "eval")
 
 
 def test_a_run_with_other_settings_is_refused_and_left_alone(digits_dir, unbroken):

@@ -14,6 +14,7 @@ import pytest
 import tensorflow as tf
 import tpu_graph
 import tpu_graph_run
+from slow_cases import slow
 
 from efficientnet_tf import config as config_lib
 from efficientnet_tf.hardware import devices
@@ -22,7 +23,7 @@ from efficientnet_tf.training import checkpoint_folders, predictions
 
 # XLA's kernels of the plain build; test_tpu_install.py asks for those of a TPU.
 KERNELS = "XLA_CPU_JIT"
-FUSED = pytest.mark.parametrize("fused", ["on", "off"])
+FUSED = pytest.mark.parametrize("fused", ["off", *slow("on")])
 CONVOLUTIONS = {
     *("Conv2D", "Conv2DBackpropFilter", "Conv2DBackpropInput"),
     *("DepthwiseConv2dNative", "DepthwiseConv2dNativeBackpropFilter"),
@@ -71,7 +72,7 @@ def test_convolutions_compute_in_bfloat16_and_sums_in_float32(training, fused):
     assert found["CrossReplicaSum"] == found["L2Loss"] == {tf.float32}
 
 
-@pytest.mark.parametrize(("fused", "per_norm"), [("on", 4), ("off", 5)])
+@pytest.mark.parametrize(("fused", "per_norm"), [("off", 5), *slow(("on", 4))])
 def test_replicas_sum_gradients_and_moments_alone(training, run_of, fused, per_norm):
     state, *_ = run_of(fused)
     norms = [n for n in state.model.layers if n.name.endswith("_bn")]
@@ -102,10 +103,10 @@ def test_the_bridge_makes_one_cluster_of_a_step(training, fused):
     assert counted["tf.DepthwiseConv2dNativeBackpropFilter"] == 2
 
 
-@pytest.mark.parametrize("keeps_predictions", [False, True])
+@pytest.mark.parametrize("keeps_predictions", [True, *slow(False)])
 def test_evaluation_gives_a_tpu_nothing_it_refuses(run_of, keeps_predictions):
     kept = predictions.Predictions() if keeps_predictions else None
-    function = tpu_graph_run.trace_evaluation(run_of("on", kept)[2])
+    function = tpu_graph_run.trace_evaluation(run_of("off", kept)[2])
     operations = tpu_graph.step_operations(function)
     assert types(operations)["Conv2D"] == 10
     assert tpu_graph.problems(operations, device=KERNELS) == []
@@ -116,7 +117,7 @@ def test_evaluation_gives_a_tpu_nothing_it_refuses(run_of, keeps_predictions):
 
 
 def test_looking_for_nan_gives_a_tpu_nothing_it_refuses(run_of):
-    state, *_ = run_of("on")
+    state, *_ = run_of("off")
     function = state._finite._sums.get_concrete_function()
     operations = tpu_graph.step_operations(function)
     floats = [v for v in state.computed().values() if v.dtype.is_floating]
@@ -127,14 +128,14 @@ def test_looking_for_nan_gives_a_tpu_nothing_it_refuses(run_of):
 
 
 def test_a_run_under_tpu_strategy_is_one_of_a_tpu(run_of):
-    state, *_ = run_of("on")
+    state, *_ = run_of("off")
     assert devices.kind(absent_tpu.strategy(1)) == "tpu"
     assert state.model.get_layer("stem_conv").compute_dtype == "bfloat16"
     assert type(state.step).__name__ == "TPUDistributedVariable"
 
 
 def test_a_checkpoint_comes_back_on_every_core(run_of, tmp_path):
-    state, *_ = run_of("on")
+    state, *_ = run_of("off")
     kernel = state.model.get_layer("stem_conv").kernel.value
     state.step.assign(7)
     checkpoints = checkpoint_folders.CheckpointFolders(str(tmp_path), state)

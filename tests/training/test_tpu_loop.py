@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import replicas
 import tensorflow as tf
+from slow_cases import slow
 
 from efficientnet_tf import config as config_lib
 from efficientnet_tf.hardware import devices
@@ -56,7 +57,7 @@ def run(data_dir, model_dir, mode) -> dict:
     }
 
 
-@pytest.mark.parametrize("mode", [pytest.param("on", marks=pytest.mark.slow), "off"])
+@pytest.mark.parametrize("mode", ["off", *slow("on")])
 def test_a_run_trains_and_evaluates_on_two_cores(found, mode):
     run = found(mode)
     assert run["fused"] == (mode == "on")

@@ -3,7 +3,6 @@
 import functools
 
 import keras
-import pytest
 from keras.src.applications import efficientnet, efficientnet_v2, resnet
 
 import efficientnet_tf as en
@@ -53,19 +52,6 @@ SCALED = {
     ),
     "resnet-50-v1": _resnet,
 }
-
-
-def unless(default):
-    return () if default else pytest.mark.slow
-
-
-def some(suffix_of, suffixes):
-    """Every network with every suffix, by default with one of its own."""
-    return [
-        pytest.param(name, suffix, marks=unless(suffix_of[name] == suffix))
-        for name in suffix_of
-        for suffix in suffixes
-    ]
 
 
 def theirs(name, **kwargs):

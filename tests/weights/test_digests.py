@@ -61,7 +61,7 @@ def test_a_bit_of_any_value_is_missed_in_none_of_them(model, source, copied, fil
     with open(real, "rb") as stream:
         content = bytearray(stream.read())
     # A TF1 checkpoint has the raw weights first, then the averages, which are loaded.
-    place = content.rindex(source[0]["block3a_bn/beta"].tobytes())
+    place = content.rindex(source[0]["block2a_bn/beta"].tobytes())
     content[place + 1] ^= 2  # its last bits: no shape and no size of it shows
     with open(real, "wb") as stream:
         stream.write(content)

@@ -18,6 +18,7 @@ from keras_conventions_support import (
     changed,
     saved,
 )
+from slow_cases import slow
 from zip_files import read_zip, write_zip
 
 import efficientnet_tf as en
@@ -37,7 +38,7 @@ from efficientnet_tf.weights import (
     ("fields", "file"),
     [
         *(((field,), "a.keras") for field in ("padding", "batch_norm_epsilon")),
-        pytest.param(("pixels",), "a.keras", marks=pytest.mark.slow),
+        *slow((("pixels",), "a.keras")),
         (tuple(OTHER), "a.h5"),
     ],
 )
@@ -117,10 +118,7 @@ def standard(tmp_path_factory):
         ("block1a_activation", "activation", "relu", "block1a_activation: relu in"),
         ("block1a_se_reduce", "activation", "relu", "block1a_se_reduce: .*relu"),
         ("block1a_dwconv", "strides", [1, 1], r"block1a_dwconv: strides \(1, 1\)"),
-        pytest.param(
-            *("block1a_dwconv", "dilation_rate", [2, 2], r"dilation \(2, 2\)"),
-            marks=pytest.mark.slow,
-        ),
+        *slow(("block1a_dwconv", "dilation_rate", [2, 2], r"dilation \(2, 2\)")),
         ("stem_bn", "epsilon", 0.1, "different values of epsilon .*0.1"),
         ("stem_conv", "padding", "valid", "layer stem_conv is padded as"),
         ("preprocessing", "scale", [0.0, 1.0, 1.0], "loses the pixels"),
@@ -165,7 +163,7 @@ def bottleneck(kind):
     "to",
     [
         *("a.keras", "w.h5"),
-        *(pytest.param(to, marks=pytest.mark.slow) for to in ("a.h5", "w.weights.h5")),
+        *slow("a.h5", "w.weights.h5"),
     ],
 )
 def test_resnet_v1_is_not_loaded_as_v1_5(first, to, tmp_path):

@@ -19,6 +19,7 @@ from keras_conventions_support import (
     forgetful,
     saved,
 )
+from slow_cases import slow
 from weight_helpers import images
 
 import efficientnet_tf as en
@@ -83,7 +84,7 @@ def test_a_model_that_keras_loaded_takes_only_weights_of_its_conventions(
 
 @pytest.mark.parametrize(
     "file",
-    ["a.weights.h5", "a.safetensors", pytest.param("a.h5", marks=pytest.mark.slow)],
+    ["a.weights.h5", "a.safetensors", *slow("a.h5")],
 )
 def test_weights_of_a_model_that_keras_loaded_say_its_conventions(
     other, file, tmp_path
@@ -97,7 +98,7 @@ def test_weights_of_a_model_that_keras_loaded_say_its_conventions(
     "file",
     [
         *("a.keras", "a.weights.h5"),
-        *(pytest.param(f, marks=pytest.mark.slow) for f in ("a.h5", "a.safetensors")),
+        *slow("a.h5", "a.safetensors"),
     ],
 )
 def test_a_network_of_normalised_images_gets_no_pixels(file, tmp_path):

@@ -1,6 +1,7 @@
 """Files that keras.applications and Keras wrote."""
 
 import functools
+import itertools
 
 import h5py
 import keras
@@ -11,12 +12,12 @@ from applications import assert_same_function, prepared
 from keras.src.utils import file_utils
 from keras_files_support import (
     SIZE,
+    WHOLE,
     ours_of,
     read,
-    some,
     theirs,
-    unless,
 )
+from slow_cases import all_but, slow, unless
 from weight_helpers import assert_same, images
 
 import efficientnet_tf as en
@@ -32,13 +33,14 @@ STDDEV = np.array([0.229, 0.224, 0.225])
 OTHER_MEAN, OTHER_VARIANCE = np.array([0.3, 0.4, 0.6]), np.array([0.04, 0.09, 0.16])
 
 
-THEY_WRITE = {
-    "efficientnet-b0": "w.keras",
-    "efficientnetv2-b0": "legacy.h5",
-    "mobilenet-v1": "w.h5",
-    "mobilenet-v2": "w.weights.h5",
-    "resnet-50-v1": "legacy.h5",
-}
+# By default each kind of file, and each network but the one without a layer of its own.
+THEY_WRITE = (
+    ("efficientnet-b0", "w.keras"),
+    ("efficientnetv2-b0", "legacy.h5"),
+    ("mobilenet-v1", "w.h5"),
+    ("mobilenet-v1", "w.weights.h5"),
+    ("resnet-50-v1", "legacy.h5"),
+)
 
 
 @functools.cache
@@ -108,7 +110,10 @@ def write(model, path):
 
 @pytest.mark.parametrize(
     ("name", "file"),
-    some(THEY_WRITE, ("legacy.h5", "w.h5", "w.keras", "w.weights.h5")),
+    all_but(
+        THEY_WRITE,
+        itertools.product(WHOLE, ("legacy.h5", "w.h5", "w.keras", "w.weights.h5")),
+    ),
 )
 @pytest.mark.filterwarnings("ignore:You are saving your model as an HDF5")
 def test_we_read_what_keras_applications_writes(name, file, tmp_path):
@@ -234,8 +239,7 @@ def test_qubvels_files_are_read(tmp_path):
     [
         ("mobilenet-v1", False),
         ("efficientnet-b0", True),
-        pytest.param("mobilenet-v1", True, marks=pytest.mark.slow),
-        pytest.param("efficientnet-b0", False, marks=pytest.mark.slow),
+        *slow(("mobilenet-v1", True), ("efficientnet-b0", False)),
     ],
 )
 def test_networks_without_a_top_read_files_with_and_without(

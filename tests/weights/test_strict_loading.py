@@ -9,6 +9,7 @@ import networks
 import numpy as np
 import pytest
 import weight_helpers as helpers
+from slow_cases import slow
 from weight_helpers import assert_same, build, images, values
 from weights_support import FILES, TEST, refuses
 
@@ -108,7 +109,7 @@ def test_what_is_skipped_stays_as_it_was(model, file, tmp_path):
     path = str(tmp_path / FILES[file][0])
     en.save_weights(model, path, format=FILES[file][1])
     theirs = values(model)
-    for skip in ("predictions", "block5b", "stem_bn/beta", "top_bn"):
+    for skip in ("predictions", "block2b", "stem_bn/beta", "top_bn"):
         before = values(helpers.randomize(model))
         en.load_weights(model, path, skip=[skip])
         left = {p for p in before if p == skip or re.match(rf"{skip}[_/]", p)}
@@ -204,11 +205,13 @@ def test_a_grey_image_means_what_it_meant_in_colour(saved_one):
     ("ours", "theirs"),
     [
         ("efficientnet-b0", "efficientnet-b1"),
-        ("efficientnet-b0", "efficientnet-lite0"),
-        ("efficientnet-b0", "efficientnetv2-b0"),
-        ("efficientnetv2-s", "efficientnetv2-m"),
         ("efficientnet-lite0", "mobilenet-v2"),
-        ("resnet-50", "resnet-152"),
+        *slow(
+            ("efficientnet-b0", "efficientnet-lite0"),
+            ("efficientnet-b0", "efficientnetv2-b0"),
+            ("efficientnetv2-s", "efficientnetv2-m"),
+            ("resnet-50", "resnet-152"),
+        ),
     ],
 )
 def test_a_file_of_another_variant_is_refused(ours, theirs, tmp_path):
@@ -254,9 +257,7 @@ def test_a_part_of_a_network_takes_its_part_of_the_file(saved):
 
 
 def test_a_symmetric_file_is_refused_by_a_same_padded_model(tmp_path):
-    variant = dataclasses.replace(
-        en.get_variant(TEST), padding="symmetric", batch_norm_epsilon=1e-5
-    )
+    variant = dataclasses.replace(TEST, padding="symmetric", batch_norm_epsilon=1e-5)
     source = build(variant, blocks=ONE)
     path = str(tmp_path / "w.safetensors")
     en.save_weights(source, path)
@@ -264,7 +265,7 @@ def test_a_symmetric_file_is_refused_by_a_same_padded_model(tmp_path):
         build(TEST, blocks=ONE),
         path,
         "needs padding=symmetric, .* with same",
-        re.escape(f"EfficientNet({TEST!r}, weights={path!r}) builds it"),
+        re.escape(f"EfficientNet({TEST.name!r}, weights={path!r}) builds it"),
     )
     kwargs = {"blocks": ONE, "classes": 10, "input_shape": (32, 32, 3)}
     target = en.EfficientNet(TEST, weights=path, **kwargs)

@@ -20,12 +20,13 @@ from efficientnet_tf.runs.run_dir import RunDir
 from efficientnet_tf.weights import checksums
 
 MODEL = "--model=efficientnet-test"
+NETWORK = (MODEL, f"--blocks={networks.ONE}")
 SMALL = ("--image_size=32", "--eval_batch_size=20", "--device=cpu", "--json")
 
 
 def training(images, model_dir, *arguments):
     return (
-        *("--mode=train", MODEL, "--dataset=folder", f"--data_dir={images}"),
+        *("--mode=train", *NETWORK, "--dataset=folder", f"--data_dir={images}"),
         *(f"--model_dir={model_dir}", "--train_batch_size=20", "--learning_rate=0.1"),
         *("--warmup_epochs=0", "--moving_average_decay=0.9", "--augment=none"),
         *SMALL,
@@ -181,7 +182,7 @@ def test_evaluation_names_the_classes_and_refuses_another_order(
     told = succeed(*scores(files["keras"], MODEL, "--image_size=32"))
     assert told.json["class_names"] == digits
     assert "classes       digit0, digit1, digit2, digit3, digit4 and 5" in told.stdout
-    model = en.load_weights("efficientnet-test", str(files["own"]))
+    model = Classifier.of_weights(str(files["own"])).model
     names = ("digit1", "digit0", *digits[2:])
     model.passport = dataclasses.replace(model.passport, class_names=names)
     en.save_weights(model, str(tmp_path / "other.weights.h5"))
