@@ -1,4 +1,4 @@
-"""Ten training steps on virtual CPU devices, for test_steps.py.
+"""Training steps on virtual CPU devices, ten where no number is given.
 
 The number of devices is fixed once TensorFlow has started, so four of them need a
 process of their own: python replica_run.py DEVICES DATA_DIR OUT.npz SETTINGS, as JSON.
@@ -22,9 +22,9 @@ STEPS = 10
 
 
 class ReplicaRun:
-    """The results of ten steps on digits with some settings."""
+    """The results of some steps on digits with some settings."""
 
-    def __init__(self, strategy, data_dir: str, **settings):
+    def __init__(self, strategy, data_dir: str, *, steps: int = STEPS, **settings):
         self.strategy = strategy
         self.config = config_lib.create(dataset="digits", data_dir=data_dir, **settings)
         policy = devices.configure_numerics(strategy, self.config.precision)
@@ -40,7 +40,7 @@ class ReplicaRun:
             )
         self.initial = flat(self.model.weights)
         trainer = build.trainer(self.config, self.state, self.source, strategy)
-        self.losses = [trainer.train(tf.constant(1))["loss"] for _ in range(STEPS)]
+        self.losses = [trainer.train(tf.constant(1))["loss"] for _ in range(steps)]
         self.weights = flat(self.model.weights)
         self.averages = flat(self.state.ema.averages)
 

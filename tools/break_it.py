@@ -1,6 +1,6 @@
 """Tries to break what a user meets: damaged files, full disks, signals, wrong flags.
 
-python tools/break_it.py --page=docs/reliability.md           # all kinds, half an hour
+python tools/break_it.py --page=docs/reliability.md           # all kinds, about an hour
 python tools/break_it.py --kinds=weights,flags --tries=20 --seed=3
 
 A try has to end in the right result, or in one line that names the file or the flag.
