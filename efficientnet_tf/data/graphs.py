@@ -7,6 +7,8 @@ from typing import Any, TypeVar
 import tensorflow as tf
 
 T = TypeVar("T")
+BYTES = tf.TensorSpec([], tf.string)
+_ONE_OPERATION = {"_noinline": True}
 
 
 def apart(branch: Callable[[], T]) -> Callable[[], T]:
@@ -21,31 +23,48 @@ def apart(branch: Callable[[], T]) -> Callable[[], T]:
     """
     if tf.executing_eagerly():
         return branch
-    kept = {"_noinline": True}
-    return tf.function(branch, autograph=False, experimental_attributes=kept)
+    return tf.function(
+        branch, autograph=False, experimental_attributes=_ONE_OPERATION
+    )
 
 
-def of_bytes(function: Callable[[tf.Tensor], T]) -> Callable[[tf.Tensor], T]:
-    """Makes a function of a string scalar one operation, traced once in a process.
+def traced_once(
+    function: Callable[..., T],
+    inputs: Sequence[tf.TensorSpec],
+    *,
+    attributes: dict[str, bool] | None = None,
+) -> Callable[..., T]:
+    """Makes a function that is traced once in a process.
 
     Otherwise each pipeline would trace some hundred operations, which takes a second.
     Outside of graphs the function runs as it is, see `call_python`.
 
     Args:
-        function: maps encoded bytes to tensors.
+        function: maps tensors to tensors.
+        inputs: shapes and dtypes of its arguments.
+        attributes: of TensorFlow's function.
     """
     traced = tf.function(
         function,
-        input_signature=[tf.TensorSpec([], tf.string)],
+        input_signature=inputs,
         autograph=False,
-        experimental_attributes={"_noinline": True},
+        experimental_attributes=attributes,
     )
 
     @functools.wraps(function)
-    def call(encoded: tf.Tensor) -> T:
-        return function(encoded) if tf.executing_eagerly() else traced(encoded)
+    def call(*tensors: tf.Tensor) -> T:
+        return function(*tensors) if tf.executing_eagerly() else traced(*tensors)
 
     return call
+
+
+def of_bytes(function: Callable[[tf.Tensor], T]) -> Callable[[tf.Tensor], T]:
+    """Makes a rare function of encoded bytes one operation, traced once in a process.
+
+    Args:
+        function: maps a string scalar to tensors.
+    """
+    return traced_once(function, [BYTES], attributes=_ONE_OPERATION)
 
 
 def call_python(

@@ -5,10 +5,12 @@ is stateless: the same seed gives the same image wherever and whenever it is dra
 """
 
 import dataclasses
+import functools
+from collections.abc import Callable
 
 import tensorflow as tf
 
-from efficientnet_tf.data import decoding
+from efficientnet_tf.data import decoding, graphs
 
 CROP_PADDING = 32
 CROP_FRACTION = 0.875
@@ -64,12 +66,27 @@ class Preparation:
         Returns:
             uint8 [image_size, image_size, 3], RGB.
         """
+        if decode_window is decoding.decode_window:
+            return _decoder(self)(encoded)
+        return _decode(encoded, self, decode_window)
 
-        def window(shape: tf.Tensor) -> tf.Tensor:
-            return _center_window(shape, self.crop_fraction)
 
-        image = decode_window(encoded, window, exif=self.exif)
-        return _resize(image, self)
+@functools.lru_cache(maxsize=16)
+def _decoder(preparation: Preparation) -> Callable[[tf.Tensor], tf.Tensor]:
+    def decode(encoded: tf.Tensor) -> tf.Tensor:
+        return _decode(encoded, preparation, decoding.decode_window)
+
+    return graphs.traced_once(decode, [graphs.BYTES])
+
+
+def _decode(
+    encoded: tf.Tensor, preparation: Preparation, decode_window: decoding.Decode
+) -> tf.Tensor:
+    def window(shape: tf.Tensor) -> tf.Tensor:
+        return _center_window(shape, preparation.crop_fraction)
+
+    image = decode_window(encoded, window, exif=preparation.exif)
+    return _resize(image, preparation)
 
 
 def decode_and_distort(
