@@ -8,6 +8,8 @@ ONE = "r1_k3_s22_e4_i8_o16_se0.25"
 TINY = "r2_k3_s22_e4_i8_o16_se0.25"
 # The same without expansions, which take a third of the tracing.
 PLAIN = "r2_k3_s22_e1_i8_o8_se0.25"
+# Three strides, so that 8 pixels end in a feature map of one place.
+STRIDED = "r1_k3_s22_e1_i8_o8_se0.25,r1_k3_s22_e1_i8_o16_se0.25"
 # Every kind of block in one network.
 KINDS = (
     "r2_k3_s11_e1_i8_o8_se0.25",

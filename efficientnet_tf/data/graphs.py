@@ -23,9 +23,7 @@ def apart(branch: Callable[[], T]) -> Callable[[], T]:
     """
     if tf.executing_eagerly():
         return branch
-    return tf.function(
-        branch, autograph=False, experimental_attributes=_ONE_OPERATION
-    )
+    return tf.function(branch, autograph=False, experimental_attributes=_ONE_OPERATION)
 
 
 def traced_once(

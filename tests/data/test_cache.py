@@ -12,6 +12,7 @@ import pipelines
 import pytest
 import tensorflow as tf
 from PIL import Image
+from slow_cases import slow
 
 from efficientnet_tf.data import (
     bad_records,
@@ -135,7 +136,7 @@ def plain(tmp_path_factory):
 
 @pytest.mark.parametrize(
     ("kind", "mode"),
-    [("records", "encoded"), ("records", "decoded"), ("files", "decoded")],
+    [("records", "encoded"), ("files", "decoded"), *slow(("records", "decoded"))],
 )
 def test_a_stream_from_memory_is_the_same_and_needs_no_file(plain, kind, mode):
     folder, split, expected = plain[kind]

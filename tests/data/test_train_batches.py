@@ -13,6 +13,7 @@ from batches_support import (
     prepare,
     train,
 )
+from slow_cases import slow
 
 from efficientnet_tf.data import batches, digits, sources, tfrecord
 
@@ -26,7 +27,7 @@ def _numbers(split, count, **kwargs) -> list[int]:
     return (labels.argmax(-1).ravel()[:count] + 1).tolist()
 
 
-@pytest.mark.parametrize("batch_size", [1, 8, 50, 103, 150])
+@pytest.mark.parametrize("batch_size", [8, 150, *slow(1, 50, 103)])
 def test_each_epoch_has_every_record_once_in_an_order_of_its_own(numbered, batch_size):
     numbers = _numbers(numbered, 4 * RECORDS, batch_size=batch_size)
     epochs = [numbers[i * RECORDS :][:RECORDS] for i in range(4)]

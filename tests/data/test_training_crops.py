@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from image_support import encode
+from slow_cases import slow
 
 from efficientnet_tf.data import preparation
 
@@ -45,7 +46,7 @@ def _windows(
     return np.stack([rows[:, 0], columns[:, 0], y_length, x_length, flipped], 1)
 
 
-@pytest.mark.parametrize("crop_area_min", [0.08, 0.3, 0.7])
+@pytest.mark.parametrize("crop_area_min", [0.08, *slow(0.3, 0.7)])
 def test_training_crops_keep_to_the_bounds(crop_area_min):
     y, x, height, width, _ = _windows(crop_area_min, flip=True).T
     area, ratio = height * width / (HEIGHT * WIDTH), width / height

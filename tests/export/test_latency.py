@@ -7,6 +7,7 @@ import time
 import keras
 import numpy as np
 import pytest
+from slow_cases import slow
 
 from efficientnet_tf.export import latency, latency_process
 
@@ -39,7 +40,7 @@ def model():
 
 @pytest.mark.parametrize(
     ("runtime", "frozen"),
-    [("saved_model", True), ("saved_model", False), ("litert", True)],
+    [("saved_model", True), ("litert", True), *slow(("saved_model", False))],
 )
 def test_the_measured_network_is_the_given_one(model, tmp_path, runtime, frozen):
     path = latency.save(model, str(tmp_path / "saved"), runtime=runtime, frozen=frozen)

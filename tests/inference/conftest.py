@@ -14,7 +14,9 @@ def weights(tmp_path_factory):
     """A file of small weights for 5 classes, its model, and two photos of one name."""
     folder = tmp_path_factory.mktemp("weights")
     model = weight_helpers.build(
-        networks.own(networks.ONE), classes=5, input_shape=(96, 96, 3)
+        networks.own(*networks.STRIDED.split(",")),
+        classes=5,
+        input_shape=(96, 96, 3),
     )
     en.save_weights(model, folder / "own.weights.h5")
     rng = np.random.default_rng(3)

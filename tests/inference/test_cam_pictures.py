@@ -204,7 +204,7 @@ def test_command_line_errors_are_one_line(command, weights, tmp_path):
         ([], "--mode=cam: name one or more image files"),
         ([photo, tmp_path / "no.jpg"], f"image file {tmp_path}/no.jpg does not exist"),
         ([text], f"image file {text} cannot be decoded"),
-        ([photo, "--image_size=4"], "--image_size=4: leaves one place in"),
+        ([photo, "--image_size=8"], "--image_size=8: leaves one place in"),
         ([photo, "--cam_class=5"], "--cam_class=5: allowed are 0 to 4"),
         ([photo, "--cam_class=-1"], "--cam_class=-1: allowed are 0 to 4"),
         ([photo, "--cam_class=class5"], "--cam_class=class5: allowed are names of"),

@@ -8,6 +8,7 @@ import numpy as np
 import PIL.Image
 import pytest
 import weight_helpers
+from slow_cases import slow
 
 import efficientnet_tf as en
 from efficientnet_tf.data.preparation import Preparation
@@ -34,7 +35,7 @@ def model():
     )
 
 
-@pytest.mark.parametrize("count", [1, 32, 33])
+@pytest.mark.parametrize("count", [33, *slow(1, 32)])
 def test_every_file_gets_what_its_image_gets_alone(model, count, tmp_path):
     pixels = np.random.default_rng(0).integers(0, 256, (count, 32, 32, 3), "uint8")
     weight_helpers.randomize(model, seed=1)

@@ -200,7 +200,7 @@ def trained(photos, tmp_path_factory):
     result = succeed(
         f"--model_dir={model_dir}",
         f"--data_dir={photos}",
-        "--blocks=r1_k3_s22_e1_i8_o8_se0.25,r1_k3_s22_e1_i8_o16_se0.25",
+        f"--blocks={networks.STRIDED}",
         "--image_size=8",
         "--train_batch_size=4",
         "--eval_batch_size=8",

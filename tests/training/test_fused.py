@@ -8,6 +8,7 @@ import networks
 import numpy as np
 import pytest
 import tensorflow as tf
+from slow_cases import slow
 
 from efficientnet_tf import expansion, variants
 from efficientnet_tf.models import efficientnet
@@ -111,9 +112,11 @@ def _compare(model, *, recompute=()):
     ("blocks", "style"),
     [
         (networks.KINDS, {}),
-        (
-            networks.FIRSTS,
-            {"activation": "relu6", "padding": "symmetric", "stem_pool": True},
+        *slow(
+            (
+                networks.FIRSTS,
+                {"activation": "relu6", "padding": "symmetric", "stem_pool": True},
+            )
         ),
     ],
     ids=["as in EfficientNet", "as elsewhere"],

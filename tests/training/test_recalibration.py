@@ -3,6 +3,7 @@
 import keras
 import networks
 import numpy as np
+import pytest
 import replicas
 import tensorflow as tf
 from folder_support import fill
@@ -88,6 +89,7 @@ def test_frozen_batch_norms_keep_their_statistics():
         assert np.array_equal(value, before[path]), path
 
 
+@pytest.mark.slow
 def test_a_run_that_only_trains_keeps_the_statistics_that_it_is_scored_with(tmp_path):
     fill(tmp_path / "data" / "train", (4, 4, 4))
     fill(tmp_path / "data" / "val", (2, 2, 2), first=100)
