@@ -119,6 +119,39 @@ def decode_and_distort(
     Returns:
         uint8 [image_size, image_size, 3], RGB.
     """
+    seed = tf.convert_to_tensor(seed)
+    chosen = (preparation, crop_area_min, flip, cut_off)
+    if decode_window is decoding.decode_window:
+        return _distorter(seed.dtype, *chosen)(encoded, seed)
+    return _distort(encoded, seed, *chosen, decode_window)
+
+
+@functools.lru_cache(maxsize=16)
+def _distorter(
+    seed: tf.DType,
+    preparation: Preparation,
+    crop_area_min: float,
+    flip: bool,
+    cut_off: bool,
+) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
+    chosen = (preparation, crop_area_min, flip, cut_off)
+
+    def distort(encoded: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+        return _distort(encoded, seed, *chosen, decoding.decode_window)
+
+    return graphs.traced_once(distort, [graphs.BYTES, tf.TensorSpec([2], seed)])
+
+
+def _distort(
+    encoded: tf.Tensor,
+    seed: tf.Tensor,
+    preparation: Preparation,
+    crop_area_min: float,
+    flip: bool,
+    cut_off: bool,
+    decode_window: decoding.Decode,
+) -> tf.Tensor:
+    """Does what `decode_and_distort` does."""
     crop_seed, flip_seed = tf.unstack(tf.random.split(seed, 2))
 
     def window(shape: tf.Tensor) -> tf.Tensor:
