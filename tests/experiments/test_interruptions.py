@@ -104,6 +104,18 @@ def test_equal_runs_differ_in_nothing_but_speed_and_events(two):
     assert interruptions.differences(first, second) == []
 
 
+def test_a_checkpoint_more_is_none_if_it_is_listed(two):
+    first, second = two
+    folder = f"{first}/checkpoints"
+    for step, place in ((4, f"{first}/lone"), (5, folder), (6, folder)):
+        checkpoint = tf.train.Checkpoint(a=tf.Variable([1.0, 0.0]))
+        tf.train.CheckpointManager(checkpoint, place, 2).save(step)
+    assert "lone/ckpt-4.index: left over" in interruptions.differences(first, second)
+    shutil.rmtree(f"{first}/lone")
+    assert os.path.exists(f"{folder}/ckpt-5.index")
+    assert interruptions.differences(first, second) == []
+
+
 def test_a_bit_a_line_and_a_leftover_are_differences(two):
     first, second = two
     shutil.rmtree(f"{first}/best")
