@@ -7,6 +7,7 @@ from unittest import mock
 import networks
 import numpy as np
 import pytest
+import report_support
 import tensorflow as tf
 from command_line import refusal, run, succeed
 from end_to_end_support import new_process
@@ -71,6 +72,9 @@ def test_training_learns_and_says_where_everything_is(trained):
     found = json.loads((model_dir / "data.json").read_text())
     images = {part["name"]: part["images"] for part in found["parts"]}
     assert images == {"train": 1347, "minival": 90, "validation": 360}
+    page = report_support.Page((model_dir / "report.html").read_text("utf-8"))
+    assert f"{scores['top_1']:.1%}" in page.words("p")
+    assert {"Accuracy (top-1)", "Loss", "Learning rate"} < set(page.words("h3"))
     head = f"data          digits in {found['data_dir']}\n"
     assert result.stderr.count(head) == 1
     assert result.stderr.count("chosen        recipe paper: 3 epochs in ba") == 1

@@ -9,6 +9,7 @@ import time
 
 import pytest
 from search_support import PROXY, SETTINGS, optuna, read_csv
+from slow_cases import slow
 
 from efficientnet_tf import blocks, counting, expansion
 from efficientnet_tf.experiments import (
@@ -159,7 +160,7 @@ def _begin(search, train) -> multiprocessing.Process:
     return process
 
 
-@pytest.mark.parametrize("database", [False, True], ids=["journal", "database"])
+@pytest.mark.parametrize("database", [False, *slow(True)], ids=["journal", "database"])
 def test_workers_share_a_search(tmp_path, database):
     url = f"sqlite:///{tmp_path}/search.db" if database else None
     count = 4 if database else 12

@@ -84,6 +84,7 @@ def test_a_process_that_dies_is_named():
         own_process.call(os._exit, 1)
 
 
+@pytest.mark.slow
 def test_a_script_without_a_guard_calls_apart(tmp_path):
     script = tmp_path / "script.py"
     script.write_text(
@@ -280,6 +281,7 @@ def test_a_cache_that_cannot_be_written_is_named_first(tmp_path, monkeypatch):
         plan.plan(small_config(), chip="v5e")
 
 
+@pytest.mark.slow
 def test_this_machines_own_processor_is_planned_too(in_this_process):
     found, size = plan.plan(small_config(**ONE), chip="cpu"), model_size(**ONE)
     assert found.fits and found.roofline_s is None

@@ -213,6 +213,7 @@ def trained(photos, tmp_path_factory):
     return model_dir, result
 
 
+@pytest.mark.slow
 def test_training_ends_with_a_report(trained):
     model_dir, result = trained
     assert result.json["report"] == f"{model_dir}/report.html"
@@ -225,6 +226,7 @@ def test_training_ends_with_a_report(trained):
     assert not [a for _, a in page.elements if a.get("alt", "").startswith("map")]
 
 
+@pytest.mark.slow
 def test_the_training_command_makes_the_same_configuration(trained):
     model_dir, _ = trained
     (command,) = [
@@ -239,6 +241,7 @@ def test_the_training_command_makes_the_same_configuration(trained):
     assert "--train_epochs=2.0" in command and "--momentum" not in command
 
 
+@pytest.mark.slow
 def test_a_report_is_written_again_by_eval_and_left_out_if_asked(trained, tmp_path):
     model_dir, first = trained
     before = (model_dir / "predictions.csv").read_bytes()

@@ -75,6 +75,7 @@ def test_a_tpu_refuses_nothing_of_it(digits_dir):
     assert counted["tf_device.launch"] == 0  # a call of the host
 
 
+@pytest.mark.slow
 @needs_xla
 def test_a_planned_step_has_it_too():
     settings = {"dataset": "fake", "image_size": 32, "train_batch_size": 4, **STILL}

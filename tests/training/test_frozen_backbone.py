@@ -93,6 +93,7 @@ def test_scores_are_those_of_the_whole_model(trained, data_dir):
     assert result["loss"] == pytest.approx(loss / 12, rel=1e-4)
 
 
+@pytest.mark.slow
 def test_a_continued_run_ends_with_the_same_bits(trained, settings, tmp_path):
     chosen = {"freeze": "backbone", "moving_average_decay": 0.0}
     train(settings, tmp_path, **chosen, train_epochs=1.0)

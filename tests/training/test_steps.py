@@ -88,6 +88,7 @@ def test_replicas_train_fused_as_with_keras_layers(run):
     np.testing.assert_array_equal(*fused.replica_weights())
 
 
+@pytest.mark.slow
 def test_images_of_another_size_are_trained_as_a_run_of_that_size_does(run):
     dropped = ONE | {"dropout_rate": 0.5, "steps": 3}
     smaller = run(1, **dropped, image_size=24, train_image_size=16)
@@ -304,6 +305,7 @@ def test_best_evaluation_is_remembered():
     assert record.note(step=6, score=0.6, loss=2.0)
 
 
+@pytest.mark.slow
 @needs_xla
 def test_the_whole_step_compiles_under_xla_to_the_same_step():
     images, labels = batch()
