@@ -52,7 +52,7 @@ def arguments_of(data_dir, model_dir):
         "--learning_rate=0.1",
         "--warmup_epochs=1",
         "--moving_average_decay=0.9",
-        "--eval_epochs=8",
+        "--eval_epochs=4",
         "--checkpoint_epochs=16",
         "--steps_per_loop=8",
     )
@@ -116,7 +116,7 @@ def test_the_leading_score_picks_the_best_weights(trained):
     lines = (model_dir / "metrics.jsonl").read_text().splitlines()
     records = [json.loads(line) for line in lines]
     held_out = [r for r in records if r.get("split") == "minival"]
-    assert [r["examples"] for r in held_out] == [8] * 2
+    assert [r["examples"] for r in held_out] == [8] * 4
     best = max(held_out, key=lambda r: (r["mean_average_precision"], -r["loss"]))
     assert result.json["checkpoint"].endswith(f"-{best['step']}")
     assert f"minival mean average precision {best['mean_average_precision']:.2%}" in (
