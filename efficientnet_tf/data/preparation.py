@@ -66,27 +66,14 @@ class Preparation:
         Returns:
             uint8 [image_size, image_size, 3], RGB.
         """
-        if decode_window is decoding.decode_window:
-            return _decoder(self)(encoded)
-        return _decode(encoded, self, decode_window)
+        return _shared(self, decode_window, encoded)
 
+    def _image(self, decode_window: decoding.Decode, encoded: tf.Tensor) -> tf.Tensor:
+        def window(shape: tf.Tensor) -> tf.Tensor:
+            return _center_window(shape, self.crop_fraction)
 
-@functools.lru_cache(maxsize=16)
-def _decoder(preparation: Preparation) -> Callable[[tf.Tensor], tf.Tensor]:
-    def decode(encoded: tf.Tensor) -> tf.Tensor:
-        return _decode(encoded, preparation, decoding.decode_window)
-
-    return graphs.traced_once(decode, [graphs.BYTES])
-
-
-def _decode(
-    encoded: tf.Tensor, preparation: Preparation, decode_window: decoding.Decode
-) -> tf.Tensor:
-    def window(shape: tf.Tensor) -> tf.Tensor:
-        return _center_window(shape, preparation.crop_fraction)
-
-    image = decode_window(encoded, window, exif=preparation.exif)
-    return _resize(image, preparation)
+        image = decode_window(encoded, window, exif=self.exif)
+        return _resize(image, self)
 
 
 def decode_and_distort(
@@ -119,63 +106,70 @@ def decode_and_distort(
     Returns:
         uint8 [image_size, image_size, 3], RGB.
     """
-    seed = tf.convert_to_tensor(seed)
-    chosen = (preparation, crop_area_min, flip, cut_off)
-    if decode_window is decoding.decode_window:
-        return _distorter(seed.dtype, *chosen)(encoded, seed)
-    return _distort(encoded, seed, *chosen, decode_window)
+    distortion = _Distortion(preparation, crop_area_min, flip, cut_off)
+    return _shared(distortion, decode_window, encoded, tf.convert_to_tensor(seed))
 
 
-@functools.lru_cache(maxsize=16)
-def _distorter(
-    seed: tf.DType,
-    preparation: Preparation,
-    crop_area_min: float,
-    flip: bool,
-    cut_off: bool,
-) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
-    chosen = (preparation, crop_area_min, flip, cut_off)
+@dataclasses.dataclass(frozen=True)
+class _Distortion:
+    """The arguments of `decode_and_distort` that are no tensors."""
 
-    def distort(encoded: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
-        return _distort(encoded, seed, *chosen, decoding.decode_window)
+    preparation: Preparation
+    crop_area_min: float
+    flip: bool
+    cut_off: bool
 
-    return graphs.traced_once(distort, [graphs.BYTES, tf.TensorSpec([2], seed)])
+    def _image(
+        self, decode_window: decoding.Decode, encoded: tf.Tensor, seed: tf.Tensor
+    ) -> tf.Tensor:
+        crop_seed, flip_seed = tf.unstack(tf.random.split(seed, 2))
+
+        def window(shape: tf.Tensor) -> tf.Tensor:
+            begin, size, _ = tf.image.stateless_sample_distorted_bounding_box(
+                shape,
+                bounding_boxes=tf.constant([[[0.0, 0.0, 1.0, 1.0]]]),
+                seed=crop_seed,
+                min_object_covered=0.1,
+                aspect_ratio_range=(3 / 4, 4 / 3),
+                area_range=(self.crop_area_min, 1.0),
+                max_attempts=10,
+            )
+            failed = tf.reduce_all(tf.equal(size[:2], shape[:2]))
+            return tf.where(
+                failed,
+                _center_window(shape, self.preparation.crop_fraction),
+                tf.concat([begin[:2], size[:2]], 0),
+            )
+
+        image = decode_window(encoded, window, exif=self.preparation.exif)
+        image = _resize(image, self.preparation, cut_off=self.cut_off)
+        if self.flip:
+            image = tf.image.stateless_random_flip_left_right(image, flip_seed)
+        return image
 
 
-def _distort(
-    encoded: tf.Tensor,
-    seed: tf.Tensor,
-    preparation: Preparation,
-    crop_area_min: float,
-    flip: bool,
-    cut_off: bool,
+def _shared(
+    work: Preparation | _Distortion,
     decode_window: decoding.Decode,
+    encoded: tf.Tensor,
+    *seed: tf.Tensor,
 ) -> tf.Tensor:
-    """Does what `decode_and_distort` does."""
-    crop_seed, flip_seed = tf.unstack(tf.random.split(seed, 2))
+    """Makes an image; all pipelines of a process share the graph that does it.
 
-    def window(shape: tf.Tensor) -> tf.Tensor:
-        begin, size, _ = tf.image.stateless_sample_distorted_bounding_box(
-            shape,
-            bounding_boxes=tf.constant([[[0.0, 0.0, 1.0, 1.0]]]),
-            seed=crop_seed,
-            min_object_covered=0.1,
-            aspect_ratio_range=(3 / 4, 4 / 3),
-            area_range=(crop_area_min, 1.0),
-            max_attempts=10,
-        )
-        failed = tf.reduce_all(tf.equal(size[:2], shape[:2]))
-        return tf.where(
-            failed,
-            _center_window(shape, preparation.crop_fraction),
-            tf.concat([begin[:2], size[:2]], 0),
-        )
+    A cache's `decode_window` belongs to one data set, so its graph is not shared.
+    """
+    if decode_window is not decoding.decode_window:
+        return work._image(decode_window, encoded, *seed)
+    return _graph(work, *(one.dtype for one in seed))(encoded, *seed)
 
-    image = decode_window(encoded, window, exif=preparation.exif)
-    image = _resize(image, preparation, cut_off=cut_off)
-    if flip:
-        image = tf.image.stateless_random_flip_left_right(image, flip_seed)
-    return image
+
+@functools.lru_cache(maxsize=32)
+def _graph(
+    work: Preparation | _Distortion, *seed: tf.DType
+) -> Callable[..., tf.Tensor]:
+    inputs = [graphs.BYTES, *(tf.TensorSpec([2], dtype) for dtype in seed)]
+    function = functools.partial(work._image, decoding.decode_window)
+    return graphs.traced_once(function, inputs)
 
 
 def _center_window(shape: tf.Tensor, fraction: float) -> tf.Tensor:

@@ -1,3 +1,5 @@
+from unittest import mock
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -221,3 +223,37 @@ def test_training_crops_are_resized_as_asked():
     kwargs = {"size": 64, "crop_area_min": 1.0, "flip": False}
     bilinear = _distort(encoded, resize="bilinear", **kwargs)
     assert (bilinear != _distort(encoded, resize="bicubic", **kwargs)).any()
+
+
+@pytest.mark.parametrize("exif", [False, True])
+def test_pipelines_share_one_graph_of_each_preparation(exif):
+    encoded = encode(photo(40, 50), "JPEG")
+    sides, calls = (23, 29), []
+    read_shape = tf.image.extract_jpeg_shape
+
+    def counted(contents):
+        calls.append(contents)
+        return read_shape(contents)
+
+    def evaluated(prepared):
+        return tf.data.Dataset.from_tensors(encoded).map(prepared.decode)
+
+    def trained(prepared, seed):
+        chosen = {"seed": tf.constant(seed, tf.int64), "crop_area_min": 0.3}
+        return tf.data.Dataset.from_tensors(encoded).map(
+            lambda image: preparation.decode_and_distort(
+                image, prepared, flip=True, **chosen
+            )
+        )
+
+    with mock.patch.object(tf.image, "extract_jpeg_shape", counted):
+        prepared = [preparation.Preparation(n, 0.9, "bicubic", exif) for n in sides]
+        found = [next(iter(evaluated(one))) for one in (*prepared, *prepared)]
+        assert len(calls) == 2  # not one for each pipeline
+        crops = [next(iter(trained(prepared[0], (7, n)))) for n in (1, 2, 1)]
+        assert len(calls) == 3
+    np.testing.assert_array_equal(found[0], found[2])
+    np.testing.assert_array_equal(crops[0], crops[2])
+    assert (crops[0] != crops[1]).numpy().any()
+    # Outside of graphs nothing is traced.
+    np.testing.assert_array_equal(found[1], prepared[1].decode(encoded))
