@@ -30,6 +30,7 @@ _CODES = {
     signal.SIGINT: interruption.CODE,
     signal.SIGTERM: -signal.SIGTERM,
 }
+_FOLDERS = ("checkpoints", "best")
 _SPEEDS = ("images_per_second", "first_loop_seconds")  # of a line of metrics.jsonl
 
 
@@ -189,7 +190,7 @@ def other_values(folder: str, whole: str) -> list[str]:
         whole: folder of the other one.
     """
     faults = []
-    for name in ("checkpoints", "best"):
+    for name in _FOLDERS:
         got, wanted = (variables(f"{place}/{name}") for place in (folder, whole))
         faults += [f"{name}: {n} is in one alone" for n in got.keys() ^ wanted.keys()]
         faults += [
@@ -230,7 +231,7 @@ def _listed(folder: str) -> tuple[str, ...]:
 
     return tuple(
         f"{name}/{os.path.basename(path)}."
-        for name in ("checkpoints", "best")
+        for name in _FOLDERS
         for path in checkpoint_files.recorded(f"{folder}/{name}")
     )
 
