@@ -214,7 +214,8 @@ def _files(data_dir: str, split: str, tally: inventory.Tally) -> tuple[str, ...]
         found = tf.io.gfile.glob(f"{folder}/{split}-*")
         if not whole_files.is_url(data_dir):
             found = [path for path in found if not os.path.isdir(path)]
-        there = [] if found else tf.io.gfile.listdir(folder)
+        listed = not found and tf.io.gfile.isdir(folder)
+        there = tf.io.gfile.listdir(folder) if listed else []
     except tf.errors.OpError as error:
         reason = whole_files.reason(error)
         raise ValueError(f"data_dir={data_dir}: {reason}") from None

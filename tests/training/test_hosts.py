@@ -177,7 +177,8 @@ def test_hosts_train_fused_as_with_keras_layers(run):
 
 @pytest.mark.slow
 def test_each_host_draws_masks_of_its_own(run):
-    first, second = run(2, dropout_rate=0.5, survival_prob=0.5)
+    blocks = networks.PLAIN  # the second block is skipped at times
+    first, second = run(2, dropout_rate=0.5, survival_prob=0.5, blocks=blocks)
     assert len(first["seeds"]) >= 4  # two integers a layer that draws
     assert not (first["seeds"] == second["seeds"]).any()
     np.testing.assert_array_equal(first["weights"], second["weights"])
