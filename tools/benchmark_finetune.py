@@ -3,7 +3,8 @@
 python tools/benchmark_finetune.py --data_dir=FOLDER --minutes=1,2,4,8 --json
 
 A fit's time counts from its start to the end of its training, with imports and the
-reading of weights; scoring comes after. The rivals are `model.fit` of a frozen backbone
+reading of weights; scoring comes after. Where ours takes longer than the budget, the
+rivals get as long. The rivals are `model.fit` of a frozen backbone
 with Adam at 1e-3, and of all layers with Adam at 3e-4, in batches of 64 at --rival_size
 pixels. Ours is the recipe `finetune`: as many epochs as short runs show to fit. Where
 fewer than 1.5 fit, which do not make up for what the first steps lose, only the
@@ -79,13 +80,14 @@ def _compare(folder: str, minutes: float, costs: Costs) -> dict:
     row = {"minutes": minutes, "flags": chosen}
     row["seconds_ours"] = timed_fits.timed(_train(run, *chosen))
     row["ours"] = timed_fits.top_1(run)
+    seconds = max(60 * minutes, row["seconds_ours"])
     for rival in RIVALS:
         given = [*_given("data_dir", "weights", "model", "seed", "rival_size")]
-        given += [f"--rival={rival}", f"--until={time.time() + 60 * minutes}"]
+        given += [f"--rival={rival}", f"--until={time.time() + seconds}"]
         row[rival] = timed_fits.result([__file__, *given])["top_1"]
     scores = ", ".join(f"{who} {row[who]:.2%}" for who in ("ours", *RIVALS))
-    seconds = f"{row['seconds_ours']:.0f} s with {' '.join(chosen)}"
-    print(f"{minutes:g} min: {scores}; ours took {seconds}", flush=True)
+    took = f"{row['seconds_ours']:.0f} s with {' '.join(chosen)}"
+    print(f"{minutes:g} min: {scores}; ours took {took}", flush=True)
     row["ratio_top_1_vs_keras"] = row["ours"] / max(row[rival] for rival in RIVALS)
     return row
 
