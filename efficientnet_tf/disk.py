@@ -8,6 +8,7 @@ import contextlib
 import errno
 import os
 import re
+import tempfile
 from collections.abc import Iterator
 
 _ELSEWHERE = "name another place, or change its permissions"
@@ -69,6 +70,22 @@ def writing(path: str) -> Iterator[None]:
         if told is None or not _is_near(place(error), path):
             raise
         raise WriteError(path, told) from None
+
+
+def check_room(folder: str, size: int) -> None:
+    """Raises the disk's OSError unless a folder has room for a file.
+
+    For writers that cannot say so themselves: HDF5's library ends the process.
+
+    Args:
+        folder: path of the folder.
+        size: int, bytes of the file.
+    """
+    block = os.urandom(2**20)  # which no file system compresses
+    with tempfile.TemporaryFile(dir=folder) as file:
+        for begin in range(0, size, len(block)):
+            file.write(block[: size - begin])
+        file.flush()
 
 
 def in_words(error: BaseException) -> str | None:

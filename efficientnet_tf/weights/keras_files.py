@@ -14,7 +14,7 @@ import h5py
 import keras
 import numpy as np
 
-from efficientnet_tf import expansion, suffixes, variants
+from efficientnet_tf import disk, expansion, suffixes, variants
 from efficientnet_tf.weights import (
     checksums,
     hdf5_files,
@@ -157,6 +157,7 @@ def _array(dataset: h5py.Dataset) -> np.ndarray:
 def write_own(path: str, model: keras.Model, layout: model_layout.Layout) -> None:
     """Writes this package's `.weights.h5`, which also holds the passport."""
     del layout
+    _check_room(path, model)
     model.save_weights(path)
     _state(path, model)
 
@@ -171,12 +172,21 @@ def write_file(path: str, model: keras.Model, layout: model_layout.Layout) -> No
     written = model
     if variant and _is_application(variant) and not layout.others:
         written = _application(variant, model, layout)
+    _check_room(path, written)
     if path.endswith(".weights.h5"):
         written.save_weights(path)
     else:
         with h5py.File(path, "w") as file:
             _write_legacy(file, written)
     _state(path, model)
+
+
+def _check_room(path: str, model: keras.Model) -> None:
+    """Raises OSError if the disk has no room for a model's weights and passport."""
+    size = sum(value.nbytes for value in model.get_weights())
+    # Measured are 1,400 to 2,000 bytes a weight for its name and place.
+    size += 2_500 * len(model.weights) + 2 * len(passports.of(model).dumps())
+    disk.check_room(os.path.dirname(path), size + 2**16)
 
 
 def _state(path: str, model: keras.Model) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import keras
 
-from efficientnet_tf import suffixes
+from efficientnet_tf import disk, suffixes
 from efficientnet_tf.weights import conventions, keras_files, model_layout, torch_files
 from efficientnet_tf.weights import passport as passports
 
@@ -26,7 +26,8 @@ def save_weights(model: keras.Model, path: str, *, format: str | None = None) ->
             the suffix: `.weights.h5`, `.h5`, `.safetensors`, or no suffix for TF1.
 
     Raises:
-        ValueError: if the format cannot hold the network, or the suffix is wrong.
+        ValueError: if the format cannot hold the network, the suffix is wrong, or the
+            disk refuses the file.
     """
     path = os.fspath(path)
     format = format or _format_of(path)
@@ -38,6 +39,12 @@ def save_weights(model: keras.Model, path: str, *, format: str | None = None) ->
             f"{path}: format={format!r} has no name for layer "
             f"{layout.others[0].layer!r}; use format efficientnet_tf or keras"
         )
+    with disk.writing(path):
+        _write(path, lambda target: WRITERS[format](target, model, layout))
+
+
+def _write(path: str, write: Callable[[str], None]) -> None:
+    """Has all of a file or checkpoint written beside its place, then moved there."""
     folder = os.path.dirname(path) or "."
     os.makedirs(folder, exist_ok=True)
     partial = tempfile.mkdtemp(prefix=".partial-", dir=folder)
@@ -45,7 +52,7 @@ def save_weights(model: keras.Model, path: str, *, format: str | None = None) ->
         name = os.path.basename(path)
         # Keras writes only under names in small letters.
         plain = name.lower()
-        WRITERS[format](os.path.join(partial, plain), model, layout)
+        write(os.path.join(partial, plain))
         # A TF1 checkpoint's index is moved last: without it there is no checkpoint.
         for part in sorted(os.listdir(partial), key=lambda n: n.endswith(".index")):
             os.chmod(os.path.join(partial, part), 0o666 & ~_umask())

@@ -44,7 +44,7 @@ def test_records_are_read_as_the_original_reads_them(data):
     assert _made(dataset="imagenet", data_dir=data, exif=True).config.exif
 
 
-def test_a_run_that_was_begun_without_the_setting_goes_on_without(data, tmp_path):
+def test_a_run_begun_without_the_setting_goes_on_without(data, tmp_path, capsys):
     wanted = _made(dataset="folder", data_dir=data).config
     run = RunDir(str(tmp_path))
     assert run.as_begun(wanted) == wanted  # a new run
@@ -55,7 +55,9 @@ def test_a_run_that_was_begun_without_the_setting_goes_on_without(data, tmp_path
     (tmp_path / "config.json").write_text(json.dumps(values))
     with pytest.raises(ValueError, match=r"exif=False \(now True\)"):
         run.check_config(wanted)
+    assert not capsys.readouterr().out
     run.check_config(run.as_begun(wanted))
+    assert "--noexif" in capsys.readouterr().out
 
 
 @pytest.fixture(scope="module")

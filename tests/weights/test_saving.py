@@ -2,6 +2,7 @@
 
 import os
 
+import disks
 import pytest
 import weight_helpers as helpers
 from weight_helpers import assert_same, values
@@ -35,6 +36,23 @@ def test_a_failed_save_leaves_the_old_file(model, file, failure, tmp_path, monke
     assert after == before
     en.load_weights(model, path)
     assert_same(model, expected)
+
+
+@pytest.mark.parametrize("share", [0.05, 0.5, 0.97])
+@pytest.mark.parametrize("file", FILES)
+def test_a_full_disk_is_named_in_one_line(model, file, share, tmp_path):
+    name, format = FILES[file]
+    en.save_weights(model, str(tmp_path / name), format=format)
+    size = sum(path.stat().st_size for path in tmp_path.iterdir())
+    folder = tmp_path / "small"
+    path = folder / name
+    with disks.small_disk(folder, str(int(share * size))):
+        with pytest.raises(ValueError) as error:
+            en.save_weights(model, str(path), format=format)
+        assert str(error.value).startswith(f"{path}: cannot be written (No space left")
+        assert "\n" not in str(error.value) and not os.listdir(folder)
+    with disks.small_disk(folder, str(int(1.5 * size) + 2**18)):
+        en.save_weights(model, str(path), format=format)
 
 
 def test_saving_again_replaces(model, tmp_path):
