@@ -24,21 +24,14 @@ def build(model: keras.Model) -> keras.Model:
     """Builds a model that predicts what another predicts.
 
     Args:
-        model: a functional or sequential model with channels last. It is not changed,
-            and the new model shares no variable with it.
+        model: a functional or sequential model. It is not changed, and the new model
+            shares no variable with it.
 
     Returns:
         A model of the same inputs and outputs, without loss and optimizer. A layer
         without a rule here is as it was. A layer has the name of the original layer
         whose output it computes: a convolution with its batch norm has the latter's.
-
-    Raises:
-        ValueError: if the channels come first.
     """
-    if keras.config.image_data_format() == "channels_first":
-        raise ValueError(
-            "image_data_format=channels_first: an inference graph has channels last"
-        )
     functional = model
     if isinstance(model, keras.Sequential):
         functional = keras.Model(model.inputs, model.outputs, name=model.name)
@@ -81,9 +74,7 @@ class _Convolution:
         """Returns the same of an input that is yet to be multiplied, by [inputs]."""
         return dataclasses.replace(self, x=x, kernel=self.kernel * scale[:, np.newaxis])
 
-    def normalised(
-        self, norm: keras.layers.BatchNormalization, name: str
-    ) -> Self:
+    def normalised(self, norm: keras.layers.BatchNormalization, name: str) -> Self:
         """Returns the convolution with a batch norm behind it, by a new name."""
         scale = 1 / np.sqrt(_float64(norm.moving_variance) + norm.epsilon)
         if norm.scale:
@@ -94,6 +85,12 @@ class _Convolution:
         shape = self.kernel.shape[_first_of_channels(self.layer) :]
         kernel = self.kernel * scale.reshape(shape)
         return dataclasses.replace(self, name=name, kernel=kernel, bias=bias)
+
+    def is_before(self, norm: keras.layers.BatchNormalization) -> bool:
+        """Whether a batch norm of its output changes nothing but scale and bias."""
+        channels = 1 if self.layer.data_format == "channels_first" else 3
+        is_linear = self.layer.activation is keras.activations.linear
+        return is_linear and norm.axis % 4 == channels
 
     def config(self) -> dict[str, Any]:
         """Returns the new layer's config, of an initializer that draws no numbers."""
@@ -139,6 +136,8 @@ class _Rewriter:
     def _rescaled(self, layer: keras.layers.Rescaling, x: Any) -> Any:
         """Notes pixels without their mean beside those that are divided too."""
         y = self._copied(layer, x)
+        if keras.config.image_data_format() == "channels_first":
+            return y
         # As the layer has them; it makes float32 of Python's numbers.
         scale, offset = map(np.float32, (layer.scale, layer.offset))
         scale = np.broadcast_to(_float64(scale), x.shape[-1:])
@@ -163,8 +162,7 @@ class _Rewriter:
 
     def _normalised(self, norm: keras.layers.BatchNormalization, x: Any) -> Any:
         _, convolution = self._convolutions.get(id(x), (None, None))
-        is_linear = convolution and convolution.layer.activation is _LINEAR
-        if not is_linear or norm.axis not in (-1, len(x.shape) - 1):
+        if convolution is None or not convolution.is_before(norm):
             return self._copied(norm, x)
         return self._emitted(convolution.normalised(norm, self._name(norm)))
 
@@ -175,7 +173,7 @@ class _Rewriter:
         return f"{layer.name}_{calls}" if calls else layer.name
 
     def _emitted(self, convolution: _Convolution) -> Any:
-        """Adds a convolution to the graph, as a dense layer where there is one pixel."""
+        """Adds a convolution to the graph; that of one pixel is a dense layer."""
         x, layer = convolution.x, convolution.layer
         if _is_plain(layer) and x.shape[1:3] == (1, 1) and layer.kernel_size == (1, 1):
             y = self._dense(convolution)
@@ -217,9 +215,6 @@ class _Rewriter:
         return y
 
 
-_LINEAR = keras.activations.linear
-
-
 def _with_values(new: keras.Layer, x: Any, convolution: _Convolution) -> Any:
     """Calls a new layer with a convolution's kernel and bias."""
     y = new(x)
@@ -228,8 +223,9 @@ def _with_values(new: keras.Layer, x: Any, convolution: _Convolution) -> Any:
 
 
 def _is_plain(layer: keras.Layer) -> bool:
-    """Whether each output of a convolution comes from all inputs."""
-    return isinstance(layer, keras.layers.Conv2D) and layer.groups == 1
+    """Whether each output of a convolution comes from all inputs, the last axis."""
+    is_full = isinstance(layer, keras.layers.Conv2D) and layer.groups == 1
+    return is_full and layer.data_format == "channels_last"
 
 
 def _first_of_channels(layer: keras.Layer) -> int:

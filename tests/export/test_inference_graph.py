@@ -9,7 +9,7 @@ from keras import layers
 
 import efficientnet_tf as en
 from efficientnet_tf.export import inference_graph
-
+from efficientnet_tf.models import stages
 
 
 @pytest.fixture(autouse=True)
@@ -162,8 +162,6 @@ def test_networks_of_others(build, channels):
 
 
 def test_a_graph_of_another_size_and_its_original_stay_apart():
-    from efficientnet_tf.models import stages
-
     model = en.EfficientNet(networks.own(networks.TINY), input_shape=(32, 32, 3))
     assert_same(stages.at_size(model, 48), pixels(2, 48, 48, 3))
     built = inference_graph.build(model)
@@ -187,8 +185,19 @@ def test_float32_loses_no_more_than_its_rounding():
     assert difference < 1e-5 * np.abs(expected).max()  # measured: 1e-6
 
 
-def test_channels_first_is_refused(monkeypatch):
-    model = keras.Sequential([keras.Input((8, 8, 3)), layers.Conv2D(2, 1)])
-    monkeypatch.setattr(keras.config, "image_data_format", lambda: "channels_first")
-    with pytest.raises(ValueError, match="image_data_format=channels_first"):
-        inference_graph.build(model)
+def test_channels_first():
+    """No CPU convolves such images: the weights are compared."""
+
+    def folded(data_format):
+        x = keras.Input((4, 8, 8) if data_format == "channels_first" else (8, 8, 4))
+        axis = 1 if data_format == "channels_first" else -1
+        y = layers.Conv2D(6, 1, data_format=data_format)(x)
+        y = layers.BatchNormalization(axis)(y)
+        y = layers.DepthwiseConv2D(3, data_format=data_format)(y)
+        model = keras.Model(x, layers.BatchNormalization(axis)(y))
+        return inference_graph.build(weight_helpers.randomize(model, seed=0))
+
+    expected, got = folded("channels_last"), folded("channels_first")
+    assert kinds(got) == {"InputLayer", "Conv2D", "DepthwiseConv2D"} == kinds(expected)
+    for wanted, found in zip(expected.get_weights(), got.get_weights(), strict=True):
+        np.testing.assert_array_equal(found, wanted)
