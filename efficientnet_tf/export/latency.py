@@ -7,7 +7,6 @@ without Keras; see `latency_process`. Linux only.
 import contextlib
 import dataclasses
 import json
-import math
 import numbers
 import os
 import statistics
@@ -21,13 +20,11 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from efficientnet_tf.export import latency_process
+from efficientnet_tf.export import frozen_graph, latency_process
 
 # Models by name, or functions that build them.
 Models = Mapping[str, keras.Model | Callable[[], keras.Model]]
 RUNTIMES = ("saved_model", "litert")
-# Largest protocol buffer in bytes, and so the largest graph that holds its weights.
-GRAPH_BYTES = 2**31
 
 
 @dataclasses.dataclass(frozen=True)
@@ -117,18 +114,17 @@ def save(
             large to freeze.
     """
     _check_model(model, frozen)
-    signature = [tf.TensorSpec((1, *model.input_shape[1:]), tf.float32, name="images")]
-    predict = tf.function(lambda images: tf.nest.flatten(model(images, training=False)))
-    predict = predict.get_concrete_function(*signature)
-    if frozen:
-        from tensorflow.python.framework import convert_to_constants
+    images = tf.TensorSpec((1, *model.input_shape[1:]), tf.float32, name="images")
 
-        predict = convert_to_constants.convert_variables_to_constants_v2(predict)
+    def outputs(images: tf.Tensor) -> list[tf.Tensor]:
+        return tf.nest.flatten(model(images, training=False))
+
+    predict = frozen_graph.freeze(outputs, images) if frozen else outputs
     module = tf.Module()
     module.model = None if frozen else model  # holds the variables
     module.serve = tf.function(
         lambda images: {f"output_{i}": x for i, x in enumerate(predict(images))},
-        input_signature=signature,
+        input_signature=[images],
     )
     # Custom gradients are for training, and a frozen graph has lost what they need.
     options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
@@ -226,11 +222,11 @@ def _check_model(model: keras.Model, frozen: bool) -> None:
             f"model {model.name}: takes {model.input_shape}; allowed is one input of a "
             "fixed size, batch aside"
         )
-    size = sum(math.prod(w.shape) * np.dtype(w.dtype).itemsize for w in model.weights)
-    if frozen and size >= GRAPH_BYTES:
+    size = frozen_graph.size(model)
+    if frozen and size >= frozen_graph.GRAPH_BYTES:
         raise ValueError(
             f"model {model.name}: {size} bytes of weights do not fit into a frozen "
-            f"graph of {GRAPH_BYTES}; measure all models with frozen=False"
+            f"graph of {frozen_graph.GRAPH_BYTES}; measure all models with frozen=False"
         )
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import tensorflow as tf
 
 from efficientnet_tf import disk, files, label_sets
+from efficientnet_tf.export import frozen_graph, inference_graph
 from efficientnet_tf.inference.classifier import Classifier, classify
 
 _SIGNATURES = ("serving_default", "tensor", "tensor_uint8")
@@ -32,7 +33,8 @@ def save(classifier: Classifier, export_dir: str) -> str:
             `probabilities` and `logits`, float32 [batch, classes].
         tensor_uint8: the same for uint8.
 
-    Beside the graph, labels.txt names every output, one a line.
+    The network is its inference graph, with the weights as constants; see
+    `inference_graph`. Beside it, labels.txt names every output, one a line.
 
     Args:
         classifier: the model, its preparation and its classes' names.
@@ -62,10 +64,13 @@ def _module(classifier: Classifier) -> tf.Module:
     size = classifier.preparation.image_size
     pixels = [None, size, size, 3]
     names = list(classifier.class_names)
+    module = tf.Module()
+    predict = _predict(module, classifier, tf.TensorSpec(pixels, tf.float32))
 
     @_function(tf.TensorSpec(pixels, tf.float32, name="images"))
     def tensor(images: tf.Tensor) -> dict[str, tf.Tensor]:
-        return classify(classifier.model, images)
+        logits, probabilities = predict(images)
+        return {"probabilities": probabilities, "logits": logits}
 
     @_function(tf.TensorSpec(pixels, tf.uint8, name="images"))
     def tensor_uint8(images: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -78,12 +83,31 @@ def _module(classifier: Classifier) -> tf.Module:
         images = tf.map_fn(decode, encoded, fn_output_signature=image)
         return _ranked(tensor_uint8(images)["probabilities"], names)
 
-    module = tf.Module()
     module.tensor = tensor
     module.tensor_uint8 = tensor_uint8
     module.serving_default = serving_default
-    module.weights = tensor.get_concrete_function().variables
     return module
+
+
+def _predict(
+    module: tf.Module, classifier: Classifier, images: tf.TensorSpec
+) -> frozen_graph.Predict:
+    """Returns a function from pixels to logits and probabilities.
+
+    Its weights are constants in the graph; a model that is too large for that keeps
+    them as variables, which the module then holds.
+    """
+    model = inference_graph.build(classifier.model)
+
+    def predict(images: tf.Tensor) -> list[tf.Tensor]:
+        outputs = classify(model, images)
+        return [outputs["logits"], outputs["probabilities"]]
+
+    # Graph and signatures take a few MB beside the weights.
+    if frozen_graph.size(model) < frozen_graph.GRAPH_BYTES - 2**26:
+        return frozen_graph.freeze(predict, images)
+    module.weights = model.weights
+    return predict
 
 
 def _function(spec: tf.TensorSpec) -> Callable[[Callable], Any]:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from slow_cases import slow
 
-from efficientnet_tf.export import latency, latency_process
+from efficientnet_tf.export import frozen_graph, latency, latency_process
 
 
 def network(size=16, filters=4, name="tiny"):
@@ -124,7 +124,7 @@ def test_models_that_cannot_be_measured_are_named(model, monkeypatch):
     with pytest.raises(ValueError, match=r"model open: takes \(None, None, None, 3\)"):
         latency.compare({"mine": network(None, name="open")})
     # As AmoebaNet-B's 2.2 GB, without them.
-    monkeypatch.setattr(latency, "GRAPH_BYTES", 4 * model.count_params())
+    monkeypatch.setattr(frozen_graph, "GRAPH_BYTES", 4 * model.count_params())
     with pytest.raises(ValueError, match=r"model tiny: 596 bytes .* frozen=False"):
         latency.compare({"big": model})
 

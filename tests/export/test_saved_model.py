@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from PIL import Image
+from tensorflow.core.protobuf import saved_model_pb2
 
 import efficientnet_tf as en
 from efficientnet_tf.data import digits
 from efficientnet_tf.data.preparation import Preparation
-from efficientnet_tf.export import saved_model
+from efficientnet_tf.export import frozen_graph, inference_graph, saved_model
 from efficientnet_tf.inference.classifier import Classifier
 
 NAMES = ("ant", "bee", "Käfer", "dog", "eel", "fly")
@@ -85,11 +86,32 @@ def test_names_are_those_of_the_ranked_classes(exported, classifier):
 
 
 def test_each_weight_is_written_once(exported, classifier):
+    graph = saved_model_pb2.SavedModel.FromString(
+        (exported / "saved_model.pb").read_bytes()
+    ).meta_graphs[0]
+    functions = graph.graph_def.library.function
+    nodes = [node for function in functions for node in function.node_def]
+    constants = [node.attr["value"].tensor for node in nodes if node.op == "Const"]
+    sizes = [tf.make_ndarray(one).size for one in constants if one.dtype == 1]
+    model = inference_graph.build(classifier.model)
+    weights = [weight.numpy().size for weight in model.weights]
+    # Other constants are the pixels' mean and single numbers.
+    assert sorted(s for s in sizes if s > 3) == sorted(s for s in weights if s > 3)
+    assert model.count_params() < classifier.model.count_params()
+    # Nothing is left to load beside the graph.
     written = tf.train.load_checkpoint(str(exported / "variables/variables"))
-    shapes = written.get_variable_to_shape_map()
-    shapes.pop("_CHECKPOINTABLE_OBJECT_GRAPH")
-    total = sum(np.prod(shape, dtype=int) for shape in shapes.values())
-    assert total == classifier.model.count_params()
+    assert set(written.get_variable_to_shape_map()) == {"_CHECKPOINTABLE_OBJECT_GRAPH"}
+
+
+def test_weights_that_no_graph_holds_stay_variables(classifier, tmp_path, monkeypatch):
+    monkeypatch.setattr(frozen_graph, "GRAPH_BYTES", 2**26)
+    saved_model.save(classifier, str(tmp_path / "model"))
+    loaded = tf.saved_model.load(str(tmp_path / "model"))
+    images = np.random.default_rng(0).uniform(0, 255, (2, 32, 32, 3)).astype("float32")
+    got = loaded.signatures["tensor"](tf.constant(images))["logits"]
+    expected = classifier.model(images, training=False)
+    np.testing.assert_allclose(got, expected, atol=1e-5)
+    assert len(loaded.weights) == len(inference_graph.build(classifier.model).weights)
 
 
 def test_images_are_turned_upright_as_predict_and_cam_turn_them(

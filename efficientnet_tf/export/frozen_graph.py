@@ -1,0 +1,33 @@
+"""Graphs with weights as constants, which kernels lay out once and not each time."""
+
+import math
+from collections.abc import Callable, Sequence
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+Predict = Callable[[tf.Tensor], Sequence[tf.Tensor]]
+# Largest protocol buffer in bytes, and so the largest graph that holds its weights.
+GRAPH_BYTES = 2**31
+
+
+def size(model: keras.Model) -> int:
+    """Returns the bytes of a model's weights."""
+    return sum(math.prod(w.shape) * np.dtype(w.dtype).itemsize for w in model.weights)
+
+
+def freeze(predict: Predict, images: tf.TensorSpec) -> Predict:
+    """Returns a function with its present weights as constants.
+
+    Args:
+        predict: maps a batch of images to a list of tensors.
+        images: what it takes.
+    """
+    # TensorFlow makes it public in its LiteRT converter alone.
+    from tensorflow.python.framework import convert_to_constants
+
+    traced = tf.function(predict, input_signature=[images], autograph=False)
+    return convert_to_constants.convert_variables_to_constants_v2(
+        traced.get_concrete_function()
+    )
