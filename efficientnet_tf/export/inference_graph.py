@@ -18,6 +18,7 @@ from efficientnet_tf.models import efficientnet
 from efficientnet_tf.weights import passport as passports
 
 _IDLE = (keras.layers.Dropout, keras.layers.SpatialDropout2D)
+_INITIALIZERS = ("kernel_initializer", "depthwise_initializer")
 
 
 def build(model: keras.Model) -> keras.Model:
@@ -95,7 +96,7 @@ class _Convolution:
     def config(self) -> dict[str, Any]:
         """Returns the new layer's config, of an initializer that draws no numbers."""
         config = self.layer.get_config() | {"use_bias": True, "name": self.name}
-        return config | {n: "zeros" for n in config if n.endswith("kernel_initializer")}
+        return config | {n: "zeros" for n in config if n in _INITIALIZERS}
 
 
 class _Rewriter:
