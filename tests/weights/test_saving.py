@@ -5,6 +5,7 @@ import os
 import disks
 import pytest
 import weight_helpers as helpers
+from slow_cases import slow
 from weight_helpers import assert_same, values
 from weights_support import FILES
 
@@ -38,7 +39,7 @@ def test_a_failed_save_leaves_the_old_file(model, file, failure, tmp_path, monke
     assert_same(model, expected)
 
 
-@pytest.mark.parametrize("share", [0.05, 0.5, 0.97])
+@pytest.mark.parametrize("share", [*slow(0.05, 0.5), 0.97])
 @pytest.mark.parametrize("file", FILES)
 def test_a_full_disk_is_named_in_one_line(model, file, share, tmp_path):
     name, format = FILES[file]
