@@ -260,6 +260,16 @@ def reason(error: Exception) -> str:
     return why_refused(error) or " ".join(words.split())
 
 
+def why_unread(path: str, error: Exception) -> str:
+    """Says in one line, with the path, why a file could not be read.
+
+    Args:
+        path: the file, which a bucket's answer may name itself.
+        error: an error of TensorFlow.
+    """
+    return why_refused(error) or f"{path} cannot be read ({reason(error)})"
+
+
 def size_in_words(size: int) -> str:
     """Returns a number of bytes in words."""
     return f"{size / 1e9:,.1f} GB" if size >= 1e9 else f"{size / 1e6:,.1f} MB"

@@ -4,11 +4,11 @@ python tools/benchmark_finetune.py --data_dir=FOLDER --minutes=1,2,4,8 --json
 
 A fit's time counts from its start to the end of its training, with imports and the
 reading of weights; scoring comes after. Where ours takes longer than the budget, the
-rivals get as long. The rivals are `model.fit` of a frozen backbone
-with Adam at 1e-3, and of all layers with Adam at 3e-4, in batches of 64 at --rival_size
-pixels. Ours is the recipe `finetune`: as many epochs as short runs show to fit. Where
-fewer than 1.5 fit, which do not make up for what the first steps lose, only the
-classifier is trained, at the largest size that fits.
+rivals get as long. The rivals are `model.fit` of a frozen backbone with Adam at 1e-3,
+and of all layers with Adam at 3e-4, in batches of 64 at --rival_size pixels. Ours is
+the recipe `finetune`: as many epochs as short runs show to fit. Where fewer than 1.5
+fit, which do not make up for what the first steps lose, only the classifier is trained,
+at the largest size that fits.
 """
 
 import dataclasses

@@ -43,7 +43,11 @@ def run(
     """
     run_dir = RunDir(model_dir)
     run_dir.check_writable()
-    config = run_dir.as_begun(config)
+    asked, config = config, run_dir.as_begun(config)
+    if config != asked and hosts.is_chief:
+        print(
+            f"{model_dir}: goes on with --noexif, as it began; a new run turns images"
+        )
     if export_dir is not None:
         saved_model.check_target(export_dir)
     if report_dir not in (None, model_dir):

@@ -28,7 +28,16 @@ def find(names: Sequence[str]) -> list[str]:
 
 def _meant_by(name: str) -> list[str]:
     files.check_name(name, label="image file ")
-    look = _Bucket() if files.is_url(name) else _Disk()
+    if not files.is_url(name):
+        return _matched(name, _Disk())
+    bucket = _Bucket()
+    try:
+        return _matched(name, bucket)
+    except bucket.errors as error:
+        raise ValueError(f"image file {files.why_unread(name, error)}") from None
+
+
+def _matched(name: str, look: "_Disk | _Bucket") -> list[str]:
     matches = [name] if look.exists(name) else look.glob(name)
     if not matches and glob.has_magic(name):
         raise ValueError(f"image file {name}: no file has a name of this pattern")
@@ -68,6 +77,7 @@ class _Bucket:
         import tensorflow as tf
 
         self._files = tf.io.gfile
+        self.errors = tf.errors.OpError
 
     def exists(self, path: str) -> bool:
         return self._files.exists(path)

@@ -1,20 +1,12 @@
 """Graphs with weights as constants, which kernels lay out once and not each time."""
 
-import math
 from collections.abc import Callable, Sequence
 
-import keras
-import numpy as np
 import tensorflow as tf
 
 Predict = Callable[[tf.Tensor], Sequence[tf.Tensor]]
 # Largest protocol buffer in bytes, and so the largest graph that holds its weights.
 GRAPH_BYTES = 2**31
-
-
-def size(model: keras.Model) -> int:
-    """Returns the bytes of a model's weights."""
-    return sum(math.prod(w.shape) * np.dtype(w.dtype).itemsize for w in model.weights)
 
 
 def freeze(predict: Predict, images: tf.TensorSpec) -> Predict:

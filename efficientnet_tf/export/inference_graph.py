@@ -6,9 +6,9 @@ dropout and stochastic depth are gone. The outputs are those of
 `model(images, training=False)` but for float32's rounding.
 """
 
-import collections
 import dataclasses
-from typing import Any, Self
+import itertools
+from typing import Any
 
 import keras
 import numpy as np
@@ -17,7 +17,6 @@ from keras import ops
 from efficientnet_tf.models import efficientnet
 from efficientnet_tf.weights import passport as passports
 
-_IDLE = (keras.layers.Dropout, keras.layers.SpatialDropout2D)
 _INITIALIZERS = ("kernel_initializer", "depthwise_initializer")
 
 
@@ -36,56 +35,43 @@ def build(model: keras.Model) -> keras.Model:
     functional = model
     if isinstance(model, keras.Sequential):
         functional = keras.Model(model.inputs, model.outputs, name=model.name)
+    rewriter = _Rewriter()
     with efficientnet.deep_graphs():
         built = keras.models.clone_model(
             functional,
             clone_function=lambda layer: layer,  # the rewriter copies it
-            call_function=_Rewriter(),
+            call_function=rewriter,
         )
+    for layer in built.layers:
+        if layer.weights:
+            layer.set_weights(rewriter.origins[layer.name].get_weights())
     built.passport = passports.of(model)
     return built
 
 
 @dataclasses.dataclass(frozen=True)
 class _Convolution:
-    """A convolution whose kernel and bias may still change.
+    """A convolution with what follows it and what is left out before it.
 
     Args:
         layer: the original layer.
         name: the new layer's name.
         x: the new layer's input.
-        kernel: float64, of the original kernel's shape.
-        bias: float64 [channels].
+        scale: float64 [inputs], what the input is yet to be multiplied by; None for 1.
+        norms: the batch norms behind the convolution.
     """
 
     layer: keras.layers.Conv2D | keras.layers.DepthwiseConv2D
     name: str
-    x: Any
-    kernel: np.ndarray
-    bias: np.ndarray
+    x: keras.KerasTensor
+    scale: np.ndarray | None = None
+    norms: tuple[keras.layers.BatchNormalization, ...] = ()
 
-    @classmethod
-    def of(cls, layer: keras.Layer, name: str, x: Any) -> Self:
-        """Returns a layer as it is."""
-        kernel, *bias = map(_float64, layer.get_weights())
-        channels = np.prod(kernel.shape[_first_of_channels(layer) :])
-        return cls(layer, name, x, kernel, bias[0] if bias else np.zeros(channels))
-
-    def of_unscaled(self, x: Any, scale: np.ndarray) -> Self:
-        """Returns the same of an input that is yet to be multiplied, by [inputs]."""
-        return dataclasses.replace(self, x=x, kernel=self.kernel * scale[:, np.newaxis])
-
-    def normalised(self, norm: keras.layers.BatchNormalization, name: str) -> Self:
-        """Returns the convolution with a batch norm behind it, by a new name."""
-        scale = 1 / np.sqrt(_float64(norm.moving_variance) + norm.epsilon)
-        if norm.scale:
-            scale *= _float64(norm.gamma)
-        bias = (self.bias - _float64(norm.moving_mean)) * scale
-        if norm.center:
-            bias += _float64(norm.beta)
-        shape = self.kernel.shape[_first_of_channels(self.layer) :]
-        kernel = self.kernel * scale.reshape(shape)
-        return dataclasses.replace(self, name=name, kernel=kernel, bias=bias)
+    @property
+    def is_dense(self) -> bool:
+        """Whether it sees one pixel."""
+        is_point = self.layer.kernel_size == (1, 1) and self.x.shape[1:3] == (1, 1)
+        return is_point and _is_plain(self.layer)
 
     def is_before(self, norm: keras.layers.BatchNormalization) -> bool:
         """Whether a batch norm of its output changes nothing but scale and bias."""
@@ -93,10 +79,39 @@ class _Convolution:
         is_linear = self.layer.activation is keras.activations.linear
         return is_linear and norm.axis % 4 == channels
 
-    def config(self) -> dict[str, Any]:
-        """Returns the new layer's config, of an initializer that draws no numbers."""
-        config = self.layer.get_config() | {"use_bias": True, "name": self.name}
-        return config | {n: "zeros" for n in config if n in _INITIALIZERS}
+    def new_layer(self) -> keras.layers.Layer:
+        """Returns a layer for it, whose initializers draw no numbers."""
+        layer = self.layer
+        if self.is_dense:
+            return keras.layers.Dense(
+                layer.filters,
+                activation=layer.activation,
+                kernel_initializer="zeros",
+                dtype=layer.dtype_policy,
+                name=self.name,
+            )
+        config = layer.get_config() | {"use_bias": True, "name": self.name}
+        config |= {name: "zeros" for name in config if name in _INITIALIZERS}
+        return type(layer).from_config(config)
+
+    def get_weights(self) -> list[np.ndarray]:
+        """Returns kernel and bias of the new layer, in float64."""
+        kernel, *biases = map(_float64, self.layer.get_weights())
+        # Depthwise kernels are [height, width, inputs, outputs of each input].
+        is_depthwise = isinstance(self.layer, keras.layers.DepthwiseConv2D)
+        channels = kernel.shape[2 if is_depthwise else 3 :]
+        bias = biases[0] if biases else np.zeros(np.prod(channels))
+        if self.scale is not None:
+            kernel = kernel * self.scale[:, np.newaxis]
+        for norm in self.norms:
+            factor = 1 / np.sqrt(_float64(norm.moving_variance) + norm.epsilon)
+            if norm.scale:
+                factor *= _float64(norm.gamma)
+            kernel = kernel * factor.reshape(channels)
+            bias = (bias - _float64(norm.moving_mean)) * factor
+            if norm.center:
+                bias += _float64(norm.beta)
+        return [kernel[0, 0] if self.is_dense else kernel, bias]
 
 
 class _Rewriter:
@@ -104,35 +119,39 @@ class _Rewriter:
 
     What a later layer replaces is left behind: a functional model has only the layers
     that its outputs need.
+
+    Args:
+        origins: by the name of a new layer, what knows its weights.
     """
 
     def __init__(self) -> None:
-        self._copies: dict[int, keras.Layer] = {}  # by the original's id
-        self._calls: collections.Counter[str] = collections.Counter()
-        # By the id of a tensor of the new graph, which stands beside to be kept.
-        self._convolutions: dict[int, tuple[Any, _Convolution]] = {}
-        self._unscaled: dict[int, tuple[Any, Any, np.ndarray]] = {}
-        self._flat: dict[int, tuple[Any, Any]] = {}
+        self.origins: dict[str, keras.layers.Layer | _Convolution] = {}
+        self._copies: dict[keras.layers.Layer, keras.layers.Layer] = {}
+        # By tensors of the new graph.
+        self._convolutions: dict[keras.KerasTensor, _Convolution] = {}
+        self._unscaled: dict[keras.KerasTensor, tuple[Any, np.ndarray]] = {}
+        self._flat: dict[keras.KerasTensor, keras.KerasTensor] = {}
 
-    def __call__(self, layer: keras.Layer, *args: Any, **kwargs: Any) -> Any:
+    def __call__(self, layer: Any, *args: Any, **kwargs: Any) -> Any:
         """Returns the output of what takes a layer's place."""
         x = args[0]
-        if not isinstance(layer, keras.Layer):
-            return layer(*args, **kwargs)  # a function of keras.ops, without a state
-        if isinstance(layer, _IDLE):
-            return x
-        if isinstance(layer, keras.layers.BatchNormalization):
-            return self._normalised(layer, x)
-        if isinstance(layer, keras.layers.Conv2D | keras.layers.DepthwiseConv2D):
-            return self._convolved(layer, x)
-        if isinstance(layer, keras.layers.Rescaling):
-            return self._rescaled(layer, x)
-        if isinstance(layer, keras.layers.ZeroPadding2D):
-            return self._padded(layer, x)
-        y = self._copied(layer, *args, **kwargs)
-        if isinstance(layer, keras.layers.Reshape) and len(x.shape) == 2:
-            self._flat[id(y)] = (y, x)
-        return y
+        match layer:
+            case keras.layers.Dropout() | keras.layers.SpatialDropout2D():
+                return x
+            case keras.layers.BatchNormalization():
+                return self._normalised(layer, x)
+            case keras.layers.Conv2D() | keras.layers.DepthwiseConv2D():
+                return self._convolved(layer, x)
+            case keras.layers.Rescaling():
+                return self._rescaled(layer, x)
+            case keras.layers.ZeroPadding2D():
+                return self._padded(layer, x)
+            case keras.layers.Layer():
+                y = self._copied(layer, *args, **kwargs)
+                if isinstance(layer, keras.layers.Reshape) and len(x.shape) == 2:
+                    self._flat[y] = x
+                return y
+        return layer(*args, **kwargs)  # a function of keras.ops, without a state
 
     def _rescaled(self, layer: keras.layers.Rescaling, x: Any) -> Any:
         """Notes pixels without their mean beside those that are divided too."""
@@ -144,97 +163,67 @@ class _Rewriter:
         scale = np.broadcast_to(_float64(scale), x.shape[-1:])
         mean = -_float64(offset) / scale
         centred = ops.cast(x, layer.compute_dtype) - mean.astype(layer.compute_dtype)
-        self._unscaled[id(y)] = (y, centred, scale)
+        self._unscaled[y] = (centred, scale)
         return y
 
     def _padded(self, layer: keras.layers.ZeroPadding2D, x: Any) -> Any:
         y = self._copied(layer, x)
-        if id(x) in self._unscaled:
-            _, centred, scale = self._unscaled[id(x)]
-            self._unscaled[id(y)] = (y, self._copied(layer, centred), scale)
+        if x in self._unscaled:
+            centred, scale = self._unscaled[x]
+            self._unscaled[y] = (self._copied(layer, centred), scale)
         return y
 
-    def _convolved(self, layer: keras.Layer, x: Any) -> Any:
-        convolution = _Convolution.of(layer, self._name(layer), x)
-        if id(x) in self._unscaled and _is_plain(layer):
-            _, centred, scale = self._unscaled[id(x)]
-            convolution = convolution.of_unscaled(centred, scale)
-        return self._emitted(convolution)
+    def _convolved(self, layer: Any, x: Any) -> Any:
+        scale = None
+        if x in self._unscaled and _is_plain(layer):
+            x, scale = self._unscaled[x]
+        return self._emitted(_Convolution(layer, self._name(layer), x, scale))
 
     def _normalised(self, norm: keras.layers.BatchNormalization, x: Any) -> Any:
-        _, convolution = self._convolutions.get(id(x), (None, None))
+        convolution = self._convolutions.get(x)
         if convolution is None or not convolution.is_before(norm):
             return self._copied(norm, x)
-        return self._emitted(convolution.normalised(norm, self._name(norm)))
-
-    def _name(self, layer: keras.Layer) -> str:
-        """Returns a name for one of a layer's calls, the layer's own for the first."""
-        calls = self._calls[layer.name]
-        self._calls[layer.name] += 1
-        return f"{layer.name}_{calls}" if calls else layer.name
+        norms = (*convolution.norms, norm)
+        return self._emitted(
+            dataclasses.replace(convolution, name=self._name(norm), norms=norms)
+        )
 
     def _emitted(self, convolution: _Convolution) -> Any:
         """Adds a convolution to the graph; that of one pixel is a dense layer."""
-        x, layer = convolution.x, convolution.layer
-        if _is_plain(layer) and x.shape[1:3] == (1, 1) and layer.kernel_size == (1, 1):
-            y = self._dense(convolution)
+        new, x = convolution.new_layer(), convolution.x
+        self.origins[new.name] = convolution
+        if convolution.is_dense:
+            if x not in self._flat:
+                self._flat[x] = keras.layers.Reshape(x.shape[3:])(x)
+            outputs = new(self._flat[x])
+            y = keras.layers.Reshape((1, 1, *outputs.shape[1:]))(outputs)
+            self._flat[y] = outputs
         else:
-            y = _with_values(
-                type(layer).from_config(convolution.config()), x, convolution
-            )
-        self._convolutions[id(y)] = (y, convolution)
+            y = new(x)
+        self._convolutions[y] = convolution
         return y
 
-    def _dense(self, convolution: _Convolution) -> Any:
-        x, layer = convolution.x, convolution.layer
-        _, flat = self._flat.get(id(x), (None, None))
-        if flat is None:
-            flat = keras.layers.Reshape(x.shape[3:])(x)
-        dense = keras.layers.Dense(
-            layer.filters,
-            activation=layer.activation,
-            kernel_initializer="zeros",
-            dtype=layer.dtype_policy,
-            name=convolution.name,
-        )
-        kernel = convolution.kernel[0, 0]
-        outputs = _with_values(
-            dense, flat, dataclasses.replace(convolution, kernel=kernel)
-        )
-        y = keras.layers.Reshape((1, 1, layer.filters))(outputs)
-        self._flat[id(y)] = (y, outputs)
-        return y
-
-    def _copied(self, layer: keras.Layer, *args: Any, **kwargs: Any) -> Any:
-        """Calls a new layer of the same config and values."""
-        new = self._copies.get(id(layer))
-        if new is None:
+    def _copied(self, layer: keras.layers.Layer, *args: Any, **kwargs: Any) -> Any:
+        """Calls a new layer of the same config, the same one for each call."""
+        if layer not in self._copies:
             config = layer.get_config() | {"name": self._name(layer)}
-            new = self._copies[id(layer)] = type(layer).from_config(config)
-        y = new(*args, **kwargs)
-        new.set_weights(layer.get_weights())
-        return y
+            self._copies[layer] = type(layer).from_config(config)
+            self.origins[config["name"]] = layer
+        return self._copies[layer](*args, **kwargs)
+
+    def _name(self, layer: keras.layers.Layer) -> str:
+        """Returns a name for one of a layer's calls, the layer's own for the first."""
+        calls = itertools.count(1)
+        name = layer.name
+        while name in self.origins:
+            name = f"{layer.name}_{next(calls)}"
+        return name
 
 
-def _with_values(new: keras.Layer, x: Any, convolution: _Convolution) -> Any:
-    """Calls a new layer with a convolution's kernel and bias."""
-    y = new(x)
-    new.set_weights([convolution.kernel, convolution.bias])
-    return y
-
-
-def _is_plain(layer: keras.Layer) -> bool:
+def _is_plain(layer: keras.layers.Layer) -> bool:
     """Whether each output of a convolution comes from all inputs, the last axis."""
     is_full = isinstance(layer, keras.layers.Conv2D) and layer.groups == 1
     return is_full and layer.data_format == "channels_last"
-
-
-def _first_of_channels(layer: keras.Layer) -> int:
-    """Returns the first axis of a kernel's output channels.
-
-    Depthwise kernels are [height, width, inputs, outputs of each input].
-    """
-    return 2 if isinstance(layer, keras.layers.DepthwiseConv2D) else 3
 
 
 def _float64(values: Any) -> np.ndarray:

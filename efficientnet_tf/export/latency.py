@@ -21,6 +21,7 @@ import numpy as np
 import tensorflow as tf
 
 from efficientnet_tf.export import frozen_graph, latency_process
+from efficientnet_tf.weights import model_layout
 
 # Models by name, or functions that build them.
 Models = Mapping[str, keras.Model | Callable[[], keras.Model]]
@@ -222,7 +223,7 @@ def _check_model(model: keras.Model, frozen: bool) -> None:
             f"model {model.name}: takes {model.input_shape}; allowed is one input of a "
             "fixed size, batch aside"
         )
-    size = frozen_graph.size(model)
+    size = model_layout.size(model)
     if frozen and size >= frozen_graph.GRAPH_BYTES:
         raise ValueError(
             f"model {model.name}: {size} bytes of weights do not fit into a frozen "

@@ -12,6 +12,7 @@ import tensorflow as tf
 from efficientnet_tf import disk, files, label_sets
 from efficientnet_tf.export import frozen_graph, inference_graph
 from efficientnet_tf.inference.classifier import Classifier, classify
+from efficientnet_tf.weights import model_layout
 
 _SIGNATURES = ("serving_default", "tensor", "tensor_uint8")
 # TensorFlow writes both; nothing else writes the fingerprint.
@@ -34,7 +35,7 @@ def save(classifier: Classifier, export_dir: str) -> str:
         tensor_uint8: the same for uint8.
 
     The network is its inference graph, with the weights as constants; see
-    `inference_graph`. Beside it, labels.txt names every output, one a line.
+    `inference_graph`. Beside the graph, labels.txt names every output, one a line.
 
     Args:
         classifier: the model, its preparation and its classes' names.
@@ -64,8 +65,7 @@ def _module(classifier: Classifier) -> tf.Module:
     size = classifier.preparation.image_size
     pixels = [None, size, size, 3]
     names = list(classifier.class_names)
-    module = tf.Module()
-    predict = _predict(module, classifier, tf.TensorSpec(pixels, tf.float32))
+    predict = _predict(classifier, tf.TensorSpec(pixels, tf.float32))
 
     @_function(tf.TensorSpec(pixels, tf.float32, name="images"))
     def tensor(images: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -83,19 +83,19 @@ def _module(classifier: Classifier) -> tf.Module:
         images = tf.map_fn(decode, encoded, fn_output_signature=image)
         return _ranked(tensor_uint8(images)["probabilities"], names)
 
+    module = tf.Module()
     module.tensor = tensor
     module.tensor_uint8 = tensor_uint8
     module.serving_default = serving_default
+    module.weights = tensor.get_concrete_function().variables
     return module
 
 
-def _predict(
-    module: tf.Module, classifier: Classifier, images: tf.TensorSpec
-) -> frozen_graph.Predict:
+def _predict(classifier: Classifier, images: tf.TensorSpec) -> frozen_graph.Predict:
     """Returns a function from pixels to logits and probabilities.
 
-    Its weights are constants in the graph; a model that is too large for that keeps
-    them as variables, which the module then holds.
+    Its weights are constants in the graph, or variables if the graph would be too
+    large.
     """
     model = inference_graph.build(classifier.model)
 
@@ -104,10 +104,8 @@ def _predict(
         return [outputs["logits"], outputs["probabilities"]]
 
     # Graph and signatures take a few MB beside the weights.
-    if frozen_graph.size(model) < frozen_graph.GRAPH_BYTES - 2**26:
-        return frozen_graph.freeze(predict, images)
-    module.weights = model.weights
-    return predict
+    fits = model_layout.size(model) < frozen_graph.GRAPH_BYTES - 2**26
+    return frozen_graph.freeze(predict, images) if fits else predict
 
 
 def _function(spec: tf.TensorSpec) -> Callable[[Callable], Any]:

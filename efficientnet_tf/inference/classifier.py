@@ -178,9 +178,7 @@ def _read(path: str) -> tf.Tensor:
     except tf.errors.NotFoundError:
         raise ValueError(f"image file {path} does not exist") from None
     except tf.errors.OpError as error:
-        refused = files.why_refused(error)
-        reason = refused or f"{path} cannot be read ({files.reason(error)})"
-        raise ValueError(f"image file {reason}") from None
+        raise ValueError(f"image file {files.why_unread(path, error)}") from None
 
 
 def open_classifier(

@@ -68,18 +68,15 @@ class RunDir:
     def as_begun(self, config: config_lib.Config) -> config_lib.Config:
         """Returns a configuration with what the folder's run began with by default.
 
-        Runs of versions that had no setting `exif` turned no image. They go on so, and
-        a line says it, also where the data or a flag now turn it on.
+        Runs of versions that had no setting `exif` turned no image. They go on so, also
+        where the data or a flag now turn it on.
 
         Args:
             config: the configuration that the command asks for.
         """
         values = run_files.read(f"{self.path}/{CONFIG}", remedy=_ANEW)
-        if values is None or "exif" in values or not config.exif:
+        if values is None or "exif" in values:
             return config
-        print(
-            f"{self.path}: goes on with --noexif, as it began; a new run turns images"
-        )
         return dataclasses.replace(config, exif=False)
 
     def check_writable(self) -> None:

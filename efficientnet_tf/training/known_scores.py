@@ -27,8 +27,8 @@ def find(run: RunDir, split: tfrecord.Split) -> dict[str, Any] | None:
         ValueError: if the folder holds no checkpoint, or metrics.jsonl cannot be read.
     """
     path = run.to_serve().first
-    if path is None or restoring.damage(path):
-        return None  # another checkpoint will be served
+    if path is None:
+        return None
     wanted = {
         "kind": "eval",
         "step": checkpoint_files.step_of(path),
@@ -40,7 +40,8 @@ def find(run: RunDir, split: tfrecord.Split) -> dict[str, Any] | None:
         fits = all(line.get(name) == value for name, value in wanted.items())
         scores = {n: value for n, value in line.items() if n not in _OF_THE_LINE}
         if fits and None not in scores.values():
-            return scores | {"checkpoint": path}
+            # In place of a damaged checkpoint another one will be served.
+            return None if restoring.damage(path) else scores | {"checkpoint": path}
     return None
 
 

@@ -183,10 +183,9 @@ def write_file(path: str, model: keras.Model, layout: model_layout.Layout) -> No
 
 def _check_room(path: str, model: keras.Model) -> None:
     """Raises OSError if the disk has no room for a model's weights and passport."""
-    size = sum(value.nbytes for value in model.get_weights())
     # Measured are 1,400 to 2,000 bytes a weight for its name and place.
-    size += 2_500 * len(model.weights) + 2 * len(passports.of(model).dumps())
-    disk.check_room(os.path.dirname(path), size + 2**16)
+    beside = 2_500 * len(model.weights) + 2 * len(passports.of(model).dumps()) + 2**16
+    disk.check_room(os.path.dirname(path), model_layout.size(model) + beside)
 
 
 def _state(path: str, model: keras.Model) -> None:

@@ -6,6 +6,7 @@ loaded from `.keras` files have a layout too.
 """
 
 import dataclasses
+import math
 import re
 import string
 from collections.abc import Iterator
@@ -72,6 +73,11 @@ class Layout:
     def has(self, layer: str) -> bool:
         """Whether the model has a layer of this name with weights."""
         return any(tensor.layer == layer for tensor in self.tensors)
+
+
+def size(model: keras.Model) -> int:
+    """Returns the bytes of a model's weights."""
+    return sum(math.prod(w.shape) * np.dtype(w.dtype).itemsize for w in model.weights)
 
 
 def layout(model: keras.Model) -> Layout:

@@ -135,9 +135,8 @@ def test_requests_are_few(unbroken):
         assert kept["delete"] == 2 * (number - most)
         assert kept["stat"] + kept["list"] <= (number - most) + 50
     assert counted["checkpoints"]["read"] <= 6  # the list of checkpoints
-    # After the training: the known scores, the report and the export look whether the
-    # best weights are damaged, and the last two read them; an index is three requests.
-    assert counted["best"]["read"] <= 5 * (3 + 1) + 6
+    # The evaluation and the export find the best weights and read them.
+    assert counted["best"]["read"] <= 2 * 9 + 6
     assert counted["settings"].total() <= 4 * 2 + 60  # written once; looked for, read
     # Written and looked for at the start, at the end and each 30 seconds.
     assert counted["lock"]["delete"] == 1

@@ -2,14 +2,17 @@
 
 import dataclasses
 import json
+import types
 
 import networks
 import pytest
 
 import efficientnet_tf as en
 from efficientnet_tf import config
+from efficientnet_tf.commands import train
 from efficientnet_tf.runs import run_model
 from efficientnet_tf.runs.run_dir import RunDir
+from efficientnet_tf.training import loop
 
 
 @pytest.fixture
@@ -44,7 +47,7 @@ def test_records_are_read_as_the_original_reads_them(data):
     assert _made(dataset="imagenet", data_dir=data, exif=True).config.exif
 
 
-def test_a_run_begun_without_the_setting_goes_on_without(data, tmp_path, capsys):
+def test_a_run_that_was_begun_without_the_setting_goes_on_without(data, tmp_path):
     wanted = _made(dataset="folder", data_dir=data).config
     run = RunDir(str(tmp_path))
     assert run.as_begun(wanted) == wanted  # a new run
@@ -55,9 +58,27 @@ def test_a_run_begun_without_the_setting_goes_on_without(data, tmp_path, capsys)
     (tmp_path / "config.json").write_text(json.dumps(values))
     with pytest.raises(ValueError, match=r"exif=False \(now True\)"):
         run.check_config(wanted)
-    assert not capsys.readouterr().out
     run.check_config(run.as_begun(wanted))
-    assert "--noexif" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("is_chief", [True, False])
+def test_the_chief_says_that_such_a_run_goes_on_without(
+    data, tmp_path, is_chief, monkeypatch, capsys
+):
+    trained = []
+
+    def note(made, **_):
+        trained.append(made)
+        return {"finished": False}
+
+    monkeypatch.setattr(loop, "train", note)
+    wanted = _made(dataset="folder", data_dir=data).config
+    hosts = types.SimpleNamespace(is_chief=is_chief)
+    for values in (dataclasses.asdict(wanted), {}):
+        (tmp_path / "config.json").write_text(json.dumps(values))
+        train.run(None, hosts, config=wanted, model_dir=str(tmp_path))
+    assert [made.exif for made in trained] == [True, False]
+    assert capsys.readouterr().out.count("--noexif") == is_chief
 
 
 @pytest.fixture(scope="module")
