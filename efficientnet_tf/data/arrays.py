@@ -8,7 +8,14 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from efficientnet_tf.data import folder, held_out, image_files, sources, tfrecord
+from efficientnet_tf.data import (
+    folder,
+    graphs,
+    held_out,
+    image_files,
+    sources,
+    tfrecord,
+)
 from efficientnet_tf.data.preparation import Preparation, crop_fraction
 
 _CHANNELS = (1, 3, 4)
@@ -93,7 +100,7 @@ class Arrays(sources.Files):
         if split == "train":
             dataset = dataset.shuffle(chosen.images)
         dataset = dataset.map(example, num_parallel_calls=tf.data.AUTOTUNE)
-        return dataset.batch(batch_size).prefetch(tf.data.AUTOTUNE)
+        return graphs.untuned(dataset.batch(batch_size).prefetch(tf.data.AUTOTUNE))
 
 
 def from_arrays(

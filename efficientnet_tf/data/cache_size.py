@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 import psutil
 import tensorflow as tf
 
-from efficientnet_tf.data import image_headers, tfrecord
+from efficientnet_tf.data import graphs, image_headers, tfrecord
 from efficientnet_tf.data.batches import Shard
 from efficientnet_tf.data.cache import Cache
 from efficientnet_tf.data.pixels import Pixels
@@ -113,7 +113,7 @@ def _headers(split: tfrecord.Split, file: str) -> Iterator[image_headers.Header]
     """Yields the headers of some images of a file; none of those it cannot read."""
     entries = tf.data.Dataset.from_tensors(split.entry(file))
     records = split.records(entries).take(_SAMPLE_RECORDS).map(split.example)
-    for encoded, _ in records.ignore_errors().as_numpy_iterator():
+    for encoded, _ in graphs.untuned(records.ignore_errors()).as_numpy_iterator():
         try:
             yield image_headers.read(encoded)
         except ValueError:

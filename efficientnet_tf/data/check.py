@@ -12,6 +12,7 @@ from efficientnet_tf.data import (
     bad_records,
     batches,
     decoding,
+    graphs,
     placed,
     places,
     tfrecord,
@@ -203,4 +204,5 @@ def _described(
     files = tf.constant([split.entry(file) for file in split.files], tf.string)
     records = bad.reader(split).records(tf.data.Dataset.from_tensor_slices(files))
     made = attempts.examples(records.map(numbered), describe, bad.note(split, labels))
-    yield from made.map(joined).batch(_TOGETHER).as_numpy_iterator()
+    found = graphs.untuned(made.map(joined).batch(_TOGETHER))
+    yield from found.as_numpy_iterator()

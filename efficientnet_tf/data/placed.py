@@ -156,7 +156,7 @@ def _count(path: str, compression: str) -> int:
 
 
 def _ignoring(records: tf.data.Dataset) -> tf.data.Dataset:
-    return records.ignore_errors(log_warning=False)
+    return graphs.untuned(records.ignore_errors(log_warning=False))
 
 
 @functools.cache

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 import tensorflow as tf
 
-from efficientnet_tf.data import image_files, record_files, tfrecord
+from efficientnet_tf.data import graphs, image_files, record_files, tfrecord
 from efficientnet_tf.data.preparation import Preparation
 
 _BLOCK = 4096  # numbers taken from TensorFlow at a time
@@ -98,7 +98,7 @@ def _in_order(split: tfrecord.Split, paths: tuple[str, ...]) -> list[Place]:
     taken = numbers.records(tf.data.Dataset.range(len(paths))).batch(_BLOCK)
     return [
         Place(paths[file], record, *records[file][record])
-        for block in taken.as_numpy_iterator()
+        for block in graphs.untuned(taken).as_numpy_iterator()
         for file, record in block.tolist()
     ]
 

@@ -7,7 +7,7 @@ import tensorflow as tf
 from google.protobuf import message
 
 from efficientnet_tf import files
-from efficientnet_tf.data import decoding, tfrecord
+from efficientnet_tf.data import decoding, graphs, tfrecord
 
 
 def records(
@@ -25,7 +25,7 @@ def records(
     dataset = tf.data.TFRecordDataset(os.fsencode(path), compression)
     if tolerant:
         dataset = dataset.ignore_errors(log_warning=False)
-    yield from dataset.take(most).as_numpy_iterator()
+    yield from graphs.untuned(dataset.take(most)).as_numpy_iterator()
 
 
 def first_record(split: tfrecord.Split, *, tolerant: bool = False) -> tuple[str, bytes]:

@@ -93,6 +93,12 @@ def kind(strategy: tf.distribute.Strategy) -> str:
     return "gpu" if "GPU" in device.upper() else "cpu"
 
 
+def is_one_cpu(strategy: tf.distribute.Strategy) -> bool:
+    """Whether a strategy's only replica is this machine's CPU."""
+    is_one = isinstance(strategy, tf.distribute.OneDeviceStrategy)
+    return is_one and kind(strategy) == "cpu"
+
+
 def configure_numerics(strategy: tf.distribute.Strategy, precision: str) -> str:
     """Sets what the device needs to be fast and, on CPU, bit-reproducible.
 

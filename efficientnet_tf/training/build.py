@@ -7,17 +7,18 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from efficientnet_tf import expansion
 from efficientnet_tf.config import Config
 from efficientnet_tf.data import bad_records, sources, tfrecord
 from efficientnet_tf.data.settings import Labels, Reading
+from efficientnet_tf.hardware import devices
 from efficientnet_tf.models import stages
 from efficientnet_tf.runs import run_model
 from efficientnet_tf.training import (
     augmentation,
     classifier_fit,
+    cpu_graph,
     features,
-    fused,
+    forward,
     label_kinds,
     optimizer,
     pipelines,
@@ -116,28 +117,6 @@ def cached_features(
     )
 
 
-def trained_part(config: Config, model: keras.Model) -> keras.Model:
-    """Returns the part of a run's model that its training data passes through.
-
-    Args:
-        config: configuration of the run.
-        model: the run's model.
-    """
-    return stages.classifier(model) if config.trains_classifier_only else model
-
-
-def training_model(config: Config, model: keras.Model) -> keras.Model:
-    """Returns the model of a training batch: of features, or of images of its size.
-
-    Args:
-        config: configuration of the run.
-        model: the run's model.
-    """
-    if config.trains_classifier_only or config.train_size == config.image_size:
-        return trained_part(config, model)
-    return stages.at_size(model, config.train_size)
-
-
 def begin_classifier(
     config: Config, model: keras.Model, cached: features.CachedFeatures
 ) -> None:
@@ -177,6 +156,7 @@ def trainer(
         strategy,
         train_images=source.splits.train_images,
         class_weights=class_weights(config, source.splits.train),
+        on_cpu=devices.is_one_cpu(strategy),
     )
 
 
@@ -199,7 +179,7 @@ def train_batches(
     def dataset(context: tf.distribute.InputContext) -> tf.data.Dataset:
         return pipelines.train_dataset(config, source, context, consumed=consumed)
 
-    return strategy.distribute_datasets_from_function(dataset)
+    return pipelines.distributed(strategy, dataset)
 
 
 def recalibrator(
@@ -219,7 +199,7 @@ def recalibrator(
     if not config.recalibration_batches:
         return lambda: None
     return recalibration.Recalibration(
-        training_model(config, state.model),
+        forward.training_model(config, state.model),
         state.inference_weights(),
         train_batches(config, source, strategy, consumed=0),
         batches=config.recalibration_batches,
@@ -258,6 +238,7 @@ def trainer_of(
     *,
     train_images: int,
     class_weights: Sequence[float] | None = None,
+    on_cpu: bool = False,
 ) -> steps.Trainer:
     """Makes the trainer, with any data.
 
@@ -268,6 +249,7 @@ def trainer_of(
         strategy: the strategy that the state was made under.
         train_images: int, images in an epoch.
         class_weights: floats [classes], see `class_weights`; None weighs all alike.
+        on_cpu: whether one CPU takes the step.
     """
     replicas = strategy.num_replicas_in_sync
     kind = label_kinds.of(config.multi_label)
@@ -278,7 +260,7 @@ def trainer_of(
             config.section(Optimisation),
             batch_size=config.train_batch_size,
             replicas=replicas,
-            forward=_forward(config, state.model),
+            forward=forward.in_training(config, state.model, on_cpu=on_cpu),
             kind=kind,
             class_weights=class_weights,
         ),
@@ -290,18 +272,6 @@ def trainer_of(
         augment=augmentation.in_step(config, strategy),
         kind=kind,
     )
-
-
-def _forward(config: Config, model: keras.Model) -> Callable[[tf.Tensor], tf.Tensor]:
-    """Makes the forward pass in training."""
-    # No TPU has run the fused pass yet, so it is off by default.
-    is_fused = config.fused == "on" or config.recompute
-    if config.trains_classifier_only or not is_fused:
-        return functools.partial(training_model(config, model), training=True)
-    network = expansion.expand(
-        model.passport.variant, survival_prob=config.survival_prob
-    )
-    return fused.forward(model, network, recompute=config.recomputed_blocks)
 
 
 def evaluator(
@@ -339,10 +309,11 @@ def evaluator(
             shard=pipelines.shard(context),
         )
 
-    data = strategy.distribute_datasets_from_function(dataset)
+    data = pipelines.distributed(strategy, dataset)
+    settings = {"strategy": strategy, "kind": kind}
+    if devices.is_one_cpu(strategy):
+        settings["graph"] = cpu_graph.for_prediction(model)
     if predictions is None:
-        return steps.Evaluator(model, weights, data, strategy=strategy, kind=kind)
+        return steps.Evaluator(model, weights, data, **settings)
     predictions.split = split
-    return Predictor(
-        model, weights, data, strategy=strategy, predictions=predictions, kind=kind
-    )
+    return Predictor(model, weights, data, predictions=predictions, **settings)

@@ -1,9 +1,13 @@
 """The input pipeline of each host of a run."""
 
+from collections.abc import Callable
+from typing import Any
+
 import tensorflow as tf
 
 from efficientnet_tf.config import Config
-from efficientnet_tf.data import batches, sources
+from efficientnet_tf.data import batches, graphs, sources
+from efficientnet_tf.hardware import devices
 from efficientnet_tf.training import augmentation
 
 
@@ -35,3 +39,20 @@ def train_dataset(
 def shard(context: tf.distribute.InputContext) -> batches.Shard:
     """Returns which part of the data a pipeline reads."""
     return batches.Shard(context.input_pipeline_id, context.num_input_pipelines)
+
+
+def distributed(
+    strategy: tf.distribute.Strategy,
+    dataset: Callable[[tf.distribute.InputContext], tf.data.Dataset],
+) -> Any:
+    """Returns the batches of all replicas, to be iterated over.
+
+    Args:
+        strategy: the strategy that takes the steps.
+        dataset: makes the pipeline of a context, as
+            `Strategy.distribute_datasets_from_function` takes it.
+    """
+    if devices.is_one_cpu(strategy):
+        # tf.distribute would copy each batch, and its iterators are tuned: `untuned`.
+        return graphs.untuned(dataset(tf.distribute.InputContext()))
+    return strategy.distribute_datasets_from_function(dataset)

@@ -81,6 +81,7 @@ class Predictor(steps.Evaluator):
         strategy: the strategy that the model was built under.
         predictions: gets the rows, on every host.
         kind: what labels the images have.
+        **settings: further keyword arguments of `steps.Evaluator`.
     """
 
     def __init__(
@@ -89,8 +90,9 @@ class Predictor(steps.Evaluator):
         strategy: tf.distribute.Strategy,
         predictions: Predictions,
         kind: LabelKind = label_kinds.ONE_LABEL,
+        **settings: Any,
     ):
-        super().__init__(*arguments, strategy=strategy, kind=kind)
+        super().__init__(*arguments, strategy=strategy, kind=kind, **settings)
         predictions.kind = kind
         self._gather = strategy.gather
         self._run = strategy.run

@@ -13,7 +13,7 @@ from efficientnet_tf.hardware import agreement
 from efficientnet_tf.runs import checkpoint_files, finiteness
 from efficientnet_tf.runs.finiteness import NotFiniteError
 from efficientnet_tf.runs.run_dir import RunDir
-from efficientnet_tf.training import build, checkpoint_folders
+from efficientnet_tf.training import build, checkpoint_folders, forward
 from efficientnet_tf.training import state as state_lib
 from efficientnet_tf.training import steps as steps_lib
 from efficientnet_tf.training.finite_state import NotFiniteStepError
@@ -162,7 +162,7 @@ class Recovery:
 
     @functools.cached_property
     def _examine(self) -> Callable[[Any], str | None]:
-        model = build.training_model(self._config, self._state.model)
+        model = forward.training_model(self._config, self._state.model)
         return self._trainer.examiner(model)
 
     def _batches(self, step: int) -> Any:

@@ -17,6 +17,7 @@ from efficientnet_tf.training import (
     build,
     checkpoint_folders,
     evaluation,
+    forward,
     input_faults,
     label_kinds,
     progress,
@@ -91,7 +92,7 @@ class Run:
             trainer=trainer,
             evaluator=build.evaluator(
                 config,
-                build.trained_part(config, state.model),
+                forward.trained_part(config, state.model),
                 state.inference_weights(),
                 source,
                 self._split,

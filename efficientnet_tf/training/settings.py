@@ -34,7 +34,8 @@ class Computation(Section):
     )
     fused: Literal["auto", "on", "off"] = setting(
         "train with a forward pass whose gradient moves fewer bytes (no TPU has run it "
-        "yet); auto: only if --recompute is given",
+        "yet); auto: only if --recompute is given, and a CPU has a pass of its own; "
+        "off: Keras's layers",
         default="auto",
     )
     recompute: str | None = setting(

@@ -182,6 +182,7 @@ class Evaluator(orbit.StandardEvaluator):
         strategy: the strategy that the model was built under.
         kind: what labels the images have. Scores of several labels an image are not
             means over the images: `predictions.Predictor` completes them.
+        graph: a model of the same variables that computes the logits; None is `model`.
     """
 
     def __init__(
@@ -192,15 +193,17 @@ class Evaluator(orbit.StandardEvaluator):
         *,
         strategy: tf.distribute.Strategy,
         kind: LabelKind = label_kinds.ONE_LABEL,
+        graph: keras.Model | None = None,
     ):
         super().__init__(dataset)
         self._kind = kind
         self._model = model
+        self._graph = graph = graph or model
         self._weights = weights
         self._strategy = strategy
-        self._trainable = [weights[v.path] for v in model.trainable_variables]
+        self._trainable = [weights[v.path] for v in graph.trainable_variables]
         self._non_trainable = [
-            weights.get(v.path, v.value) for v in model.non_trainable_variables
+            weights.get(v.path, v.value) for v in graph.non_trainable_variables
         ]
 
     def eval_begin(self) -> dict[str, float]:
@@ -260,7 +263,7 @@ class Evaluator(orbit.StandardEvaluator):
 
     def logits(self, images: tf.Tensor) -> tf.Tensor:
         """Computes the weights' logits of images, float32 [batch, classes]."""
-        logits, _ = self._model.stateless_call(
+        logits, _ = self._graph.stateless_call(
             self._trainable, self._non_trainable, images, training=False
         )
         return tf.cast(logits, tf.float32)
