@@ -57,11 +57,17 @@ class _Rewriter:
 
     def __init__(self, *, is_training: bool) -> None:
         self._is_training = is_training
+        self._seen: set[keras.layers.Layer] = set()
         # By the outputs of convolutions: their layers and inputs.
         self._convolutions: dict[keras.KerasTensor, tuple[Any, Any]] = {}
 
     def __call__(self, layer: Any, *args: Any, **kwargs: Any) -> Any:
         """Returns the output of what takes a layer's place."""
+        # What was called with an argument, such as training=False, stays as it is; and
+        # so do further calls of a layer, because names are unique.
+        if layer in self._seen or set(kwargs.values()) - {None}:
+            return layer(*args, **kwargs)
+        self._seen.add(layer)
         if _is_known_convolution(layer, args[0]):
             return self._convolved(layer, args[0])
         if _is_known_norm(layer, args[0]):
@@ -125,7 +131,7 @@ class _Convolution(keras.layers.Layer):
         learns: bool,
         norm: keras.layers.BatchNormalization | None = None,
     ):
-        super().__init__(name=(norm or layer).name, dtype=layer.dtype_policy)
+        super().__init__(name=_name(norm or layer), dtype=layer.dtype_policy)
         self._layer = layer
         self._norm = norm
         self._learns = learns
@@ -208,7 +214,7 @@ class _Normalization(keras.layers.Layer):
     """
 
     def __init__(self, norm: keras.layers.BatchNormalization):
-        super().__init__(name=norm.name, dtype=norm.dtype_policy)
+        super().__init__(name=_name(norm), dtype=norm.dtype_policy)
         self._norm = norm
         self.built = True
 
@@ -229,3 +235,7 @@ class _Normalization(keras.layers.Layer):
             rest = 1.0 - norm.momentum
             moving.assign(moving * norm.momentum + tf.stop_gradient(value) * rest)
         return y
+
+
+def _name(layer: keras.layers.Layer) -> str:
+    return f"{layer.name}_on_cpu"
