@@ -12,7 +12,7 @@ import efficientnet_tf as en
 from efficientnet_tf.models import stages
 from efficientnet_tf.training import cpu_graph
 
-SIZE = 17  # "same" padding has more pixels after than before
+SIZE = 16  # strides then pad more pixels after than before
 BLOCKS = ("r1_k3_s11_e1_i8_o8_se0.25", "r2_k5_s22_e2_i8_o16", "r1_k3_s22_e2_i16_o16_f1")
 
 
@@ -70,7 +70,7 @@ def distance(arrays, truth):
             {"blocks": networks.KINDS},
             {"blocks": networks.KINDS, "batch_norm": "frozen", "freeze": "block3"},
             {"padding": "symmetric"},
-            {"padding": "symmetric", "size": 16, "batch_norm": "frozen"},
+            {"padding": "symmetric", "size": 17, "batch_norm": "frozen"},
             {"freeze": "block2"},
         ),
     ],
@@ -179,3 +179,20 @@ def test_a_layer_of_two_calls_and_one_with_an_argument_are_kept():
             wanted = model(images, training=training)
             np.testing.assert_allclose(graph(images, training=training), wanted, 1e-5)
     assert norm in graph.layers and shared in graph.layers
+
+
+def test_biases_and_activations_before_a_batch_norm():
+    x = inputs = keras.Input((8, 8, 3))
+    x = keras.layers.Conv2D(4, 3)(x)
+    x = keras.layers.BatchNormalization()(x)
+    x = keras.layers.DepthwiseConv2D(3)(x)
+    x = keras.layers.BatchNormalization()(x)
+    x = keras.layers.Conv2D(4, 1, activation="relu")(x)
+    x = keras.layers.BatchNormalization()(x)
+    model = weight_helpers.randomize(keras.Model(inputs, x), seed=0)
+    images = pixels(2, 8) / 255
+    wanted = model(images, training=False)
+    graph = cpu_graph.for_prediction(model)
+    np.testing.assert_allclose(graph(images, training=False), wanted, atol=1e-5)
+    kept = [layer for layer in graph.layers if layer in model.layers[1:]]
+    assert kept == model.layers[-1:]  # behind the activation
