@@ -84,9 +84,9 @@ def _step(runner: subprocess.Popen) -> float:
 
 def _serve(contestant: str, row: str) -> dict:
     """Takes a step for each line of stdin, and answers with its seconds."""
-    step = (
-        _keras(*ROWS[row]) if contestant == "keras" else _ours(contestant, *ROWS[row])
-    )
+    settings = ROWS[row]
+    is_ours = contestant != "keras"
+    step = _ours(contestant, *settings) if is_ours else _keras(*settings)
     step()
     step()  # TensorFlow still optimises the graph in the second one
     for _ in sys.stdin:

@@ -129,7 +129,7 @@ def train_batches(
         # batch's shape is not static.
         .apply(tf.data.experimental.assert_cardinality(_ENDLESS))
     )
-    return graphs.untuned(batches).with_options(_options())
+    return batches.with_options(_options())
 
 
 def eval_batches(
@@ -196,7 +196,7 @@ def eval_batches(
         .batch(batch_size, drop_remainder=True)
         .prefetch(tf.data.AUTOTUNE)
     )
-    return graphs.untuned(batches).with_options(_options())
+    return batches.with_options(_options())
 
 
 def _tried(

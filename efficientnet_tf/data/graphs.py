@@ -1,6 +1,6 @@
 """Keeps rare branches out of TensorFlow's graphs, and calls Python from them.
 
-And turns off the tuning of pipelines, whose threads outlive them.
+It also turns off TensorFlow's tuning of pipelines.
 """
 
 import functools
@@ -72,9 +72,10 @@ def untuned(dataset: tf.data.Dataset) -> tf.data.Dataset:
     """Returns a data set without TensorFlow's tuning, whose iterators end at once.
 
     A parallel call then has a thread for each core, with which decoding was as fast.
-    The thread that tunes sleeps for up to a minute; in TensorFlow 2.20 it can miss that
-    it is woken because its iterator ends (the flag is set after the call), and whoever
-    deletes the iterator waits for it: a fine-tuning of ten minutes waited for one.
+    The thread that tunes sleeps for up to a minute. TensorFlow 2.20 wakes it when its
+    iterator is deleted, at times before it sets the flag that the thread looks at: the
+    thread then sleeps on, and the deletion waits for it. A fine-tuning of ten minutes
+    waited for one.
 
     Args:
         dataset: the data set.

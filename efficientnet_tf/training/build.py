@@ -16,7 +16,6 @@ from efficientnet_tf.runs import run_model
 from efficientnet_tf.training import (
     augmentation,
     classifier_fit,
-    cpu_graph,
     features,
     forward,
     label_kinds,
@@ -310,9 +309,8 @@ def evaluator(
         )
 
     data = pipelines.distributed(strategy, dataset)
-    settings = {"strategy": strategy, "kind": kind}
-    if devices.is_one_cpu(strategy):
-        settings["graph"] = cpu_graph.for_prediction(model)
+    graph = forward.in_prediction(model, strategy)
+    settings = {"strategy": strategy, "kind": kind, "graph": graph}
     if predictions is None:
         return steps.Evaluator(model, weights, data, **settings)
     predictions.split = split

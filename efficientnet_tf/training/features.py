@@ -15,9 +15,8 @@ from efficientnet_tf import progress
 from efficientnet_tf.data import batches, sources, tfrecord
 from efficientnet_tf.data.preparation import Preparation
 from efficientnet_tf.data.settings import Labels
-from efficientnet_tf.hardware import devices
 from efficientnet_tf.models import stages
-from efficientnet_tf.training import cpu_graph, pipelines
+from efficientnet_tf.training import forward, pipelines
 
 MOST_IMAGES = 100_000  # 0.5 GB of features of B0
 
@@ -180,8 +179,7 @@ class CachedFeatures:
         """Computes the features of the next batch of all replicas, in their order."""
         with self._strategy.scope():
             backbone = stages.backbone(self._model)
-            if devices.is_one_cpu(self._strategy):
-                backbone = cpu_graph.for_prediction(backbone)
+            backbone = forward.in_prediction(backbone, self._strategy)
 
         def replica(batch: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
             features = backbone(batch["image"], training=False)

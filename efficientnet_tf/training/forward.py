@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from efficientnet_tf import expansion
 from efficientnet_tf.config import Config
+from efficientnet_tf.hardware import devices
 from efficientnet_tf.models import stages
 from efficientnet_tf.training import cpu_graph, fused
 
@@ -34,6 +35,17 @@ def in_training(
     if on_cpu and config.fused == "auto":
         graph = cpu_graph.for_training(graph)
     return functools.partial(graph, training=True)
+
+
+def in_prediction(model: keras.Model, strategy: tf.distribute.Strategy) -> keras.Model:
+    """Returns a model of the same variables that predicts what a model predicts.
+
+    Args:
+        model: a functional model that was made under the strategy.
+        strategy: the strategy whose replicas predict.
+    """
+    is_cpu = devices.is_one_cpu(strategy)
+    return cpu_graph.for_prediction(model) if is_cpu else model
 
 
 def trained_part(config: Config, model: keras.Model) -> keras.Model:

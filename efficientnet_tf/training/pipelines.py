@@ -45,14 +45,18 @@ def distributed(
     strategy: tf.distribute.Strategy,
     dataset: Callable[[tf.distribute.InputContext], tf.data.Dataset],
 ) -> Any:
-    """Returns the batches of all replicas, to be iterated over.
+    """Returns the untuned batches of all replicas, to be iterated over.
 
     Args:
         strategy: the strategy that takes the steps.
         dataset: makes the pipeline of a context, as
             `Strategy.distribute_datasets_from_function` takes it.
     """
+
+    def untuned(context: tf.distribute.InputContext) -> tf.data.Dataset:
+        return graphs.untuned(dataset(context))
+
     if devices.is_one_cpu(strategy):
-        # tf.distribute would copy each batch, and its iterators are tuned: `untuned`.
-        return graphs.untuned(dataset(tf.distribute.InputContext()))
-    return strategy.distribute_datasets_from_function(dataset)
+        # tf.distribute would add an iterator of its own, which nobody can untune.
+        return untuned(tf.distribute.InputContext())
+    return strategy.distribute_datasets_from_function(untuned)

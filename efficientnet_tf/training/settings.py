@@ -34,8 +34,8 @@ class Computation(Section):
     )
     fused: Literal["auto", "on", "off"] = setting(
         "train with a forward pass whose gradient moves fewer bytes (no TPU has run it "
-        "yet); auto: only if --recompute is given, and a CPU has a pass of its own; "
-        "off: Keras's layers",
+        "yet); off: with Keras's layers; auto: on if --recompute is given, else off, "
+        "but one CPU has a pass of its own",
         default="auto",
     )
     recompute: str | None = setting(
