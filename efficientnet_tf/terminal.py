@@ -1,4 +1,4 @@
-"""Results on stdout, whatever the terminal can show and for as long as it is read."""
+"""What a terminal shows: results, for as long as they are read, and no chatter."""
 
 import contextlib
 import io
@@ -46,3 +46,21 @@ def _takes_output() -> bool:
 def _give_up() -> None:
     # Python would write what is left at its end, and fail again.
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Drops what a `with` block writes to stderr, the C++ of libraries too.
+
+    Converters tell how they work, in lines that no setting turns off.
+    """
+    sys.stderr.flush()
+    kept = os.dup(2)
+    with open(os.devnull, "w") as nothing:
+        os.dup2(nothing.fileno(), 2)
+    try:
+        yield
+    finally:
+        sys.stderr.flush()
+        os.dup2(kept, 2)
+        os.close(kept)

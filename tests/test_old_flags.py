@@ -233,11 +233,12 @@ COMMANDS = {
     "--model_name=efficientnet-lite0 --ckpt_dir=efficientnet-lite0 "
     "--data_dir=/path/to/representative_dataset/ "
     "--output_tflite=efficientnet-lite0_quant.tflite": "--model=efficientnet-lite0 "
-    "--weights=efficientnet-lite0 --mode=export --export_dir=efficientnet-lite0_quant",
+    "--weights=efficientnet-lite0 --mode=export --export_formats=litert "
+    "--export_dir=efficientnet-lite0_quant",
     "--model_name=efficientnet-lite0 --ckpt_dir=ckpt "
     "--output_saved_model_dir=/tmp/saved --output_tflite=float.tflite "
     "--quantize=False": "--model=efficientnet-lite0 --weights=ckpt --mode=export "
-    "--export_dir=/tmp/saved",
+    "--export_dir=/tmp/saved --export_formats=litert",
     "--tpu=my-tpu --data_dir=gs://bucket/d --model_dir=gs://bucket/m "
     "--model_name=efficientnet-b0 --skip_host_call=true --train_batch_size=2048 "
     "--train_steps=218949": "--tpu=my-tpu --data_dir=gs://bucket/d "

@@ -27,6 +27,7 @@ absl_flags.DEFINE_integer("train_image_size", 84, "Our image size in training.")
 absl_flags.DEFINE_integer("rival_size", 96, "Image size of the rival, in pixels.")
 absl_flags.DEFINE_integer("seed", 0, "Seed of both fits.")
 absl_flags.DEFINE_list("fits", ["ours", "rival"], "The fits to run.")
+absl_flags.DEFINE_list("changes", [], "Flags of main.py for our fit, as name=value.")
 absl_flags.DEFINE_float("until", None, "Fit the rival here until this Unix time.")
 absl_flags.DEFINE_boolean("json", False, "Print the result as one last line of JSON.")
 
@@ -59,7 +60,7 @@ def _fit_ours(folder: str, seconds: float) -> dict:
     names = ("data_dir", "image_size", "train_image_size", "seed")
     flags = ["--recipe=scratch", "--model=efficientnet-b0", *_given(*names)]
     # The recipe's crop keeps only three quarters of the side at 96 pixels.
-    flags.append("--eval_crop=fixed")
+    flags += ["--eval_crop=fixed", *(f"--{change}" for change in FLAGS.changes)]
     start, epoch = timed_fits.costs(f"{folder}/measured", *flags)
     epochs = (_SAFETY * seconds - start) / epoch
     flags.append(f"--train_epochs={epochs:.2f}")

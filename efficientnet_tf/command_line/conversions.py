@@ -200,9 +200,9 @@ def saved_model(value: str, given: Given) -> list[str]:
 
 
 def tflite(value: str, given: Given) -> list[str]:
-    """An export to a folder called as the file, unless a folder is named."""
+    """A LiteRT file in a folder called as the file, unless a folder is named."""
     folder = given.get("output_saved_model_dir") or value.removesuffix(".tflite")
-    return saved_model(folder, given)
+    return ["--mode=export", "--export_formats=litert", f"--export_dir={folder}"]
 
 
 def _of(names: Mapping[str, str], value: str) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 from efficientnet_tf import files, suffixes
 from efficientnet_tf.config import Config
 from efficientnet_tf.data import photos
+from efficientnet_tf.export import formats
 from efficientnet_tf.weights import releases
 
 _OF_A_RUN = ("config.json", "checkpoints")  # `RunDir` says what is missing of them
@@ -27,6 +28,7 @@ def check(
     directory: str | None = None,
     output: str | None = None,
     export_dir: str | None = None,
+    export_formats: Sequence[str] = (),
     report_dir: str | None = None,
     **_: Any,
 ) -> None:
@@ -41,7 +43,8 @@ def check(
         images: names of image files, folders and patterns.
         directory: folder for class activation maps.
         output: file for predictions.
-        export_dir: folder for the SavedModel.
+        export_dir: folder for the export.
+        export_formats: names of its formats.
         report_dir: folder for the report.
         **_: what is not on a disk.
 
@@ -57,6 +60,7 @@ def check(
         _check_weights(weights, model)
         _check_run(model_dir)
     photos.find([name for name in images if not files.is_url(name)])
+    formats.find(export_formats, photos=images)
     written = {
         "model_dir": model_dir if config else None,
         "cam_dir": directory,

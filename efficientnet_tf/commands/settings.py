@@ -4,7 +4,9 @@ import dataclasses
 import re
 from typing import Literal
 
-from efficientnet_tf.settings import Allowed, Section, setting
+from efficientnet_tf.data import image_headers
+from efficientnet_tf.export import formats
+from efficientnet_tf.settings import Allowed, Section, at_least, setting
 
 
 def _is_slice(value: str) -> bool:
@@ -19,7 +21,21 @@ class Command(Section):
         "the run's folder; default runs/MODEL-DATASET", default=None
     )
     export_dir: str | None = setting(
-        "where the SavedModel goes; default MODEL_DIR/saved_model", default=None
+        "folder of the export; default MODEL_DIR/saved_model", default=None
+    )
+    export_formats: str = setting(
+        "formats of the export, comma-separated: " + ", ".join(formats.FORMATS) + "; "
+        "8-bit ones take photos after the flags",
+        default="saved_model",
+    )
+    gate: Literal["fail", "warn"] = setting(
+        "what to do about a format whose predictions differ too much from the model's",
+        default="fail",
+    )
+    max_pixels: int = setting(
+        "most pixels of an image that an exported SavedModel decodes",
+        at_least(1, image_headers.MOST_PIXELS),
+        default=image_headers.MOST_PIXELS,
     )
     cam_dir: str | None = setting(
         "folder for class activation maps; default MODEL_DIR/cam, or ./cam with "

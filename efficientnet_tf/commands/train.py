@@ -8,7 +8,7 @@ import tensorflow as tf
 from efficientnet_tf import files
 from efficientnet_tf.commands import evaluate, export
 from efficientnet_tf.config import Config
-from efficientnet_tf.export import saved_model
+from efficientnet_tf.export import export_folder
 from efficientnet_tf.hardware import agreement
 from efficientnet_tf.inference.classifier import Classifier
 from efficientnet_tf.reports import repeat, report
@@ -49,7 +49,7 @@ def run(
             f"{model_dir}: goes on with --noexif, as it began; a new run turns images"
         )
     if export_dir is not None:
-        saved_model.check_target(export_dir)
+        export_folder.check_target(export_dir)
     if report_dir not in (None, model_dir):
         files.check_writable(report_dir, label="report_dir=")
     kept = Predictions() if report_dir else None

@@ -66,6 +66,32 @@ def examples(
     )
 
 
+def try_each(
+    elements: tf.Tensor, make: Callable[[tf.Tensor], Example]
+) -> tuple[tf.Tensor, Example]:
+    """Makes an example of each element of a batch, in a graph that may be served.
+
+    Args:
+        elements: a tensor [batch, ...]; the batch may be empty.
+        make: function of one element, which may fail.
+
+    Returns:
+        Whether there is an example, bool [batch], and the examples, tensors
+        [batch, ...]; zeros stand in place of a missing one.
+    """
+    count = tf.size(elements, tf.int64)
+    made = tf.data.Dataset.from_tensor_slices((tf.range(count), elements)).map(
+        lambda slot, element: (slot, make(element)),
+        num_parallel_calls=tf.data.AUTOTUNE,
+    )
+    none = tf.nest.map_structure(_none, made.element_spec)
+    made = made.ignore_errors(log_warning=False).batch(tf.maximum(count, 1))
+    made = made.concatenate(tf.data.Dataset.from_tensors(none)).take(1)
+    slots, found = graphs.untuned(made).get_single_element()
+    there = tf.scatter_nd(slots[:, tf.newaxis], tf.ones_like(slots), [count]) > 0
+    return there, _spread(found, there)
+
+
 def replace_missing(there: tf.Tensor, batch: Example) -> Example:
     """Puts a copy of a neighbour in the place of each example that is missing.
 
@@ -96,8 +122,8 @@ def _ranks(there: tf.Tensor) -> tf.Tensor:
 
 
 def _spread(found: Example, there: tf.Tensor) -> Example:
-    """Gives each example the place of its record."""
-    ranks = _ranks(there)
+    """Gives each example the place of its record; zeros take the other places."""
+    ranks = _ranks(there) * tf.cast(there, tf.int32)
 
     def spread(tensor: tf.Tensor) -> tf.Tensor:
         blank = tf.zeros([1, *tensor.shape[1:]], tensor.dtype)

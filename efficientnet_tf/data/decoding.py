@@ -6,6 +6,7 @@ that the file stores there, without a background. Transparent pixels of a GIF ar
 Of 16 bits the high 8 are kept. CMYK becomes (255 - C) * (255 - K) / 255, and so on.
 """
 
+import functools
 from collections.abc import Callable
 from typing import Protocol
 
@@ -158,15 +159,11 @@ def _decode_other(encoded: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     upright = tf.ones([], tf.int64)
 
     def png() -> tuple[tf.Tensor, tf.Tensor]:
-        text = tf.strings.substr(_start(encoded, 24), 16, 8)
-        sides = tf.io.decode_raw(text, tf.int32, little_endian=False)
-        image = _decode_bounded(encoded, sides[1], sides[0])
+        image = _decode_bounded(encoded, *_png_sides(encoded))
         return image, orientation.of_png(encoded)
 
     def gif() -> tuple[tf.Tensor, tf.Tensor]:
-        text = tf.strings.substr(_start(encoded, 10), 6, 4)
-        sides = tf.io.decode_raw(text, tf.uint16)
-        return _decode_bounded(encoded, sides[1], sides[0]), upright
+        return _decode_bounded(encoded, *_gif_sides(encoded)), upright
 
     def bmp() -> tuple[tf.Tensor, tf.Tensor]:
         return bitmaps.decode(encoded), upright
@@ -194,12 +191,67 @@ def _decode_other(encoded: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     )
 
 
+@graphs.of_bytes
+def pixel_count(encoded: tf.Tensor) -> tf.Tensor:
+    """Reads the size of an image, before anything of it is decoded.
+
+    Args:
+        encoded: string scalar.
+
+    Returns:
+        int64 scalar, height times width as the header says, for all frames of a WebP;
+        0 for what is no image that can be decoded.
+
+    Raises:
+        tf.errors.InvalidArgumentError: if a JPEG's header is damaged.
+    """
+    start = tf.strings.substr(encoded, 0, 4)
+
+    def jpeg() -> tuple[tf.Tensor, ...]:
+        return tuple(tf.unstack(tf.image.extract_jpeg_shape(encoded)[:2]))
+
+    kinds = [
+        (tf.io.is_jpeg(encoded), jpeg),
+        (start == b"\x89PNG", lambda: _png_sides(encoded)),
+        (start == b"GIF8", lambda: _gif_sides(encoded)),
+        (tf.strings.substr(encoded, 0, 2) == b"BM", lambda: _bmp_sides(encoded)),
+        (start == b"RIFF", lambda: _webp_sides(encoded)),
+    ]
+    return tf.case(
+        [(is_kind, functools.partial(_area, sides)) for is_kind, sides in kinds],
+        default=lambda: tf.zeros([], tf.int64),
+    )
+
+
+def _area(sides: Callable[[], tuple[tf.Tensor, ...]]) -> tf.Tensor:
+    height, width = (tf.cast(side, tf.int64) for side in sides())
+    return tf.abs(height) * width  # a BMP's rows may begin at the top: negative
+
+
 def _decode_bounded(
     encoded: tf.Tensor, height: tf.Tensor, width: tf.Tensor
 ) -> tf.Tensor:
     with tf.control_dependencies([_bounded(height, width)]):
         encoded = tf.identity(encoded)
     return tf.io.decode_image(encoded, channels=3, expand_animations=False)
+
+
+def _png_sides(encoded: tf.Tensor) -> tuple[tf.Tensor, ...]:
+    text = tf.strings.substr(_start(encoded, 24), 16, 8)
+    width, height = tf.unstack(tf.io.decode_raw(text, tf.int32, little_endian=False), 2)
+    return height, width
+
+
+def _gif_sides(encoded: tf.Tensor) -> tuple[tf.Tensor, ...]:
+    text = tf.strings.substr(_start(encoded, 10), 6, 4)
+    width, height = tf.unstack(tf.io.decode_raw(text, tf.uint16), 2)
+    return height, width
+
+
+def _bmp_sides(encoded: tf.Tensor) -> tuple[tf.Tensor, ...]:
+    text = tf.strings.substr(_start(encoded, 26), 18, 8)
+    width, height = tf.unstack(tf.io.decode_raw(text, tf.int32), 2)
+    return height, width
 
 
 def _webp_sides(encoded: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:

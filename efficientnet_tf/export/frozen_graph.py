@@ -1,6 +1,7 @@
 """Graphs with weights as constants, which kernels lay out once and not each time."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import tensorflow as tf
 
@@ -23,3 +24,43 @@ def freeze(predict: Predict, images: tf.TensorSpec) -> Predict:
     return convert_to_constants.convert_variables_to_constants_v2(
         traced.get_concrete_function()
     )
+
+
+def named(frozen: Any, names: Sequence[str]) -> tf.Graph:
+    """Returns a frozen function's graph, with nodes that name its outputs.
+
+    Args:
+        frozen: what `freeze` returned.
+        names: names of its outputs.
+    """
+    outputs = [output.name for output in frozen.outputs]
+    with tf.Graph().as_default() as graph:
+        found = tf.graph_util.import_graph_def(
+            frozen.graph.as_graph_def(), return_elements=outputs, name=""
+        )
+        for name, output in zip(names, found, strict=True):
+            tf.identity(output, name)
+    return graph
+
+
+def save(
+    outputs: Callable[[tf.Tensor], Mapping[str, tf.Tensor]],
+    images: tf.TensorSpec,
+    path: str,
+    *,
+    holds: Any = None,
+) -> None:
+    """Writes a SavedModel with one signature, "serving_default".
+
+    Args:
+        outputs: maps a batch of images to tensors by name.
+        images: what it takes.
+        path: the folder to write.
+        holds: what has the variables, if the weights are no constants.
+    """
+    module = tf.Module()
+    module.holds = holds
+    module.serve = tf.function(outputs, input_signature=[images], autograph=False)
+    # Custom gradients are for training, and a frozen graph has lost what they need.
+    options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
+    tf.saved_model.save(module, path, signatures=module.serve, options=options)

@@ -161,8 +161,8 @@ class _Rewriter:
         # As the layer has them; it makes float32 of Python's numbers.
         scale, offset = map(np.float32, (layer.scale, layer.offset))
         scale = np.broadcast_to(_float64(scale), x.shape[-1:])
-        mean = -_float64(offset) / scale
-        centred = ops.cast(x, layer.compute_dtype) - mean.astype(layer.compute_dtype)
+        mean = (-_float64(offset) / scale).astype(layer.compute_dtype)
+        centred = _less(ops.cast(x, layer.compute_dtype), mean)
         self._unscaled[y] = (centred, scale)
         return y
 
@@ -218,6 +218,18 @@ class _Rewriter:
         while name in self.origins:
             name = f"{layer.name}_{next(calls)}"
         return name
+
+
+def _less(x: Any, mean: np.ndarray) -> Any:
+    """Subtracts a number for each channel, from whole rows if their length is known.
+
+    ONNX Runtime takes 0.58 ms for 224x224 pixels one by one, and 0.05 by rows.
+    """
+    height, width, channels = x.shape[1:]
+    if None in (height, width):
+        return x - mean
+    rows = ops.reshape(x, (-1, height, width * channels)) - np.tile(mean, width)
+    return ops.reshape(rows, (-1, height, width, channels))
 
 
 def _is_plain(layer: keras.layers.Layer) -> bool:

@@ -1,25 +1,30 @@
 """Writes a SavedModel that takes encoded images or pixels, as evaluation does."""
 
-import contextlib
 import functools
-import os
-import tempfile
 from collections.abc import Callable
 from typing import Any
 
+import keras
 import tensorflow as tf
 
-from efficientnet_tf import disk, files, label_sets
-from efficientnet_tf.export import frozen_graph, inference_graph
-from efficientnet_tf.inference.classifier import Classifier, classify
-from efficientnet_tf.weights import model_layout
+from efficientnet_tf.data import attempts, decoding
+from efficientnet_tf.data.preparation import Preparation
+from efficientnet_tf.export import frozen_graph
+from efficientnet_tf.export.network import Network
+from efficientnet_tf.inference import cam as class_maps
+from efficientnet_tf.inference.classifier import Classifier, to_probabilities
+from efficientnet_tf.models import efficientnet
 
-_SIGNATURES = ("serving_default", "tensor", "tensor_uint8")
-# TensorFlow writes both; nothing else writes the fingerprint.
-_FINGERPRINT, _GRAPH = "fingerprint.pb", "saved_model.pb"
+# The codes of the output `reason`.
+ANSWERED, NO_IMAGE, TOO_LARGE = range(3)
+
+Outputs = dict[str, tf.Tensor]
+Signature = Any  # a function of TensorFlow from a batch to Outputs
 
 
-def save(classifier: Classifier, export_dir: str) -> str:
+def write(
+    classifier: Classifier, network: Network, folder: str, *, max_pixels: int
+) -> None:
     """Writes a SavedModel that needs no Python to load.
 
     Its signatures:
@@ -27,93 +32,172 @@ def save(classifier: Classifier, export_dir: str) -> str:
             float32 [batch, classes]; `classes` int64 and `class_names` string [batch],
             the likeliest output and its name; `top_k_classes` int32, `top_k_names`
             string and `top_k_probabilities` float32 [batch, 5], or all classes if
-            fewer. Every output has the batch for its first axis, which TensorFlow
-            Serving's REST asks for. Decoding, turning upright (where the
-            classifier does), cropping and resizing are evaluation's own.
+            fewer; `valid` bool [batch], whether the image was decoded, and `reason`
+            int32 [batch]: 0, or 1 for what cannot be decoded, or 2 for an image of too
+            many pixels. Such an image has class -1 without a name and probabilities of
+            zero; the others of its batch are answered. Every output has the batch for
+            its first axis, which TensorFlow Serving's REST asks for. Decoding, turning
+            upright (where the classifier does), cropping and resizing are evaluation's
+            own.
         tensor: `images` float32 [batch, image_size, image_size, 3], RGB in [0, 255] ->
             `probabilities` and `logits`, float32 [batch, classes].
         tensor_uint8: the same for uint8.
+        features: `images` float32 -> `features` float32 [batch, channels], what the
+            classifier's layer sees: the means of the last feature maps.
+        cam: `images` float32 -> `maps` float32 [batch, rows, columns], the evidence for
+            the likeliest class in logits, and `classes` int64 [batch], these classes.
 
-    The network is its inference graph, with the weights as constants; see
-    `inference_graph`. Beside the graph, labels.txt names every output, one a line.
+    A network that does not end in global average pooling and a dense layer has neither
+    `features` nor `cam`. The weights are constants of the graph, or variables if they
+    are too many for one.
 
     Args:
-        classifier: the model, its preparation and its classes' names.
-        export_dir: local folder or gs:// URL; replaced whole, and only once the new
-            one is complete. A bucket, or a folder at which a file system is mounted,
-            takes one file after the other: meanwhile it holds no graph, so that no
-            reader takes it for a SavedModel.
-
-    Returns:
-        `export_dir`.
-
-    Raises:
-        ValueError: if `export_dir` holds anything but a SavedModel.
+        classifier: the preparation of images and the classes' names.
+        network: the classifier's network.
+        folder: local folder, which may hold other files.
+        max_pixels: int, the most pixels of an image that is decoded.
     """
-    check_target(export_dir)
-    export_dir = export_dir.rstrip("/")
-    labels = label_sets.dumps(classifier.class_names)
-    _write(_module(classifier), labels, export_dir)
-    return export_dir
-
-
-def _module(classifier: Classifier) -> tf.Module:
-    """Returns the signatures as a module's functions, over one graph of the network.
-
-    Keras's ExportArchive would trace the network 7 times and write each weight twice.
-    """
-    size = classifier.preparation.image_size
-    pixels = [None, size, size, 3]
-    names = list(classifier.class_names)
-    predict = _predict(classifier, tf.TensorSpec(pixels, tf.float32))
-
-    @_function(tf.TensorSpec(pixels, tf.float32, name="images"))
-    def tensor(images: tf.Tensor) -> dict[str, tf.Tensor]:
-        logits, probabilities = predict(images)
-        return {"probabilities": probabilities, "logits": logits}
-
-    @_function(tf.TensorSpec(pixels, tf.uint8, name="images"))
-    def tensor_uint8(images: tf.Tensor) -> dict[str, tf.Tensor]:
-        return tensor(tf.cast(images, tf.float32))
-
-    @_function(tf.TensorSpec([None], tf.string, name="encoded"))
-    def serving_default(encoded: tf.Tensor) -> dict[str, tf.Tensor]:
-        image = tf.TensorSpec(pixels[1:], tf.uint8)
-        decode = classifier.preparation.decode
-        images = tf.map_fn(decode, encoded, fn_output_signature=image)
-        return _ranked(tensor_uint8(images)["probabilities"], names)
-
     module = tf.Module()
-    module.tensor = tensor
-    module.tensor_uint8 = tensor_uint8
-    module.serving_default = serving_default
-    module.weights = tensor.get_concrete_function().variables
-    return module
+    head = _head(network.model)
+    predict, module.weights = _predict(network, head)
+    signatures = _signatures(predict, network.images(None), has_head=head is not None)
+    signatures["serving_default"] = _serve_files(
+        signatures["tensor"], classifier, max_pixels
+    )
+    for name, signature in signatures.items():
+        setattr(module, name, signature)
+    # Gradients of custom gradients would be traced too: a fifth of an export's time.
+    options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
+    tf.saved_model.save(module, folder, signatures, options)
 
 
-def _predict(classifier: Classifier, images: tf.TensorSpec) -> frozen_graph.Predict:
-    """Returns a function from pixels to logits and probabilities.
+def _head(model: keras.Model) -> class_maps.Head | None:
+    try:
+        return class_maps.find_head(model)
+    except ValueError:
+        return None
 
-    Its weights are constants in the graph, or variables if the graph would be too
-    large.
+
+def _predict(
+    network: Network, head: class_maps.Head | None
+) -> tuple[frozen_graph.Predict, list[tf.Variable]]:
+    """Returns what all signatures compute, and the variables that it reads.
+
+    Every signature calls the same graph, so that each weight is written once. Keras's
+    ExportArchive would trace the network once a signature.
     """
-    model = inference_graph.build(classifier.model)
+    images = network.images(None)
+    predict = network.predict if head is None else _with_features(network.model, head)
+    variables = network.model.variables
+    if network.is_frozen:
+        predict, variables = frozen_graph.freeze(predict, images), []
+
+    def predict_any(images: tf.Tensor) -> list[tf.Tensor]:
+        images = tf.ensure_shape(images, network.images(None).shape)
+        # oneDNN's kernels fail on an empty batch.
+        count = tf.shape(images)[0]
+        missing = 1 - tf.minimum(count, 1)
+        found = predict(tf.pad(images, [[0, missing], [0, 0], [0, 0], [0, 0]]))
+        return [*(output[:count] for output in found[:3]), *found[3:]]
+
+    return predict_any, variables
+
+
+def _with_features(model: keras.Model, head: class_maps.Head) -> frozen_graph.Predict:
+    """Returns a function from float32 images to logits, probabilities and more.
+
+    That is the last feature maps, channels last, and the classifier's kernel.
+    """
+    with efficientnet.deep_graphs():
+        both = keras.Model(model.inputs[0], [model.outputs[0], head.features])
 
     def predict(images: tf.Tensor) -> list[tf.Tensor]:
-        outputs = classify(model, images)
-        return [outputs["logits"], outputs["probabilities"]]
+        outputs = both(images, training=False)
+        logits, features = (tf.cast(output, tf.float32) for output in outputs)
+        if head.channels_first:
+            features = tf.transpose(features, [0, 2, 3, 1])
+        kernel = tf.cast(tf.convert_to_tensor(head.dense.kernel), tf.float32)
+        return [logits, to_probabilities(model, logits), features, kernel]
 
-    # Graph and signatures take a few MB beside the weights.
-    fits = model_layout.size(model) < frozen_graph.GRAPH_BYTES - 2**26
-    return frozen_graph.freeze(predict, images) if fits else predict
+    return predict
 
 
-def _function(spec: tf.TensorSpec) -> Callable[[Callable], Any]:
+def _signatures(
+    predict: frozen_graph.Predict, images: tf.TensorSpec, *, has_head: bool
+) -> dict[str, Signature]:
+    """Returns the signatures that take pixels, see `write`."""
+
+    @_function(images)
+    def tensor(images: tf.Tensor) -> Outputs:
+        logits, probabilities, *_ = predict(images)
+        return {"probabilities": probabilities, "logits": logits}
+
+    @_function(tf.TensorSpec(images.shape, tf.uint8, name="images"))
+    def tensor_uint8(images: tf.Tensor) -> Outputs:
+        return tensor(tf.cast(images, tf.float32))
+
+    @_function(images)
+    def features(images: tf.Tensor) -> Outputs:
+        return {"features": tf.reduce_mean(predict(images)[2], [1, 2])}
+
+    @_function(images)
+    def cam(images: tf.Tensor) -> Outputs:
+        logits, _, maps, kernel = predict(images)
+        classes = tf.argmax(logits, -1)
+        weights = tf.gather(kernel, classes, axis=1)
+        return {"maps": tf.einsum("bhwc,cb->bhw", maps, weights), "classes": classes}
+
+    found = {"tensor": tensor, "tensor_uint8": tensor_uint8}
+    return found | ({"features": features, "cam": cam} if has_head else {})
+
+
+def _serve_files(
+    tensor: Signature, classifier: Classifier, max_pixels: int
+) -> Signature:
+    """Returns the signature `serving_default`, see `write`."""
+    names = list(classifier.class_names)
+    preparation = classifier.preparation
+
+    @_function(tf.TensorSpec([None], tf.string, name="encoded"))
+    def serving_default(encoded: tf.Tensor) -> Outputs:
+        read, (sizes, images) = attempts.try_each(
+            encoded, functools.partial(_decode, preparation, max_pixels)
+        )
+        is_small = sizes <= max_pixels
+        valid = read & is_small
+        unread = tf.where(is_small, NO_IMAGE, TOO_LARGE)
+        probabilities = tensor(tf.cast(images, tf.float32))["probabilities"]
+        answers = _ranked(tf.where(valid[:, tf.newaxis], probabilities, 0.0), names)
+        return answers | {
+            "classes": tf.where(valid, answers["classes"], -1),
+            "class_names": tf.where(valid, answers["class_names"], ""),
+            "valid": valid,
+            "reason": tf.where(valid, ANSWERED, unread),
+        }
+
+    return serving_default
+
+
+def _decode(
+    preparation: Preparation, max_pixels: int, encoded: tf.Tensor
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Returns an image's number of pixels, and a blank image if they are too many."""
+    pixels = decoding.pixel_count(encoded)
+    size = preparation.image_size
+    image = tf.cond(
+        pixels <= max_pixels,
+        lambda: preparation.decode(encoded),
+        lambda: tf.zeros([size, size, 3], tf.uint8),
+    )
+    return pixels, image
+
+
+def _function(spec: tf.TensorSpec) -> Callable[[Callable], Signature]:
     return functools.partial(tf.function, input_signature=[spec], autograph=False)
 
 
-def _ranked(probabilities: tf.Tensor, names: list[str]) -> dict[str, tf.Tensor]:
-    """Returns the outputs of `serving_default`, see `save`."""
+def _ranked(probabilities: tf.Tensor, names: list[str]) -> Outputs:
+    """Returns the outputs of `serving_default` that say which class is likeliest."""
     ranked = tf.math.top_k(probabilities, k=min(5, len(names)))
     best = tf.argmax(probabilities, -1)
     return {
@@ -124,91 +208,3 @@ def _ranked(probabilities: tf.Tensor, names: list[str]) -> dict[str, tf.Tensor]:
         "top_k_names": tf.gather(names, ranked.indices),
         "top_k_probabilities": ranked.values,
     }
-
-
-def check_target(export_dir: str) -> None:
-    """Raises ValueError for a folder that cannot be written or holds other files."""
-    files.check_writable(export_dir, label="export_dir=")
-    if not (files.is_url(export_dir) or _is_mounted(export_dir)):
-        # The new SavedModel is written beside the old one.
-        beside = os.path.dirname(export_dir.rstrip("/")) or "."
-        files.check_writable(beside, label=f"export_dir={export_dir}: ")
-    holds = tf.io.gfile.listdir(export_dir) if tf.io.gfile.exists(export_dir) else []
-    if _is_mounted(export_dir):
-        holds = [name for name in holds if name != "lost+found"]
-    if holds and not {_GRAPH, _FINGERPRINT} & set(holds):
-        raise ValueError(
-            f"export_dir={export_dir} holds {sorted(holds)[0]} and no SavedModel; "
-            "allowed is a new folder, an empty one, or one to replace a SavedModel in"
-        )
-
-
-def _write(module: tf.Module, labels: str, target: str) -> None:
-    if files.is_url(target) or _is_mounted(target):
-        with tempfile.TemporaryDirectory() as folder:
-            _write_here(module, labels, f"{folder}/model")
-            with disk.writing(target):
-                _upload(f"{folder}/model", target)
-        return
-    partial = f"{target}.partial"
-    with disk.writing(target):
-        _remove(partial)
-        try:
-            _write_here(module, labels, partial)
-            _replace(partial, target)
-        except BaseException:
-            with contextlib.suppress(tf.errors.OpError):
-                _remove(partial)
-            raise
-
-
-def _is_mounted(folder: str) -> bool:
-    """Whether a file system is mounted at a folder, which then cannot be renamed."""
-    return os.path.ismount(folder)
-
-
-def _write_here(module: tf.Module, labels: str, folder: str) -> None:
-    signatures = {name: getattr(module, name) for name in _SIGNATURES}
-    # Gradients of custom gradients would be traced too: a fifth of an export's time.
-    options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
-    tf.saved_model.save(module, folder, signatures, options)
-    files.write_whole(f"{folder}/{label_sets.FILE}", labels)
-
-
-def _upload(source: str, target: str) -> None:
-    """Replaces a SavedModel: its graph is deleted first, and the new one comes last.
-
-    The fingerprint stays all the while, to mark a folder that may be replaced.
-    """
-    names = [
-        os.path.relpath(f"{folder}/{name}", source)
-        for folder, _, found in os.walk(source)
-        for name in found
-    ]
-    patterns = [f"{target}/*", f"{target}/*/*"]
-    old = {path.removeprefix(f"{target}/") for path in tf.io.gfile.glob(patterns)}
-    if _GRAPH in old:
-        tf.io.gfile.remove(f"{target}/{_GRAPH}")
-    names.sort(key=lambda name: (name == _GRAPH, name != _FINGERPRINT, name))
-    for name in names:
-        if not files.is_url(target):
-            os.makedirs(os.path.dirname(f"{target}/{name}"), exist_ok=True)
-        files.upload(f"{source}/{name}", f"{target}/{name}")
-    for name in old - set(names):
-        if not tf.io.gfile.isdir(f"{target}/{name}"):
-            tf.io.gfile.remove(f"{target}/{name}")
-
-
-def _replace(source: str, target: str) -> None:
-    """Puts one folder in another's place, and deletes the old one last."""
-    previous = f"{target}.previous"
-    if tf.io.gfile.exists(target):
-        _remove(previous)
-        tf.io.gfile.rename(target, previous)
-    tf.io.gfile.rename(source, target)
-    _remove(previous)
-
-
-def _remove(folder: str) -> None:
-    if tf.io.gfile.exists(folder):
-        tf.io.gfile.rmtree(folder)

@@ -141,7 +141,9 @@ class Classifier:
             autograph=False,
         )
 
-    def predict(self, images: Sequence[tf.Tensor] | np.ndarray) -> np.ndarray:
+    def predict(
+        self, images: Sequence[tf.Tensor | np.ndarray] | np.ndarray
+    ) -> np.ndarray:
         """Classifies images that are prepared already.
 
         Args:
@@ -152,7 +154,7 @@ class Classifier:
             may have several classes.
         """
         starts = range(0, len(images), BATCH)
-        batches = (tf.stack(images[start : start + BATCH]) for start in starts)
+        batches = (np.stack(images[start : start + BATCH]) for start in starts)
         return np.concatenate([self._probabilities(batch) for batch in batches])
 
     @functools.cached_property
@@ -217,6 +219,10 @@ def classify(model: keras.Model, images: tf.Tensor) -> dict[str, tf.Tensor]:
         "probabilities" and "logits", float32 [batch, classes].
     """
     logits = tf.cast(model(images, training=False), tf.float32)
+    return {"probabilities": to_probabilities(model, logits), "logits": logits}
+
+
+def to_probabilities(model: keras.Model, logits: tf.Tensor) -> tf.Tensor:
+    """Returns the probabilities of a model's logits; see `classify`."""
     is_multi = passports.of(model).multi_label
-    probabilities = tf.sigmoid(logits) if is_multi else tf.nn.softmax(logits)
-    return {"probabilities": probabilities, "logits": logits}
+    return tf.sigmoid(logits) if is_multi else tf.nn.softmax(logits)

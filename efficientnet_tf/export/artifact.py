@@ -1,0 +1,122 @@
+"""The folder of an exported classifier: its formats, and what is needed to serve it."""
+
+import dataclasses
+import importlib
+import json
+import os
+import pathlib
+import random
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from efficientnet_tf import files, label_sets, terminal
+from efficientnet_tf.data import image_headers
+from efficientnet_tf.export import client, export_folder, parity, readme, saved_model
+from efficientnet_tf.export.formats import FORMATS, Format
+from efficientnet_tf.export.network import Network
+from efficientnet_tf.inference.classifier import Classifier
+from efficientnet_tf.weights import passport as passports
+
+DEFAULT = (FORMATS["saved_model"],)
+_CALIBRATION, _COMPARISON = 200, 500  # the most photos for each
+
+
+def save(
+    classifier: Classifier,
+    export_dir: str,
+    *,
+    formats: Sequence[Format] = DEFAULT,
+    photos: Sequence[str] = (),
+    is_gated: bool = True,
+    max_pixels: int = image_headers.MOST_PIXELS,
+) -> dict[str, Any]:
+    """Writes a classifier in some formats, and compares them with the Keras model.
+
+    Beside the formats' files are labels.txt, which names every output, one a line;
+    preparation.json, how images are prepared; README.md with the commands and a client
+    for each format; and, if the formats were compared, parity.json.
+
+    Args:
+        classifier: the model, its preparation and its classes' names.
+        export_dir: local folder or gs:// URL, replaced whole, see `export_folder`.
+        formats: the formats, from `formats.find`.
+        photos: image files. 8-bit formats find the ranges of their activations on up to
+            200 of them, and all formats are compared on others, up to 500. Without
+            photos only made-up images are compared, and a SavedModel alone is not.
+        is_gated: whether a format that differs too much is an error; False says so on
+            the screen and in parity.json.
+        max_pixels: int, the most pixels of an image that the SavedModel decodes.
+
+    Returns:
+        "export_dir" and "formats", the rows of parity.json by format.
+
+    Raises:
+        ValueError: if `export_dir` holds anything but an export, a photo cannot be
+            read, or a format differs too much; `export_dir` is then as it was.
+    """
+    export_folder.check_target(export_dir)
+    export_dir = export_dir.rstrip("/")
+    calibration, comparison = _divided(classifier, photos, formats)
+    rows: dict[str, Any] = {}
+
+    def fill(folder: str) -> None:
+        network = Network.of(classifier)
+        for one in formats:
+            if one.module == "saved_model":
+                saved_model.write(classifier, network, folder, max_pixels=max_pixels)
+            else:
+                _write_file(one, network, folder, calibration)
+        _write_texts(classifier, formats, folder)
+        if photos or tuple(formats) != DEFAULT:
+            rows.update(parity.compare(classifier, formats, folder, comparison))
+            parity.check(rows, is_gated=is_gated)
+            files.write_whole(f"{folder}/parity.json", json.dumps(rows, indent=1))
+
+    export_folder.write(export_dir, fill)
+    return {"export_dir": export_dir, "formats": rows}
+
+
+def _write_file(
+    one: Format, network: Network, folder: str, calibration: Sequence[np.ndarray]
+) -> None:
+    module = importlib.import_module(f"efficientnet_tf.export.{one.module}")
+    path = f"{folder}/{one.file}"
+    if not os.path.exists(path):  # two formats may be two ways to run one file
+        with terminal.quiet():
+            module.write(network, path, precision=one.precision, photos=calibration)
+
+
+def _write_texts(
+    classifier: Classifier, formats: Sequence[Format], folder: str
+) -> None:
+    """Writes what a server or a client needs beside the network."""
+    passport = passports.of(classifier.model)
+    preparation = dataclasses.asdict(classifier.preparation) | {
+        "input": "RGB, [batch, image_size, image_size, 3], [0, 255]",
+        "model": passport.variant.name if passport.variant else classifier.model.name,
+        "label_offset": classifier.label_offset,
+        "multi_label": classifier.multi_label,
+    }
+    texts = {
+        label_sets.FILE: label_sets.dumps(classifier.class_names),
+        export_folder.PREPARATION: json.dumps(preparation, indent=1),
+        "README.md": readme.text(classifier, formats),
+        "client.py": pathlib.Path(client.__file__).read_text(encoding="utf-8"),
+    }
+    for name, text in texts.items():
+        files.write_whole(f"{folder}/{name}", text)
+
+
+def _divided(
+    classifier: Classifier, photos: Sequence[str], formats: Sequence[Format]
+) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """Reads photos to calibrate with, and others to compare on."""
+    paths = random.Random(0).sample(list(photos), len(photos))
+    count = 0
+    if any(one.is_calibrated for one in formats):
+        count = min(_CALIBRATION, (len(paths) + 1) // 2)
+    chosen = paths[: count + _COMPARISON]
+    images = [classifier.read_image(path).numpy() for path in chosen]
+    return images[:count], images[count:] or images

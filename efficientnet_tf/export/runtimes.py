@@ -1,0 +1,95 @@
+"""Opens exported networks in their runtimes, with a thread for each core.
+
+No runtime is imported before `open_network` is called: runtimes start threads, and a
+process that measures chooses its core first.
+"""
+
+import functools
+import os
+from collections.abc import Callable
+
+import numpy as np
+
+# Maps float32 images [batch, height, width, 3] to the outputs, sorted by their names.
+Predict = Callable[[np.ndarray], list[np.ndarray]]
+
+
+def open_network(runtime: str, path: str) -> Predict:
+    """Opens an exported network.
+
+    Args:
+        runtime: a key of OPEN.
+        path: the folder of a SavedModel, else a file in the runtime's format.
+
+    Returns:
+        A function from float32 images, in a batch that the network takes, to its
+        outputs: those of an exported classifier are logits and probabilities.
+    """
+    return OPEN[runtime](path)
+
+
+def _saved_model(path: str) -> Predict:
+    import tensorflow as tf
+
+    model = tf.saved_model.load(path)
+    name = "tensor" if "tensor" in model.signatures else "serving_default"
+
+    def predict(images: np.ndarray) -> list[np.ndarray]:
+        # Called through the model, which keeps its variables alive.
+        outputs = model.signatures[name](images=tf.constant(images))
+        return [outputs[key].numpy() for key in sorted(outputs)]
+
+    return predict
+
+
+def _litert(path: str) -> Predict:
+    from ai_edge_litert import interpreter as litert
+
+    run = litert.Interpreter(path, num_threads=_cores()).get_signature_runner()
+
+    def predict(images: np.ndarray) -> list[np.ndarray]:
+        outputs = run(images=images)
+        return [outputs[key] for key in sorted(outputs)]
+
+    return predict
+
+
+def _onnx(path: str) -> Predict:
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = _cores()
+    session = onnxruntime.InferenceSession(path, options)
+    names = sorted(output.name for output in session.get_outputs())
+    return lambda images: session.run(names, {"images": images})
+
+
+def _openvino(path: str, *, precision: str) -> Predict:
+    import openvino
+
+    network = openvino.Core().compile_model(
+        path,
+        "CPU",
+        {"INFERENCE_NUM_THREADS": _cores(), "INFERENCE_PRECISION_HINT": precision},
+    )
+    request = network.create_infer_request()
+    names = sorted(output.get_any_name() for output in network.outputs)
+
+    def predict(images: np.ndarray) -> list[np.ndarray]:
+        request.infer({"images": images}, share_inputs=True)
+        return [request.get_tensor(name).data.copy() for name in names]
+
+    return predict
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0))
+
+
+OPEN: dict[str, Callable[[str], Predict]] = {
+    "saved_model": _saved_model,
+    "litert": _litert,
+    "onnx": _onnx,
+    "openvino": functools.partial(_openvino, precision="f32"),
+    "openvino_bf16": functools.partial(_openvino, precision="bf16"),
+}
