@@ -9,23 +9,32 @@ import dataclasses
 import json
 import numbers
 import os
+import pathlib
 import statistics
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Self
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from efficientnet_tf.export import frozen_graph, latency_process
+from efficientnet_tf import terminal
+from efficientnet_tf.export import (
+    frozen_graph,
+    latency_process,
+    litert,
+    onnx,
+    openvino,
+    runtimes,
+)
 from efficientnet_tf.weights import model_layout
 
 # Models by name, or functions that build them.
 Models = Mapping[str, keras.Model | Callable[[], keras.Model]]
-RUNTIMES = ("saved_model", "litert")
+RUNTIMES = tuple(runtimes.OPEN)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,7 +75,7 @@ def compare(
     Args:
         models: models by name, or functions that build them, each with one input of a
             fixed size. All run on the same core, one at a time.
-        runtime: "saved_model" (TensorFlow without XLA) or "litert".
+        runtime: one of RUNTIMES; "saved_model" is TensorFlow without XLA.
         rounds: int, timed runs of each model, 1 or more.
         warmup: int, runs of each model before the timed ones, 0 or more.
         frozen: whether weights become constants, so that batch norm folds into
@@ -87,8 +96,10 @@ def compare(
             model = model if isinstance(model, keras.Model) else model()
             path = os.path.join(directory, f"model{number}")
             path = save(model, path, runtime=runtime, frozen=frozen)
+            shape = (1, *model.input_shape[1:])
             del model  # The next model may need its memory.
-            runners[name] = stack.enter_context(Runner(path, runtime=runtime))
+            runner = Runner(path, runtime=runtime, shape=shape)
+            runners[name] = stack.enter_context(runner)
         seconds: dict[str, list[float]] = {name: [] for name in runners}
         for _ in range(warmup + rounds):
             for name, runner in runners.items():
@@ -103,7 +114,7 @@ def save(
 
     Args:
         model: a model with one input of a fixed size.
-        path: folder of the SavedModel to write; LiteRT's file gets ".tflite" added.
+        path: folder of the SavedModel to write; other runtimes' files get a suffix.
         runtime: as in `compare`.
         frozen: as in `compare`.
 
@@ -121,40 +132,44 @@ def save(
         return tf.nest.flatten(model(images, training=False))
 
     predict = frozen_graph.freeze(outputs, images) if frozen else outputs
-    module = tf.Module()
-    module.model = None if frozen else model  # holds the variables
-    module.serve = tf.function(
-        lambda images: {f"output_{i}": x for i, x in enumerate(predict(images))},
-        input_signature=[images],
-    )
-    # Custom gradients are for training, and a frozen graph has lost what they need.
-    options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
-    tf.saved_model.save(module, path, signatures=module.serve, options=options)
-    if runtime == "saved_model":
-        return path
-    # Converts the frozen graph, because from a Keras 3 model's variables the converter
-    # makes variables without values.
-    converter = tf.lite.TFLiteConverter.from_saved_model(path)
-    with open(f"{path}.tflite", "wb") as file:
-        file.write(converter.convert())
-    return f"{path}.tflite"
+    names = [f"output_{number}" for number in range(len(model.outputs))]
+
+    def named(images: tf.Tensor) -> dict[str, tf.Tensor]:
+        return dict(zip(names, predict(images), strict=True))
+
+    with terminal.quiet():
+        match runtime:
+            case "saved_model":
+                holds = None if frozen else model
+                frozen_graph.save(named, images, path, holds=holds)
+            case "litert":
+                path += ".tflite"
+                pathlib.Path(path).write_bytes(litert.convert(named, images))
+            case "onnx":
+                path += ".onnx"
+                pathlib.Path(path).write_bytes(onnx.convert(predict, names))
+            case _:
+                path += ".xml"
+                openvino.save(openvino.convert(predict, names), path)
+    return path
 
 
 class Runner:
     """A saved model in a process of its own, on one core; use as a context manager.
 
     Args:
-        path: the path that `save` returned.
-        runtime: the same as for `save`.
+        path: the path that `save` returned, or a format's file in an export.
+        runtime: a key of `runtimes.OPEN`.
+        shape: shape of the image that it takes, [1, height, width, 3].
     """
 
-    def __init__(self, path: str, *, runtime: str):
+    def __init__(self, path: str, *, runtime: str, shape: Sequence[int]):
         self._path = path
         self._errors = tempfile.TemporaryFile("w+")  # noqa: SIM115
         core = max(os.sched_getaffinity(0))
+        of = [path, runtime, str(core), *map(str, shape)]
         self._process = subprocess.Popen(
-            # -P: the script must import no module from its own folder.
-            [sys.executable, "-P", latency_process.__file__, path, runtime, str(core)],
+            [sys.executable, "-m", latency_process.__name__, *of],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._errors,
@@ -163,6 +178,7 @@ class Runner:
             | {
                 "CUDA_VISIBLE_DEVICES": "-1",
                 "OMP_NUM_THREADS": "1",
+                "PYTHONPATH": os.pathsep.join(sys.path),
                 "TF_CPP_MIN_LOG_LEVEL": "2",
                 "TF_XLA_FLAGS": "",
             },
@@ -210,8 +226,10 @@ def _check_arguments(
         raise ValueError("models={}: allowed is one model or more")
     if runtime not in RUNTIMES:
         raise ValueError(f"runtime={runtime!r}: allowed are {', '.join(RUNTIMES)}")
-    if runtime == "litert" and not frozen:
-        raise ValueError("frozen=False: litert freezes; allowed with saved_model alone")
+    if runtime != "saved_model" and not frozen:
+        raise ValueError(
+            f"frozen=False: {runtime} freezes; allowed with saved_model alone"
+        )
     for name, value, least in (("rounds", rounds, 1), ("warmup", warmup, 0)):
         if not isinstance(value, numbers.Integral) or value < least:
             raise ValueError(f"{name}={value}: allowed are whole numbers from {least}")

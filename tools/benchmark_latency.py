@@ -1,0 +1,176 @@
+"""Compares the latency of exported networks in all runtimes: one image, one core.
+
+python tools/benchmark_latency.py --models=efficientnet-b0,efficientnet-b1 --json
+
+For each network, ours is what an export writes; the rival is keras.applications'
+network in the same runtime, converted as its users would. Rows of 8 bits find their
+ranges on random pixels: their speed counts, not their predictions. Each row is a
+process of its own; all are bound to the same core and take turns. --model_dir compares
+a run's exports with its Keras layers.
+
+Times are medians in milliseconds. "share" is the part of the core's measured peak, a
+float32 matrix product in NumPy, that a row reaches.
+"""
+
+import contextlib
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from typing import Any
+
+import tool
+from absl import flags as absl_flags
+
+FLAGS = absl_flags.FLAGS
+_PEAK = """
+import os, time
+os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
+import numpy as np
+matrix = np.full((1536, 1536), 0.5, np.float32)
+def seconds():
+    start = time.perf_counter()
+    matrix @ matrix
+    return time.perf_counter() - start
+print(2 * 1536**3 / min(seconds() for _ in range(20)))
+"""
+# Names in keras.applications of those that are the same networks.
+_RIVALS = {
+    **{f"efficientnet-b{n}": f"EfficientNetB{n}" for n in range(8)},
+    "efficientnetv2-b0": "EfficientNetV2B0",
+    "resnet-50": "ResNet50",
+    "resnet-152": "ResNet152",
+}
+
+absl_flags.DEFINE_list("models", ["efficientnet-b0"], "Networks to measure.")
+absl_flags.DEFINE_string("model_dir", None, "A run to measure in place of networks.")
+absl_flags.DEFINE_integer("rounds", 40, "Timed runs of each row.", lower_bound=3)
+absl_flags.DEFINE_boolean("json", False, "Print the result as one last line of JSON.")
+
+
+def main(_: list[str]) -> dict:
+    """Measures each network's rows in turns."""
+    command = [sys.executable, "-c", _PEAK]
+    threads = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+    peak = subprocess.run(
+        command, env=os.environ | threads, capture_output=True, check=True, text=True
+    )
+    result: dict[str, Any] = {"peak_gflops": float(peak.stdout) / 1e9}
+    print(f"peak {result['peak_gflops']:.1f} GFLOP/s", flush=True)
+    for name in [FLAGS.model_dir] if FLAGS.model_dir else FLAGS.models:
+        result[name] = _measure(name, result["peak_gflops"])
+    return result
+
+
+def _measure(name: str, peak: float) -> dict:
+    from efficientnet_tf.export import latency
+
+    with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
+        macs, size, rows = _rows(name, folder)
+        runners = {
+            row: stack.enter_context(
+                latency.Runner(path, runtime=runtime, shape=(1, size, size, 3))
+            )
+            for row, runtime, path in rows
+        }
+        turns = [
+            {row: runner.run() for row, runner in runners.items()}
+            for _ in range(FLAGS.rounds + 3)
+        ][3:]
+    found: dict[str, Any] = {}
+    for row in turns[0]:
+        ms = 1e3 * statistics.median(turn[row] for turn in turns)
+        found[row] = {"ms": ms, "share": 2 * macs / ms / peak / 1e6}
+        print(f"{name:<20} {row:<24} {ms:8.2f} ms  {found[row]['share']:5.1%}")
+    return found | _ratios({row: each["ms"] for row, each in found.items()})
+
+
+def _rows(name: str, folder: str) -> tuple[int, int, list[tuple[str, str, str]]]:
+    """Writes all rows' files; returns MACs, image size, and name, runtime and path."""
+    import efficientnet_tf as en
+    from efficientnet_tf.inference.classifier import Classifier
+
+    if FLAGS.model_dir:
+        classifier = Classifier.of_run(FLAGS.model_dir)
+        model, size = classifier.model, classifier.preparation.image_size
+        variant = model.passport.variant
+        rival = model
+    else:
+        variant = en.get_variant(name)
+        model = en.EfficientNet(name, classifier_activation=None)
+        size = variant.resolution
+        rival = _rival(name)
+    macs = en.count(variant, image_size=size).macs
+    rows = list(_ours(model, size, f"{folder}/ours"))
+    if rival is not None:
+        rows += _theirs(rival, f"{folder}/theirs")
+    return macs, size, rows
+
+
+def _rival(name: str) -> Any:
+    import keras
+
+    known = getattr(keras.applications, _RIVALS.get(name, ""), None)
+    return known and known(weights=None)
+
+
+def _ours(model: Any, size: int, folder: str) -> Iterator[tuple[str, str, str]]:
+    """Writes every format of an export."""
+    import importlib
+
+    import numpy as np
+
+    from efficientnet_tf import terminal
+    from efficientnet_tf.export import formats, inference_graph, latency, network
+
+    exported = network.Network(inference_graph.build(model), size)
+    photos = np.random.default_rng(0).integers(0, 256, (8, size, size, 3), np.uint8)
+    os.makedirs(folder)
+    for one in formats.FORMATS.values():
+        path = f"{folder}/{one.file}"
+        if one.module == "saved_model":
+            path = latency.save(exported.model, f"{folder}/saved_model")
+        elif not os.path.exists(path):
+            module = importlib.import_module(f"efficientnet_tf.export.{one.module}")
+            with terminal.quiet():
+                module.write(exported, path, precision=one.precision, photos=photos)
+        yield f"ours/{one.name}", one.runtime, path
+
+
+def _theirs(model: Any, folder: str) -> Iterator[tuple[str, str, str]]:
+    """Writes a Keras model for every runtime, its SavedModel as Keras exports it."""
+    from efficientnet_tf.export import latency
+
+    os.makedirs(folder)
+    for runtime in latency.RUNTIMES:
+        path = latency.save(
+            model,
+            f"{folder}/{runtime}",
+            runtime=runtime,
+            frozen=runtime != "saved_model",
+        )
+        yield f"keras/{runtime}", runtime, path
+
+
+def _ratios(ms: dict[str, float]) -> dict[str, float]:
+    """Compares our best rows with the best of the rivals', above 1 where ours win."""
+    exact = ("saved_model", "litert", "onnx", "openvino")
+    theirs = {row: ms[f"keras/{row}"] for row in exact if f"keras/{row}" in ms}
+    ours = min(ms[f"ours/{row}"] for row in exact)
+    reduced = {row: value for row, value in ms.items() if row.startswith("ours/")}
+    for row in ("litert_float16", "litert_dynamic", *exact):
+        reduced.pop(f"ours/{row}", None)
+    ratios = {"ratio_reduced_vs_float32": ours / min(reduced.values())}
+    if theirs:
+        ratios["ratio_float32_vs_keras"] = min(theirs.values()) / ours
+        ratios["ratio_saved_model_vs_keras"] = (
+            theirs["saved_model"] / ms["ours/saved_model"]
+        )
+    print(", ".join(f"{key} {value:.2f}" for key, value in ratios.items()), flush=True)
+    return ratios
+
+
+if __name__ == "__main__":
+    tool.run(main)
