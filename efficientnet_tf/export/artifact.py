@@ -13,14 +13,22 @@ import numpy as np
 
 from efficientnet_tf import files, label_sets, terminal
 from efficientnet_tf.data import image_headers
-from efficientnet_tf.export import client, export_folder, parity, readme, saved_model
+from efficientnet_tf.export import (
+    client,
+    export_folder,
+    litert,
+    parity,
+    readme,
+    saved_model,
+)
 from efficientnet_tf.export.formats import FORMATS, Format
 from efficientnet_tf.export.network import Network
 from efficientnet_tf.inference.classifier import Classifier
 from efficientnet_tf.weights import passport as passports
 
 DEFAULT = (FORMATS["saved_model"],)
-_CALIBRATION, _COMPARISON = 200, 500  # the most photos for each
+# The most photos to calibrate with, to compare on, and to examine layers by.
+_CALIBRATION, _COMPARISON, _EXAMINATION = 200, 500, 10
 
 
 def save(
@@ -71,6 +79,10 @@ def save(
         _write_texts(classifier, formats, folder)
         if photos or tuple(formats) != DEFAULT:
             rows.update(parity.compare(classifier, formats, folder, comparison))
+            if "litert_int8" in rows:
+                with terminal.quiet():
+                    layers = litert.layer_errors(network, calibration[:_EXAMINATION])
+                rows["litert_int8"]["layers"] = layers
             parity.check(rows, is_gated=is_gated)
             files.write_whole(f"{folder}/parity.json", json.dumps(rows, indent=1))
 

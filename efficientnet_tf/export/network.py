@@ -45,12 +45,6 @@ class Network:
         shape = [batch, self.image_size, self.image_size, 3]
         return tf.TensorSpec(shape, tf.float32, name="images")
 
-    @property
-    def is_frozen(self) -> bool:
-        """Whether a graph can hold the weights as constants."""
-        # Graph and signatures take a few MB beside the weights.
-        return model_layout.size(self.model) < frozen_graph.GRAPH_BYTES - 2**26
-
     def freeze(self, batch: int | None) -> frozen_graph.Predict:
         """Returns `predict` with the weights as constants.
 
@@ -60,7 +54,8 @@ class Network:
         Raises:
             ValueError: if the weights are too many for a graph.
         """
-        if not self.is_frozen:
+        # The graph takes a few MB beside the weights.
+        if model_layout.size(self.model) > frozen_graph.GRAPH_BYTES - 2**26:
             raise ValueError(
                 f"model {self.model.name}: its weights do not fit into one graph of "
                 "2 GB; allowed is export_formats=saved_model"

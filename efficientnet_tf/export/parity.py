@@ -100,11 +100,18 @@ def _fault(one: Format, row: Mapping[str, Any]) -> str | None:
     if not difference <= one.difference:
         return (
             f"{one.name} changes probabilities by {difference:.2g} on average, allowed "
-            f"is {one.difference:.2g}"
+            f"is {one.difference:.2g}{_worst(row)}"
         )
     if agreement < one.agreement and not row["made_up"]:
         return (
             f"{one.name} agrees with the Keras model on {agreement:.1%} of "
             f"{row['images']} photos, allowed is {one.agreement:.0%} or more"
+            f"{_worst(row)}"
         )
     return None
+
+
+def _worst(row: Mapping[str, Any]) -> str:
+    """Names the layers that 8 bits change most, where that was examined."""
+    names = [one["layer"] for one in row.get("layers", [])[:3]]
+    return f" (most in {', '.join(names)})" if names else ""

@@ -10,7 +10,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from efficientnet_tf.export import artifact, client, formats, parity, runtimes
+from efficientnet_tf.export import (
+    artifact,
+    client,
+    formats,
+    litert,
+    network,
+    parity,
+    runtimes,
+)
 
 ALL = list(formats.FORMATS.values())
 
@@ -227,3 +235,19 @@ def test_formats_without_a_saved_model_are_replaced_too(classifier, tmp_path):
     names = {path.name for path in folder.iterdir()}
     assert "model.tflite" in names
     assert "model.onnx" not in names
+
+
+def test_the_layer_that_eight_bits_break_is_found(classifier, pixels):
+    built = network.Network.of(classifier)
+    before = litert.layer_errors(built, list(pixels[:4]))
+    assert {one["layer"] for one in before} & {one.name for one in built.model.layers}
+    # One channel 100 times as large takes the range of all others.
+    layer = built.model.get_layer("block1a_project_bn")
+    kernel, bias = layer.get_weights()
+    kernel[..., 0] *= 100
+    layer.set_weights([kernel, bias])
+    after = litert.layer_errors(built, list(pixels[:4]))
+    noise = {one["layer"]: one["noise"] for one in before}
+    assert after[0]["layer"] == layer.name
+    assert after[0]["noise"] > 20 * noise[layer.name]
+    assert after == sorted(after, key=lambda one: -one["noise"])
