@@ -109,7 +109,7 @@ def find(names: Sequence[str], *, photos: Sequence[str] = ()) -> list[Format]:
         if missing:
             raise ValueError(
                 f"export_formats={one.name}: needs {' and '.join(missing)}; pip "
-                "install 'efficientnet_tf[export]'"
+                "install -e '.[export]'"
             )
         if one.is_calibrated and not photos:
             raise ValueError(

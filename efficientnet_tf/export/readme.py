@@ -32,8 +32,9 @@ many pixels. The other signatures take pixels: `tensor`, `tensor_uint8`, and `fe
 and `cam` where the network has them.
 
     saved_model_cli show --dir . --all
+    python -c "from numpy import *; save('images', zeros([1, {size}, {size}, 3], 'f'))"
     saved_model_cli run --dir . --tag_set serve --signature_def tensor \\
-      --input_exprs 'images=np.zeros((1, {size}, {size}, 3), np.float32)'
+      --inputs images=images.npy
 """
 _OPENVINO = """
 ## OpenVINO Model Server

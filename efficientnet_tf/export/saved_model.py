@@ -43,6 +43,8 @@ def write(
             its first axis, which TensorFlow Serving's REST asks for. Decoding, turning
             upright (where the classifier does), cropping and resizing are evaluation's
             own.
+        decode: `encoded` string [batch] -> `images` uint8 [batch, image_size,
+            image_size, 3], as `tensor_uint8` takes them; `valid` and `reason`.
         tensor: `images` float32 [batch, image_size, image_size, 3], RGB in [0, 255] ->
             `probabilities` and `logits`, float32 [batch, classes].
         tensor_uint8: the same for uint8.
@@ -65,9 +67,7 @@ def write(
     head = _head(network.model)
     predict, module.weights = _predict(network, head)
     signatures = _signatures(predict, network.images(None), has_head=head is not None)
-    signatures["serving_default"] = _serve_files(
-        signatures["tensor"], classifier, max_pixels
-    )
+    signatures |= _for_files(signatures["tensor"], classifier, max_pixels)
     for name, signature in signatures.items():
         setattr(module, name, signature)
     # Gradients of custom gradients would be traced too: a fifth of an export's time.
@@ -155,31 +155,36 @@ def _signatures(
     return found | ({"features": features, "cam": cam} if has_head else {})
 
 
-def _serve_files(
+def _for_files(
     tensor: Signature, classifier: Classifier, max_pixels: int
-) -> Signature:
-    """Returns the signature `serving_default`, see `write`."""
+) -> dict[str, Signature]:
+    """Returns the signatures that take image files, see `write`."""
     names = list(classifier.class_names)
-    preparation = classifier.preparation
+    files = tf.TensorSpec([None], tf.string, name="encoded")
 
-    @_function(tf.TensorSpec([None], tf.string, name="encoded"))
-    def serving_default(encoded: tf.Tensor) -> Outputs:
+    @_function(files)
+    def decode(encoded: tf.Tensor) -> Outputs:
         read, (sizes, images) = attempts.try_each(
-            encoded, functools.partial(_decode, preparation, max_pixels)
+            encoded,
+            functools.partial(_decode, classifier.preparation, max_pixels),
         )
         is_small = sizes <= max_pixels
         valid = read & is_small
         unread = tf.where(is_small, NO_IMAGE, TOO_LARGE)
+        reason = tf.where(valid, ANSWERED, unread)
+        return {"images": images, "valid": valid, "reason": reason}
+
+    @_function(files)
+    def serving_default(encoded: tf.Tensor) -> Outputs:
+        decoded = decode(encoded)
+        images, valid = decoded.pop("images"), decoded["valid"]
         probabilities = tensor(tf.cast(images, tf.float32))["probabilities"]
         answers = _ranked(tf.where(valid[:, tf.newaxis], probabilities, 0.0), names)
-        return answers | {
-            "classes": tf.where(valid, answers["classes"], -1),
-            "class_names": tf.where(valid, answers["class_names"], ""),
-            "valid": valid,
-            "reason": tf.where(valid, ANSWERED, unread),
-        }
+        answers["classes"] = tf.where(valid, answers["classes"], -1)
+        answers["class_names"] = tf.where(valid, answers["class_names"], "")
+        return answers | decoded
 
-    return serving_default
+    return {"decode": decode, "serving_default": serving_default}
 
 
 def _decode(

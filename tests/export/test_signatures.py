@@ -102,6 +102,18 @@ def test_a_batch_of_no_images_is_answered(signatures, name, outputs):
     assert {key: tuple(value.shape) for key, value in found.items()} == outputs
 
 
+def test_decoded_files_are_what_tensor_takes(signatures, classifier, good):
+    found = signatures["decode"](encoded=tf.constant([good[0], b"", good[1]]))
+    assert found["valid"].numpy().tolist() == [True, False, True]
+    images = found["images"].numpy()
+    expected = [classifier.preparation.decode(one) for one in good]
+    np.testing.assert_array_equal(images[[0, 2]], expected)
+    np.testing.assert_array_equal(images[1], 0)
+    predicted = signatures["tensor_uint8"](images=found["images"])["probabilities"]
+    served = answers(signatures, [good[0], b"", good[1]])["probabilities"]
+    np.testing.assert_allclose(predicted.numpy()[[0, 2]], served[[0, 2]], atol=1e-6)
+
+
 def test_a_batch_of_no_files_is_answered(signatures):
     found = answers(signatures, [])
     assert {len(value) for value in found.values()} == {0}
@@ -139,5 +151,5 @@ def test_a_network_without_a_head_has_no_maps(classifier, tmp_path):
     headless = network.Network(other, 32)
     saved_model.write(classifier, headless, str(tmp_path), max_pixels=100)
     loaded = tf.saved_model.load(str(tmp_path))
-    expected = {"serving_default", "tensor", "tensor_uint8"}
+    expected = {"serving_default", "decode", "tensor", "tensor_uint8"}
     assert set(loaded.signatures) == expected
