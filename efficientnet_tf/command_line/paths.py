@@ -30,6 +30,7 @@ def check(
     export_dir: str | None = None,
     export_formats: Sequence[str] = (),
     report_dir: str | None = None,
+    saved_model: str | None = None,
     **_: Any,
 ) -> None:
     """Checks what a command reads, and where it writes.
@@ -46,6 +47,7 @@ def check(
         export_dir: folder for the export.
         export_formats: names of its formats.
         report_dir: folder for the report.
+        saved_model: folder of a SavedModel to serve.
         **_: what is not on a disk.
 
     Raises:
@@ -59,6 +61,7 @@ def check(
         _check_data(of.get("dataset"), of.get("data_dir"))
         _check_weights(weights, model)
         _check_run(model_dir)
+        _check_saved_model(saved_model)
     photos.find([name for name in images if not files.is_url(name)])
     formats.find(export_formats, photos=images)
     written = {
@@ -91,6 +94,16 @@ def _check_run(model_dir: str | None) -> None:
         raise ValueError(
             f"model_dir={model_dir}: no config.json there; train first, or name the "
             "folder of a run"
+        )
+
+
+def _check_saved_model(folder: str | None) -> None:
+    if not folder or files.is_url(folder):
+        return
+    if not os.path.isfile(f"{folder}/saved_model.pb"):
+        raise ValueError(
+            f"export_dir={folder}: no saved_model.pb there; name a folder that "
+            "--mode=export wrote"
         )
 
 

@@ -14,7 +14,7 @@ def run(
     export_formats: Sequence[str],
     images: Sequence[str] = (),
     gate: str = "fail",
-    max_pixels: int = image_headers.MOST_PIXELS,
+    max_pixels: int = image_headers.SERVED_PIXELS,
     **origin: Any,
 ) -> dict:
     """Exports a classifier, and prints the folder and how the formats differ.

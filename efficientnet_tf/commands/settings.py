@@ -4,9 +4,8 @@ import dataclasses
 import re
 from typing import Literal
 
-from efficientnet_tf.data import image_headers
 from efficientnet_tf.export import formats
-from efficientnet_tf.settings import Allowed, Section, at_least, setting
+from efficientnet_tf.settings import Allowed, Section, setting
 
 
 def _is_slice(value: str) -> bool:
@@ -31,11 +30,6 @@ class Command(Section):
     gate: Literal["fail", "warn"] = setting(
         "what to do about a format whose predictions differ too much from the model's",
         default="fail",
-    )
-    max_pixels: int = setting(
-        "most pixels of an image that an exported SavedModel decodes",
-        at_least(1, image_headers.MOST_PIXELS),
-        default=image_headers.MOST_PIXELS,
     )
     cam_dir: str | None = setting(
         "folder for class activation maps; default MODEL_DIR/cam, or ./cam with "

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 ALLOWED = "allowed are JPEG, PNG, GIF, BMP and WebP"
 # Pillow refuses images above this number too. It is 0.5 GB of RGB.
 MOST_PIXELS = 178_956_970
+SERVED_PIXELS = 64_000_000  # the default for images of strangers: 0.2 GB of RGB
 # How files begin that are no images we decode, and the names to refuse them by.
 _OTHERS = {
     b"II*\0": "a TIFF",

@@ -38,7 +38,7 @@ def save(
     formats: Sequence[Format] = DEFAULT,
     photos: Sequence[str] = (),
     is_gated: bool = True,
-    max_pixels: int = image_headers.MOST_PIXELS,
+    max_pixels: int = image_headers.SERVED_PIXELS,
 ) -> dict[str, Any]:
     """Writes a classifier in some formats, and compares them with the Keras model.
 

@@ -1,10 +1,11 @@
-"""Finds the installed TensorFlow build and libtpu, without importing TensorFlow.
+"""Finds the installed TensorFlow build, libtpu and extras; imports none of them.
 
 The distributions `tensorflow` (CPU and NVIDIA cards) and `tensorflow-tpu` write into
 the same folder, so the one that was installed last is the one that works.
 """
 
 import importlib.metadata
+import importlib.util
 import os
 import re
 
@@ -20,6 +21,8 @@ INSTALL = (
 
 _PATH = "TPU_LIBRARY_PATH"  # what TensorFlow loads in place of the package's library
 LIBRARY = "tensorflow/libtensorflow_framework.so.2"
+# The modules that an extra of setup.py brings.
+_EXTRAS = {"serve": ("starlette", "uvicorn", "python_multipart", "prometheus_client")}
 
 
 def is_tpu_build() -> bool:
@@ -75,6 +78,20 @@ def check_compiles_here() -> None:
             "mode=plan: TensorFlow's TPU build cannot lower a step here; plan in an "
             "environment of its own: python3 -m venv .plan && .plan/bin/pip install -e "
             "'.[plan]'"
+        )
+
+
+def check_extra(extra: str, *, of: str) -> None:
+    """Raises ValueError if a module of an extra of setup.py is missing.
+
+    Args:
+        extra: name of the extra.
+        of: the setting that needs it, such as "mode=serve".
+    """
+    missing = [name for name in _EXTRAS[extra] if not importlib.util.find_spec(name)]
+    if missing:
+        raise ValueError(
+            f"{of}: needs {', '.join(missing)}; pip install -e '.[{extra}]'"
         )
 
 

@@ -67,27 +67,48 @@ def _read(classifier: Classifier, path: str) -> tf.Tensor | str:
 def _rank(
     classifier: Classifier, images: Sequence[tf.Tensor], top_k: int
 ) -> list[dict]:
-    probabilities = classifier.predict(images)
-    likely = np.zeros(len(images), int)
-    if classifier.multi_label:
-        likely = (probabilities >= LIKELY).sum(1)
-    k = min(max(top_k, likely.max()), classifier.classes)
-    ranked = tf.math.top_k(probabilities, k=k)
-    names, offset = classifier.class_names, classifier.label_offset
+    ranked = rank(
+        classifier.predict(images),
+        classifier.class_names,
+        label_offset=classifier.label_offset,
+        multi_label=classifier.multi_label,
+        top_k=top_k,
+    )
+    return [{"predictions": predictions} for predictions in ranked]
+
+
+def rank(
+    probabilities: np.ndarray,
+    class_names: Sequence[str],
+    *,
+    label_offset: int = 0,
+    multi_label: bool = False,
+    top_k: int = 5,
+) -> list[list[dict]]:
+    """Ranks the classes of images, and names them.
+
+    Args:
+        probabilities: float [images, classes].
+        class_names: names of the classes.
+        label_offset: int, outputs before the first label.
+        multi_label: whether an image may have several classes: all that are likelier
+            than not are then ranked.
+        top_k: int, how many classes to rank; at most all.
+
+    Returns:
+        For each image [{"class", "name", "probability"}, ...], see `predict_each`.
+    """
+    # Stable, so that of equal ones the first comes first.
+    ranked = np.argsort(-probabilities, axis=1, kind="stable")
+    likely = (probabilities >= LIKELY).sum(1) * multi_label
     return [
-        {
-            "predictions": [
-                {
-                    "class": int(output) - offset,
-                    "name": names[output],
-                    "probability": float(probability),
-                }
-                for output, probability in zip(
-                    outputs[: max(top_k, count)], values, strict=False
-                )
-            ]
-        }
-        for outputs, values, count in zip(
-            ranked.indices.numpy(), ranked.values.numpy(), likely, strict=True
-        )
+        [
+            {
+                "class": output - label_offset,
+                "name": class_names[output],
+                "probability": float(values[output]),
+            }
+            for output in outputs[: max(top_k, count)].tolist()
+        ]
+        for outputs, values, count in zip(ranked, probabilities, likely, strict=True)
     ]

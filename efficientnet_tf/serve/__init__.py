@@ -1,0 +1,1 @@
+"""A classifier behind HTTP: predictions, class activation maps, a page, and limits."""

@@ -1,0 +1,125 @@
+"""The model at work for many clients: decoding, batches, maps, and room for them."""
+
+import asyncio
+import concurrent.futures
+import os
+from collections.abc import Sequence
+
+import numpy as np
+from starlette.exceptions import HTTPException
+
+from efficientnet_tf.inference import predict
+from efficientnet_tf.serve import upload_checks
+from efficientnet_tf.serve.batcher import Batch, Batcher
+from efficientnet_tf.serve.metrics import Metrics
+from efficientnet_tf.serve.room import Room
+from efficientnet_tf.serve.served import Served
+from efficientnet_tf.serve.settings import Serving
+from efficientnet_tf.serve.uploads import Upload
+
+_BODIES = 32  # requests of the largest size whose bodies the memory is meant for
+_MAPS = 16  # maps that may wait; each takes about ten times a prediction's time
+
+
+class Service:
+    """Answers what requests ask of a model; call it from one event loop.
+
+    Args:
+        served: the model.
+        settings: batches and limits.
+    """
+
+    def __init__(self, served: Served, settings: Serving):
+        self.served = served
+        self.settings = settings
+        self.stopping = False  # whether new requests are refused
+        size = _BODIES * int(settings.max_request_mb * 1e6)
+        self.room = Room(settings.queue, size)
+        self.map_room = Room(_MAPS, size)
+        self.metrics = Metrics(lambda: self.room.images)
+        # TensorFlow decodes an image on one core, and draws a map on all of them.
+        self._decoders = concurrent.futures.ThreadPoolExecutor(os.cpu_count())
+        self._painter = concurrent.futures.ThreadPoolExecutor(1)
+        self._batcher = Batcher(
+            served.predict,
+            max_batch=settings.max_batch,
+            window_s=settings.batch_window_ms / 1e3,
+            notice=self._notice,
+        )
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether the model's thread works."""
+        return self._batcher.is_alive
+
+    async def predict(self, uploads: Sequence[Upload]) -> list[np.ndarray | str]:
+        """Predicts images, each in any batch.
+
+        Args:
+            uploads: the images.
+
+        Returns:
+            For each image float32 [classes], its probabilities, or the reason why it
+            has none.
+        """
+        results = await asyncio.gather(*map(self._predict, uploads))
+        refused = sum(isinstance(one, str) for one in results)
+        self.metrics.images.labels("refused").inc(refused)
+        self.metrics.images.labels("predicted").inc(len(results) - refused)
+        return results
+
+    async def overlay(self, upload: Upload) -> bytes:
+        """Draws an image's map; see `Served.overlay`.
+
+        Raises:
+            HTTPException: 422 with the reason why the image cannot be decoded.
+        """
+        image = await self._prepare(upload)
+        if isinstance(image, str):
+            raise HTTPException(422, image)
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._painter, self.served.overlay, image)
+
+    def rank(self, probabilities: np.ndarray, top_k: int) -> list[dict]:
+        """Ranks and names the classes of one image; see `predict.rank`."""
+        (ranked,) = predict.rank(
+            probabilities[np.newaxis],
+            self.served.class_names,
+            label_offset=self.served.label_offset,
+            multi_label=self.served.multi_label,
+            top_k=top_k,
+        )
+        return ranked
+
+    def close(self) -> None:
+        """Ends the threads, once nothing waits any more."""
+        self._decoders.shutdown()
+        self._painter.shutdown()
+        self._batcher.close()
+
+    async def _predict(self, upload: Upload) -> np.ndarray | str:
+        image = await self._prepare(upload)
+        if isinstance(image, str):
+            return image
+        row = await asyncio.wrap_future(self._batcher.submit(image))
+        return row if np.isfinite(row).all() else "the model's answer is not finite"
+
+    async def _prepare(self, upload: Upload) -> np.ndarray | str:
+        """Returns an image as the model takes it, or the reason why it cannot."""
+        if upload.error:
+            return upload.error
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._decoders, self._decode, upload.encoded)
+
+    def _decode(self, encoded: bytes) -> np.ndarray | str:
+        reason = upload_checks.reason(encoded, self.settings.max_pixels)
+        if reason:
+            return reason
+        try:
+            return self.served.prepare(encoded)
+        except ValueError as error:
+            return str(error)
+
+    def _notice(self, batch: Batch) -> None:
+        self.room.seconds_per_image = batch.seconds / batch.images
+        self.metrics.count_batch(batch)
