@@ -63,4 +63,5 @@ def _print(result: dict) -> None:
         print(
             f"{name:<16} {row['file']:<24} agrees on {row['agreement']:.1%} of "
             f"{row['images']} {images}, mean difference {row['mean_difference']:.1e}"
+            + (f", {row['latency_ms']:.1f} ms" if "latency_ms" in row else "")
         )

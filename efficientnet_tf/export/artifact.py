@@ -16,6 +16,7 @@ from efficientnet_tf.data import image_headers
 from efficientnet_tf.export import (
     client,
     export_folder,
+    latency,
     litert,
     parity,
     readme,
@@ -44,7 +45,8 @@ def save(
 
     Beside the formats' files are labels.txt, which names every output, one a line;
     preparation.json, how images are prepared; README.md with the commands and a client
-    for each format; and, if the formats were compared, parity.json.
+    for each format; and, if the formats were compared, report.json, with the
+    differences, the layers that 8 bits change most, and latencies on one core.
 
     Args:
         classifier: the model, its preparation and its classes' names.
@@ -54,11 +56,11 @@ def save(
             200 of them, and all formats are compared on others, up to 500. Without
             photos only made-up images are compared, and a SavedModel alone is not.
         is_gated: whether a format that differs too much is an error; False says so on
-            the screen and in parity.json.
+            the screen and in report.json.
         max_pixels: int, the most pixels of an image that the SavedModel decodes.
 
     Returns:
-        "export_dir" and "formats", the rows of parity.json by format.
+        "export_dir" and "formats", the rows of report.json by format.
 
     Raises:
         ValueError: if `export_dir` holds anything but an export, a photo cannot be
@@ -79,15 +81,31 @@ def save(
         _write_texts(classifier, formats, folder)
         if photos or tuple(formats) != DEFAULT:
             rows.update(parity.compare(classifier, formats, folder, comparison))
-            if "litert_int8" in rows:
-                with terminal.quiet():
-                    layers = litert.layer_errors(network, calibration[:_EXAMINATION])
-                rows["litert_int8"]["layers"] = layers
+            _examine(rows, network, calibration[:_EXAMINATION])
             parity.check(rows, is_gated=is_gated)
-            files.write_whole(f"{folder}/parity.json", json.dumps(rows, indent=1))
+            _measure(rows, formats, folder, network.image_size)
+            files.write_whole(f"{folder}/report.json", json.dumps(rows, indent=1))
 
     export_folder.write(export_dir, fill)
     return {"export_dir": export_dir, "formats": rows}
+
+
+def _examine(
+    rows: dict[str, Any], network: Network, photos: Sequence[np.ndarray]
+) -> None:
+    """Adds the layers that 8 bits change most."""
+    if "litert_int8" in rows:
+        with terminal.quiet():
+            rows["litert_int8"]["layers"] = litert.layer_errors(network, photos)
+
+
+def _measure(
+    rows: dict[str, Any], formats: Sequence[Format], folder: str, image_size: int
+) -> None:
+    """Adds the latency of one image on one core, where a process can choose it."""
+    if hasattr(os, "sched_setaffinity"):
+        for name, ms in latency.of_export(folder, formats, image_size).items():
+            rows[name]["latency_ms"] = ms
 
 
 def _write_file(

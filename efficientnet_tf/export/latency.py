@@ -30,6 +30,7 @@ from efficientnet_tf.export import (
     openvino,
     runtimes,
 )
+from efficientnet_tf.export.formats import Format
 from efficientnet_tf.weights import model_layout
 
 # Models by name, or functions that build them.
@@ -105,6 +106,35 @@ def compare(
             for name, runner in runners.items():
                 seconds[name].append(runner.run())
     return {name: summarise(each[warmup:], runtime) for name, each in seconds.items()}
+
+
+def of_export(
+    folder: str, formats: Sequence[Format], image_size: int, *, rounds: int = 10
+) -> dict[str, float]:
+    """Measures the formats of an export in turns.
+
+    Args:
+        folder: local folder of the export.
+        formats: the formats that are in it.
+        image_size: int, height and width of the images in pixels.
+        rounds: int, timed runs of each format, 1 or more; two more come before.
+
+    Returns:
+        For each format's name the median in milliseconds.
+    """
+    with contextlib.ExitStack() as stack:
+        runners = {}
+        for one in formats:
+            path, shape = f"{folder}/{one.file}", (1, image_size, image_size, 3)
+            runner = Runner(path, runtime=one.runtime, shape=shape)
+            runners[one.name] = stack.enter_context(runner)
+        turns = [
+            {name: runner.run() for name, runner in runners.items()}
+            for _ in range(rounds + 2)
+        ][2:]
+    return {
+        name: 1e3 * statistics.median(turn[name] for turn in turns) for name in runners
+    }
 
 
 def save(

@@ -43,7 +43,7 @@ _OPENVINO = """
       openvino/model_server --model_name model --model_path /model --rest_port 8000
 
 A CPU that has bfloat16 computes in it unless INFERENCE_PRECISION_HINT is "f32", as in
-client.py. `parity.json` tells the differences of both.
+client.py. `report.json` tells the differences of both.
 """
 _PACKAGES = {
     "saved_model": "tensorflow",

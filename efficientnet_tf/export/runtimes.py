@@ -83,7 +83,10 @@ def _openvino(path: str, *, precision: str) -> Predict:
 
 
 def _cores() -> int:
-    return len(os.sched_getaffinity(0))
+    """Returns the number of cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 OPEN: dict[str, Callable[[str], Predict]] = {

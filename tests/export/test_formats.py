@@ -89,13 +89,14 @@ def test_openvino_files_are_reshaped_for_batches(exported, pixels, name):
 
 def test_the_rows_say_how_formats_differ(exported, classifier, pixels):
     folder, rows = exported
-    assert json.loads((folder / "parity.json").read_text()) == rows
+    assert json.loads((folder / "report.json").read_text()) == rows
     assert list(rows) == list(formats.FORMATS)
     assert {row["images"] for row in rows.values()} == {20}  # 20 more are calibrated on
     for name, row in rows.items():
         bound = formats.FORMATS[name].difference
         assert 0 < row["mean_difference"] <= row["largest_difference"]
         assert row["mean_difference"] < bound
+        assert row["latency_ms"] > 0
 
 
 def test_an_export_has_all_that_a_server_needs(exported):
@@ -104,7 +105,7 @@ def test_an_export_has_all_that_a_server_needs(exported):
     for one in ALL:
         assert f"client.py {one.file or '.'} photo.jpg" in text
     names = {path.name for path in folder.iterdir()}
-    assert {"labels.txt", "preparation.json", "client.py", "parity.json"} < names
+    assert {"labels.txt", "preparation.json", "client.py", "report.json"} < names
     prepared = json.loads((folder / "preparation.json").read_text())
     told = {name: prepared[name] for name in ("image_size", "crop_fraction", "resize")}
     assert told == {"image_size": 32, "crop_fraction": 1.0, "resize": "bicubic"}
