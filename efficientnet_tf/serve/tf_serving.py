@@ -51,7 +51,7 @@ def parse(body: bytes) -> tuple[list[Upload], bool]:
 
 
 def answer(rows: Sequence[np.ndarray], names: Sequence[str], *, by_rows: bool) -> dict:
-    """Gives the outputs of `saved_model.save`'s serving_default.
+    """Gives the outputs of serving_default, see `export.saved_model.write`.
 
     Args:
         rows: float32 [classes] of each image.
@@ -77,6 +77,8 @@ def _outputs(row: np.ndarray, names: Sequence[str]) -> dict[str, Any]:
         "top_k_classes": ranked,
         "top_k_names": [names[number] for number in ranked],
         "top_k_probabilities": row[ranked].tolist(),
+        "valid": True,  # a request with an image that is not is refused
+        "reason": 0,
     }
 
 

@@ -40,6 +40,24 @@ def test_it_predicts_what_the_classifier_predicts(classifier, folder):
         assert server.get(f"/v1/models/{NAME}").status == 200
 
 
+def test_rest_answers_have_the_outputs_of_the_saved_model(classifier, folder):
+    signature = tf.saved_model.load(folder).signatures["serving_default"]
+    direct = signature(encoded=tf.constant(PHOTOS))
+    model = served.ServedClassifier(classifier)
+    files = [{"b64": base64.b64encode(one).decode()} for one in PHOTOS]
+    with serve_support.running(model) as server:
+        path = f"/v1/models/{NAME}:predict"
+        rows = server.post(path, {"instances": files}).json["predictions"]
+    assert {name for row in rows for name in row} == set(direct)
+    for name, values in direct.items():
+        expected = np.vectorize(bytes.decode)(values) if "names" in name else values
+        found = np.array([row[name] for row in rows])
+        if values.dtype == tf.float32:
+            np.testing.assert_allclose(found, expected, atol=1e-6)
+        else:
+            np.testing.assert_array_equal(found, expected)
+
+
 def test_it_draws_the_maps_that_the_classifier_draws(classifier, folder):
     models = served.ServedClassifier(classifier), served.ServedSavedModel(folder)
     assert models[0].has_maps and models[1].has_maps
