@@ -45,7 +45,9 @@ def _saved_model(path: str) -> Predict:
 def _litert(path: str) -> Predict:
     from ai_edge_litert import interpreter as litert
 
-    run = litert.Interpreter(path, num_threads=_cores()).get_signature_runner()
+    interpreter = litert.Interpreter(path, num_threads=_cores())
+    interpreter.allocate_tensors()  # prints a line, here and not at the first image
+    run = interpreter.get_signature_runner()
 
     def predict(images: np.ndarray) -> list[np.ndarray]:
         outputs = run(images=images)
