@@ -40,7 +40,8 @@ def model():
 @pytest.mark.parametrize(
     ("runtime", "frozen"),
     [
-        *[(runtime, True) for runtime in latency.RUNTIMES],
+        *[("saved_model", True), ("litert", True)],
+        *slow(*[(runtime, True) for runtime in latency.RUNTIMES[2:]]),
         *slow(("saved_model", False)),
     ],
 )
