@@ -283,7 +283,10 @@ def test_a_run_in_a_bucket_exports_and_predicts_the_same(served, finished, tmp_p
     assert changes == [
         ("delete", "saved_model.pb"),
         ("put", "fingerprint.pb"),
+        ("put", "README.md"),
+        ("put", "client.py"),
         ("put", "labels.txt"),
+        ("put", "preparation.json"),
         ("put", "variables/variables.data-00000-of-00001"),
         ("put", "variables/variables.index"),
         ("put", "saved_model.pb"),
