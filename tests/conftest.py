@@ -7,6 +7,7 @@ import gc
 import os
 import random
 import shutil
+import signal
 import site
 import sys
 import tempfile
@@ -57,6 +58,8 @@ def _settle_environment():
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
 
 
+# A shell ignores Ctrl-C in what it starts in the background, and so would all tests.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 # As this module is imported: conftest.py of a folder imports TensorFlow right after it.
 _settle_environment()
 

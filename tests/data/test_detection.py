@@ -96,7 +96,7 @@ def train(monkeypatch):
     from absl.testing import flagsaver
 
     from efficientnet_tf import files
-    from efficientnet_tf.export import saved_model
+    from efficientnet_tf.export import export_folder
     from efficientnet_tf.hardware import devices, preflight
     from efficientnet_tf.runs import run_dir
     from efficientnet_tf.training import loop
@@ -112,7 +112,7 @@ def train(monkeypatch):
     # These would read the bucket, or write to it to see whether they can.
     monkeypatch.setattr(run_dir.RunDir, "as_begun", lambda _, made: made)
     monkeypatch.setattr(files, "check_writable", lambda path, **_: None)
-    monkeypatch.setattr(saved_model, "check_target", lambda path: None)
+    monkeypatch.setattr(export_folder, "check_target", lambda path: None)
     monkeypatch.setattr(loop, "train", begin)
 
     def train(*arguments):
