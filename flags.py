@@ -4,14 +4,20 @@ import dataclasses
 import os
 import re
 from collections.abc import Callable
-from typing import Any
 
 from absl import flags as absl_flags
 
-from efficientnet_tf import config, files, recipes, settings
-from efficientnet_tf.command_line import answers, arguments, old_flags, values
+from efficientnet_tf import config, files, settings
+from efficientnet_tf.command_line import (
+    answers,
+    arguments,
+    help_texts,
+    old_flags,
+    values,
+)
+from efficientnet_tf.command_line.modes import Mode
 from efficientnet_tf.commands.settings import Command
-from efficientnet_tf.data import catalogue, detection
+from efficientnet_tf.data import detection
 from efficientnet_tf.hardware import packages, preflight
 from efficientnet_tf.hardware.settings import Hardware
 from efficientnet_tf.planning import chips, planned_run
@@ -20,39 +26,21 @@ from efficientnet_tf.serve.settings import Serving
 
 FLAGS = absl_flags.FLAGS
 FIELDS: dict[str, dataclasses.Field] = {}  # of all flags of ours, by name
+_DEFINE: dict[type, Callable] = {
+    bool: absl_flags.DEFINE_boolean,
+    int: absl_flags.DEFINE_integer,
+    float: absl_flags.DEFINE_float,
+    str: absl_flags.DEFINE_string,
+}
 
 
 def _define(section: type[settings.Section], *, with_defaults: bool = False) -> None:
     """Defines a flag for each field of a section; None means that it was not given."""
     for field in dataclasses.fields(section):
-        _define_one(field, field.default if with_defaults else None)
+        default = field.default if with_defaults else None
+        _DEFINE[settings.kind(field)](field.name, default, help_texts.of(field))
+        FIELDS[field.name] = field
 
-
-def _define_one(field: dataclasses.Field, default: Any) -> None:
-    define: Callable = {
-        bool: absl_flags.DEFINE_boolean,
-        int: absl_flags.DEFINE_integer,
-        float: absl_flags.DEFINE_float,
-        str: absl_flags.DEFINE_string,
-    }[settings.kind(field)]
-    define(field.name, default, _help(field))
-    FIELDS[field.name] = field
-
-
-def _help(field: dataclasses.Field) -> str:
-    default = field.default
-    if default is dataclasses.MISSING:
-        default = f"the recipe's or the data's, {_PAPER[field.name]} for B0 on ImageNet"
-    allowed, text = settings.allowed(field).told(), field.metadata["help"]
-    says_itself = default is None and "default " in text
-    told = [] if says_itself else [f"default: {default}"]
-    told += [f"allowed: {allowed}"] if allowed else []
-    return f"{text} ({'; '.join(told)})" if told else text
-
-
-_PAPER = recipes.find("paper", "efficientnet-b0", "imagenet")[1] | catalogue.facts(
-    "imagenet", None
-)
 
 _define(config.Config)
 _define(Hardware)
@@ -93,15 +81,12 @@ def _check_text(name: str, text: str | None) -> None:
     """Raises ValueError unless a text is a value of a flag, ours or absl's own."""
     if name in FIELDS:
         values.check(FIELDS[name], text)
-        return
-    kinds = {"int": int, "float": float, "bool": bool}
-    kind = kinds.get(FLAGS[name].flag_type(), str)
-    if text is None or values.read(text, kind) is None:
-        raise ValueError(f"{name}={text or ''}: allowed is {settings.TYPES[kind]}")
+    else:
+        values.check_kind(name, text, FLAGS[name].flag_type())
 
 
 def _takes(name: str) -> str | None:
-    """Says what follows a flag, ours or an old one; see `arguments.split`."""
+    """Says what follows a flag; see `arguments.split`."""
     if name in FLAGS:
         return "bool" if FLAGS[name].boolean else "text"
     row = old_flags.table().get(name.replace("-", "_"))
@@ -152,8 +137,13 @@ def export_dir() -> str:
 
 def hardware() -> Hardware:
     """The hardware that the parsed flags describe; see `Section` for the errors."""
-    given = {f.name: FLAGS[f.name].value for f in dataclasses.fields(Hardware)}
-    return Hardware(**{name: v for name, v in given.items() if v is not None})
+    return Hardware(**_given(Hardware))
+
+
+def _given(section: type[settings.Section]) -> dict:
+    """Returns the values of a section's fields that have one."""
+    values = {f.name: FLAGS[f.name].value for f in dataclasses.fields(section)}
+    return {name: value for name, value in values.items() if value is not None}
 
 
 def check() -> None:
@@ -212,17 +202,21 @@ def _for_classifier() -> dict:
     """Returns arguments for the run's classifier, or for weights taken as they are."""
     if not FLAGS.weights:
         return {"model_dir": model_dir(), "chosen": chosen()}
-    if FLAGS.model_dir:
-        raise ValueError(
-            f"--weights={FLAGS.weights} and --model_dir={FLAGS.model_dir}: "
-            f"--mode={FLAGS.mode} takes one of them"
-        )
+    _check_one_of("weights", "model_dir")
     return {
         "weights": FLAGS.weights,
         "model": FLAGS.model,
         "ema": FLAGS.weights_ema is not False,
         "chosen": chosen() | {"dataset": dataset()},
     }
+
+
+def _check_one_of(*names: str) -> None:
+    """Raises ValueError if more than one of some flags is given."""
+    given = [f"--{name}={FLAGS[name].value}" for name in names if FLAGS[name].value]
+    if len(given) > 1:
+        told = " and ".join(given[:2])
+        raise ValueError(f"{told}: --mode={FLAGS.mode} takes one of them")
 
 
 def _for_evaluation() -> dict:
@@ -264,9 +258,8 @@ def _for_maps() -> dict:
 
 
 def _for_serving() -> dict:
-    packages.check_extra("serve", of="mode=serve")
-    fields = dataclasses.fields(Serving)
-    serving = Serving(**{field.name: FLAGS[field.name].value for field in fields})
+    packages.check_modules(listening.MODULES, extra="serve", of="mode=serve")
+    serving = Serving(**_given(Serving))
     listening.listen(serving.host, serving.port).close()
     return {"serving": serving} | _for_served_model()
 
@@ -275,12 +268,7 @@ def _for_served_model() -> dict:
     """Returns arguments for an exported model, or for a classifier."""
     if not FLAGS.export_dir:
         return _for_classifier()
-    for name in ("weights", "model_dir"):
-        if FLAGS[name].value:
-            raise ValueError(
-                f"--export_dir={FLAGS.export_dir} and --{name}={FLAGS[name].value}: "
-                "--mode=serve takes one of them"
-            )
+    _check_one_of("export_dir", "weights", "model_dir")
     return {"saved_model": export_dir()}
 
 
@@ -304,27 +292,6 @@ def _for_plan() -> dict:
         "step": FLAGS.plan_step,
         "fields": fields,
     }
-
-
-@dataclasses.dataclass(frozen=True)
-class Mode:
-    """One value of `--mode`.
-
-    Args:
-        command: the module of `efficientnet_tf.commands` whose `run` performs it.
-        arguments: checks the mode's flags and returns the keyword arguments of `run`.
-        on_devices: whether `run` takes a strategy and its hosts first.
-        keeps_files: whether the hosts of a remote TPU read data and write files for it.
-        takes_images: whether images may be named on the command line.
-        needs_images: whether they have to be, where they may.
-    """
-
-    command: str
-    arguments: Callable[[], dict]
-    on_devices: bool = False
-    keeps_files: bool = False
-    takes_images: bool = False
-    needs_images: bool = True
 
 
 MODES = {

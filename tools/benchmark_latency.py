@@ -75,13 +75,10 @@ def _measure(name: str, peak: float) -> dict:
             )
             for row, runtime, path in rows
         }
-        turns = [
-            {row: runner.run() for row, runner in runners.items()}
-            for _ in range(FLAGS.rounds + 3)
-        ][3:]
+        seconds = latency.take_turns(runners, rounds=FLAGS.rounds, warmup=3)
     found: dict[str, Any] = {}
-    for row in turns[0]:
-        ms = 1e3 * statistics.median(turn[row] for turn in turns)
+    for row, each in seconds.items():
+        ms = 1e3 * statistics.median(each)
         found[row] = {"ms": ms, "share": 2 * macs / ms / peak / 1e6}
         print(f"{name:<20} {row:<24} {ms:8.2f} ms  {found[row]['share']:5.1%}")
     return found | _ratios({row: each["ms"] for row, each in found.items()})

@@ -53,3 +53,17 @@ def check(field: dataclasses.Field, text: str | None) -> None:
     if value is None or (value == "" and not may_be_empty):
         raise ValueError(settings.refusal(field, text, of_type=True))
     settings.check(field, value)
+
+
+def check_kind(name: str, text: str | None, kind: str) -> None:
+    """Raises ValueError unless a text is a value of a flag of absl's own.
+
+    Args:
+        name: the flag.
+        text: what was given; None for a flag without a value.
+        kind: absl's name for the flag's type.
+    """
+    kinds = {"int": int, "float": float, "bool": bool}
+    wanted = kinds.get(kind, str)
+    if text is None or read(text, wanted) is None:
+        raise ValueError(f"{name}={text or ''}: allowed is {settings.TYPES[wanted]}")

@@ -40,18 +40,11 @@ def examples(
 
     @tf.autograph.experimental.do_not_convert
     def try_some(numbers: Example, placed: tuple[tf.Tensor, ...]) -> tf.data.Dataset:
-        count = tf.shape(placed[-1])[0]
-        made = tf.data.Dataset.from_tensor_slices(
-            (tf.range(count), numbers, placed[-1])
-        ).map(lambda slot, number, record: (slot, make(number, record)))
-        none = tf.nest.map_structure(_none, made.element_spec)
-        made = made.ignore_errors(log_warning=False).batch(_TOGETHER)
-        made = made.concatenate(tf.data.Dataset.from_tensors(none)).take(1)
+        count = tf.size(placed[-1], tf.int64)
+        made = _made(count, (numbers, placed[-1]), lambda pair: make(*pair))
 
         def spread(slots: tf.Tensor, found: Example) -> tuple[tf.Tensor, ...]:
-            there = (
-                tf.scatter_nd(slots[:, tf.newaxis], tf.ones_like(slots), [count]) > 0
-            )
+            there = _there(slots, count)
             noted = _note_missing(placed, there, note)
             with tf.control_dependencies([noted]):
                 return numbers, tf.identity(there), _spread(found, there)
@@ -72,7 +65,7 @@ def try_each(
     """Makes an example of each element of a batch, in a graph that may be served.
 
     Args:
-        elements: a tensor [batch, ...]; the batch may be empty.
+        elements: a tensor [batch], which may be empty.
         make: function of one element, which may fail.
 
     Returns:
@@ -80,16 +73,42 @@ def try_each(
         [batch, ...]; zeros stand in place of a missing one.
     """
     count = tf.size(elements, tf.int64)
+    made = _made(count, elements, make, parallel=tf.data.AUTOTUNE)
+    slots, found = graphs.untuned(made).get_single_element()
+    there = _there(slots, count)
+    return there, _spread(found, there)
+
+
+def _made(
+    count: tf.Tensor,
+    elements: Example,
+    make: Callable[[Example], Example],
+    *,
+    parallel: int | None = None,
+) -> tf.data.Dataset:
+    """Makes examples of elements, and leaves out those of which none can be made.
+
+    Args:
+        count: int64 scalar, the number of elements.
+        elements: tensors with an axis of elements, nested in tuples and dicts.
+        make: function of one element, which may fail.
+        parallel: int, calls of `make` at a time; None makes one after the other.
+
+    Returns:
+        A dataset of one batch: the numbers of the elements whose examples were made,
+        and the examples.
+    """
     made = tf.data.Dataset.from_tensor_slices((tf.range(count), elements)).map(
-        lambda slot, element: (slot, make(element)),
-        num_parallel_calls=tf.data.AUTOTUNE,
+        lambda slot, element: (slot, make(element)), num_parallel_calls=parallel
     )
     none = tf.nest.map_structure(_none, made.element_spec)
     made = made.ignore_errors(log_warning=False).batch(tf.maximum(count, 1))
-    made = made.concatenate(tf.data.Dataset.from_tensors(none)).take(1)
-    slots, found = graphs.untuned(made).get_single_element()
-    there = tf.scatter_nd(slots[:, tf.newaxis], tf.ones_like(slots), [count]) > 0
-    return there, _spread(found, there)
+    return made.concatenate(tf.data.Dataset.from_tensors(none)).take(1)
+
+
+def _there(slots: tf.Tensor, count: tf.Tensor) -> tf.Tensor:
+    """Returns bool [count], true at the numbers in `slots`."""
+    return tf.scatter_nd(slots[:, tf.newaxis], tf.ones_like(slots), [count]) > 0
 
 
 def replace_missing(there: tf.Tensor, batch: Example) -> Example:

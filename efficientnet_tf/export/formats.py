@@ -1,9 +1,9 @@
 """The formats of exported networks: their files, packages and bounds; no TensorFlow."""
 
 import dataclasses
-import importlib.util
 from collections.abc import Sequence
 
+from efficientnet_tf.hardware import packages
 from efficientnet_tf.spelling import did_you_mean
 
 
@@ -105,15 +105,11 @@ def find(names: Sequence[str], *, photos: Sequence[str] = ()) -> list[Format]:
             )
     found = [FORMATS[name] for name in dict.fromkeys(names)]
     for one in found:
-        missing = [p for p in one.packages if importlib.util.find_spec(p) is None]
-        if missing:
-            raise ValueError(
-                f"export_formats={one.name}: needs {' and '.join(missing)}; pip "
-                "install -e '.[export]'"
-            )
+        of = f"export_formats={one.name}"
+        packages.check_modules(one.packages, extra="export", of=of)
         if one.is_calibrated and not photos:
             raise ValueError(
-                f"export_formats={one.name}: name photos to find the ranges of 8 bits "
-                "with, after the flags: files, folders or patterns"
+                f"{of}: name photos to find the ranges of 8 bits with, after the "
+                "flags: files, folders or patterns"
             )
     return found

@@ -101,11 +101,8 @@ def compare(
             del model  # The next model may need its memory.
             runner = Runner(path, runtime=runtime, shape=shape)
             runners[name] = stack.enter_context(runner)
-        seconds: dict[str, list[float]] = {name: [] for name in runners}
-        for _ in range(warmup + rounds):
-            for name, runner in runners.items():
-                seconds[name].append(runner.run())
-    return {name: summarise(each[warmup:], runtime) for name, each in seconds.items()}
+        seconds = take_turns(runners, rounds=rounds, warmup=warmup)
+    return {name: summarise(each, runtime) for name, each in seconds.items()}
 
 
 def of_export(
@@ -128,13 +125,8 @@ def of_export(
             path, shape = f"{folder}/{one.file}", (1, image_size, image_size, 3)
             runner = Runner(path, runtime=one.runtime, shape=shape)
             runners[one.name] = stack.enter_context(runner)
-        turns = [
-            {name: runner.run() for name, runner in runners.items()}
-            for _ in range(rounds + 2)
-        ][2:]
-    return {
-        name: 1e3 * statistics.median(turn[name] for turn in turns) for name in runners
-    }
+        seconds = take_turns(runners, rounds=rounds, warmup=2)
+    return {name: 1e3 * statistics.median(each) for name, each in seconds.items()}
 
 
 def save(
@@ -247,6 +239,26 @@ class Runner:
         self._process.kill()
         self._process.communicate()
         self._errors.close()
+
+
+def take_turns(
+    runners: Mapping[str, Runner], *, rounds: int, warmup: int
+) -> dict[str, list[float]]:
+    """Runs networks in turns.
+
+    Args:
+        runners: the networks' processes by name.
+        rounds: int, timed runs of each.
+        warmup: int, runs of each before, which do not count.
+
+    Returns:
+        The seconds of each timed run, by name.
+    """
+    turns = [
+        {name: runner.run() for name, runner in runners.items()}
+        for _ in range(warmup + rounds)
+    ]
+    return {name: [turn[name] for turn in turns[warmup:]] for name in runners}
 
 
 def _check_arguments(

@@ -11,6 +11,9 @@ from efficientnet_tf.inference.classifier import Classifier, classify
 from efficientnet_tf.weights import model_layout
 
 OUTPUTS = ("logits", "probabilities")
+# Weights up to B5's are constants. B7's, 265 MB, would take 10.6 GB to save: every
+# signature has a copy of the graph.
+CONSTANT_BYTES = 2**27
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,6 +47,11 @@ class Network:
         """Returns what `predict` takes; None leaves the size of a batch open."""
         shape = [batch, self.image_size, self.image_size, 3]
         return tf.TensorSpec(shape, tf.float32, name="images")
+
+    @property
+    def is_small(self) -> bool:
+        """Whether the weights are few enough to be constants wherever it is served."""
+        return model_layout.size(self.model) <= CONSTANT_BYTES
 
     def freeze(self, batch: int | None) -> frozen_graph.Predict:
         """Returns `predict` with the weights as constants.

@@ -14,11 +14,7 @@ from efficientnet_tf.export.network import Network
 from efficientnet_tf.inference import cam as class_maps
 from efficientnet_tf.inference.classifier import Classifier, to_probabilities
 from efficientnet_tf.models import efficientnet
-from efficientnet_tf.weights import model_layout
 
-# Weights up to B5's are constants. B7's, 265 MB, would take 10.6 GB to save: every
-# signature has a copy of the graph.
-CONSTANT_BYTES = 2**27
 # The codes of the output `reason`.
 ANSWERED, NO_IMAGE, TOO_LARGE = range(3)
 
@@ -54,8 +50,8 @@ def write(
             the likeliest class in logits, and `classes` int64 [batch], these classes.
 
     A network that does not end in global average pooling and a dense layer has neither
-    `features` nor `cam`. Weights of up to CONSTANT_BYTES are constants of the graph,
-    others variables.
+    `features` nor `cam`. The weights of a small network are constants of the
+    graph, those of others variables.
 
     Args:
         classifier: the preparation of images and the classes' names.
@@ -93,7 +89,7 @@ def _predict(
     images = network.images(None)
     predict = network.predict if head is None else _with_features(network.model, head)
     variables = network.model.variables
-    if model_layout.size(network.model) <= CONSTANT_BYTES:
+    if network.is_small:
         predict, variables = frozen_graph.freeze(predict, images), []
 
     def predict_any(images: tf.Tensor) -> list[tf.Tensor]:

@@ -8,6 +8,7 @@ import importlib.metadata
 import importlib.util
 import os
 import re
+from collections.abc import Sequence
 
 TENSORFLOW = "2.20"
 
@@ -21,8 +22,6 @@ INSTALL = (
 
 _PATH = "TPU_LIBRARY_PATH"  # what TensorFlow loads in place of the package's library
 LIBRARY = "tensorflow/libtensorflow_framework.so.2"
-# The modules that an extra of setup.py brings.
-_EXTRAS = {"serve": ("starlette", "uvicorn", "python_multipart", "prometheus_client")}
 
 
 def is_tpu_build() -> bool:
@@ -81,14 +80,15 @@ def check_compiles_here() -> None:
         )
 
 
-def check_extra(extra: str, *, of: str) -> None:
-    """Raises ValueError if a module of an extra of setup.py is missing.
+def check_modules(modules: Sequence[str], *, extra: str, of: str) -> None:
+    """Raises ValueError if a module is missing.
 
     Args:
-        extra: name of the extra.
-        of: the setting that needs it, such as "mode=serve".
+        modules: names of the modules.
+        extra: the extra of setup.py that brings them.
+        of: the setting that needs them, such as "mode=serve".
     """
-    missing = [name for name in _EXTRAS[extra] if not importlib.util.find_spec(name)]
+    missing = [name for name in modules if not importlib.util.find_spec(name)]
     if missing:
         raise ValueError(
             f"{of}: needs {', '.join(missing)}; pip install -e '.[{extra}]'"

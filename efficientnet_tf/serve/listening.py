@@ -2,6 +2,9 @@
 
 import socket
 
+# What the extra `serve` brings.
+MODULES = ("starlette", "uvicorn", "python_multipart", "prometheus_client")
+
 
 def listen(host: str, port: int) -> socket.socket:
     """Takes an address; connections are refused until the server is ready.

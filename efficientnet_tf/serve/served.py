@@ -9,10 +9,10 @@ import tensorflow as tf
 
 from efficientnet_tf import files, label_sets
 from efficientnet_tf.data import decoding
-from efficientnet_tf.export import export_folder, frozen_graph, inference_graph
+from efficientnet_tf.export import export_folder
+from efficientnet_tf.export.network import Network
 from efficientnet_tf.inference import cam, cam_pictures
-from efficientnet_tf.inference.classifier import Classifier, classify
-from efficientnet_tf.weights import model_layout
+from efficientnet_tf.inference.classifier import Classifier
 from efficientnet_tf.weights import passport as passports
 
 
@@ -92,7 +92,7 @@ class ServedClassifier:
             input_signature=[tf.TensorSpec([], tf.string)],
             autograph=False,
         )
-        self._predict = _graph(classifier)
+        self._predict = _graph(Network.of(classifier))
 
     def prepare(self, encoded: bytes) -> np.ndarray:
         """Decodes, crops and resizes an image as evaluation does; see `Served`."""
@@ -103,7 +103,8 @@ class ServedClassifier:
 
     def predict(self, batch: np.ndarray) -> np.ndarray:
         """Maps uint8 [images, image_size, image_size, 3] to probabilities."""
-        return self._predict(tf.constant(batch))[0].numpy()
+        _, probabilities = self._predict(tf.constant(batch, tf.float32))
+        return probabilities.numpy()
 
     def overlay(self, image: np.ndarray) -> bytes:
         """Draws a map over uint8 [image_size, image_size, 3]; see `Served`."""
@@ -158,19 +159,12 @@ class ServedSavedModel:
         return tf.io.encode_png(drawn).numpy()
 
 
-def _graph(classifier: Classifier) -> Callable[[tf.Tensor], Sequence[tf.Tensor]]:
-    """Returns the inference graph, from uint8 pixels to a list of probabilities."""
-    model = inference_graph.build(classifier.model)
-    size = classifier.preparation.image_size
-    images = tf.TensorSpec([None, size, size, 3], tf.uint8)
-
-    def predict(images: tf.Tensor) -> list[tf.Tensor]:
-        return [classify(model, images)["probabilities"]]
-
-    # The graph takes a few MB beside the weights.
-    if model_layout.size(model) < frozen_graph.GRAPH_BYTES - 2**26:
-        return frozen_graph.freeze(predict, images)
-    return tf.function(predict, input_signature=[images], autograph=False)
+def _graph(network: Network) -> Callable[[tf.Tensor], Sequence[tf.Tensor]]:
+    """Returns a network's function from float32 pixels to OUTPUTS as one graph."""
+    if network.is_small:
+        return network.freeze(None)
+    images = [network.images(None)]
+    return tf.function(network.predict, input_signature=images, autograph=False)
 
 
 def _model_name(classifier: Classifier) -> str:

@@ -1,6 +1,7 @@
 """Formats predict what the Keras model predicts, and those that do not are refused."""
 
 import dataclasses
+import importlib.util
 import json
 import pathlib
 import runpy
@@ -166,9 +167,9 @@ def test_formats_that_cannot_be_written_are_named(names, photos, message):
 
 
 def test_missing_packages_are_named(monkeypatch):
-    found = formats.importlib.util.find_spec
+    found = importlib.util.find_spec
     monkeypatch.setattr(
-        formats.importlib.util,
+        importlib.util,
         "find_spec",
         lambda name: None if name == "nncf" else found(name),
     )

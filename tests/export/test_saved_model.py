@@ -10,7 +10,7 @@ from PIL import Image
 from tensorflow.core.protobuf import saved_model_pb2
 
 from efficientnet_tf.data import digits
-from efficientnet_tf.export import artifact, inference_graph, saved_model
+from efficientnet_tf.export import artifact, inference_graph, network
 
 NAMES = ("ant", "bee", "Käfer", "dog", "eel", "fly")
 
@@ -87,7 +87,7 @@ def test_each_weight_is_written_once(exported, classifier):
 
 
 def test_weights_that_no_graph_holds_stay_variables(classifier, tmp_path, monkeypatch):
-    monkeypatch.setattr(saved_model, "CONSTANT_BYTES", 1000)
+    monkeypatch.setattr(network, "CONSTANT_BYTES", 1000)
     artifact.save(classifier, str(tmp_path / "model"))
     loaded = tf.saved_model.load(str(tmp_path / "model"))
     images = np.random.default_rng(0).uniform(0, 255, (2, 32, 32, 3)).astype("float32")

@@ -2,6 +2,7 @@
 
 import io
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -144,8 +145,6 @@ def test_features_and_maps_are_those_of_the_keras_model(signatures, classifier):
 
 def test_a_network_without_a_head_has_no_maps(classifier, tmp_path):
     model = network.Network.of(classifier).model
-    import keras
-
     other = keras.Model(model.inputs, keras.layers.Activation("tanh")(model.outputs[0]))
     other = keras.Model(model.inputs, other.outputs[0] + 0.0)
     headless = network.Network(other, 32)
