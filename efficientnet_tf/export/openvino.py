@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from efficientnet_tf.export import frozen_graph
+from efficientnet_tf.export import frozen_graph, signal_stack
 from efficientnet_tf.export.network import OUTPUTS, Network
 
 
@@ -61,11 +61,12 @@ def _quantised(made: Any, photos: Sequence[np.ndarray]) -> Any:
     calibration = nncf.Dataset(
         photos, lambda photo: photo[np.newaxis].astype("float32")
     )
-    return nncf.quantize(
-        made,
-        calibration,
-        # Ranges of activations need not lie around 0; swish's do not.
-        preset=nncf.QuantizationPreset.MIXED,
-        fast_bias_correction=False,
-        subset_size=len(photos),
-    )
+    with signal_stack.kept():
+        return nncf.quantize(
+            made,
+            calibration,
+            # Ranges of activations need not lie around 0; swish's do not.
+            preset=nncf.QuantizationPreset.MIXED,
+            fast_bias_correction=False,
+            subset_size=len(photos),
+        )

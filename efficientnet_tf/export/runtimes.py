@@ -10,6 +10,8 @@ from collections.abc import Callable
 
 import numpy as np
 
+from efficientnet_tf.export import signal_stack
+
 # Maps float32 images [batch, height, width, 3] to the outputs, sorted by their names.
 Predict = Callable[[np.ndarray], list[np.ndarray]]
 
@@ -69,11 +71,9 @@ def _onnx(path: str) -> Predict:
 def _openvino(path: str, *, precision: str) -> Predict:
     import openvino
 
-    network = openvino.Core().compile_model(
-        path,
-        "CPU",
-        {"INFERENCE_NUM_THREADS": _cores(), "INFERENCE_PRECISION_HINT": precision},
-    )
+    hints = {"INFERENCE_NUM_THREADS": _cores(), "INFERENCE_PRECISION_HINT": precision}
+    with signal_stack.kept():
+        network = openvino.Core().compile_model(path, "CPU", hints)
     request = network.create_infer_request()
     names = sorted(output.get_any_name() for output in network.outputs)
 
