@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import keras
 import tensorflow as tf
 
 Predict = Callable[[tf.Tensor], Sequence[tf.Tensor]]
@@ -48,7 +49,7 @@ def save(
     images: tf.TensorSpec,
     path: str,
     *,
-    holds: Any = None,
+    variables: Sequence[tf.Variable] = (),
 ) -> None:
     """Writes a SavedModel with one signature, "serving_default".
 
@@ -56,11 +57,21 @@ def save(
         outputs: maps a batch of images to tensors by name.
         images: what it takes.
         path: the folder to write.
-        holds: what has the variables, if the weights are no constants.
+        variables: those that `outputs` reads.
     """
     module = tf.Module()
-    module.holds = holds
+    module.variables_of_outputs = list(variables)
     module.serve = tf.function(outputs, input_signature=[images], autograph=False)
     # Custom gradients are for training, and a frozen graph has lost what they need.
     options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
     tf.saved_model.save(module, path, signatures=module.serve, options=options)
+
+
+def variables(model: keras.Model) -> list[tf.Variable]:
+    """Returns a model's variables as a SavedModel has to hold them.
+
+    TensorFlow saves a Keras variable as one more variable, which it loads in place of
+    the one that the graph reads: Python does not notice, TensorFlow Serving and
+    TensorFlow's C API find the latter without a value.
+    """
+    return [variable.value for variable in model.variables]

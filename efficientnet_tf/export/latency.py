@@ -162,8 +162,8 @@ def save(
     with terminal.quiet():
         match runtime:
             case "saved_model":
-                holds = None if frozen else model
-                frozen_graph.save(named, images, path, holds=holds)
+                variables = [] if frozen else frozen_graph.variables(model)
+                frozen_graph.save(named, images, path, variables=variables)
             case "litert":
                 path += ".tflite"
                 pathlib.Path(path).write_bytes(litert.convert(named, images))

@@ -33,28 +33,18 @@ def write(
         photos: uint8 [image_size, image_size, 3] each, of which the ranges of
             activations are found for "int8".
     """
-    outputs = _outputs(network)
-    written = convert(outputs, network.images(1), precision=precision, photos=photos)
-    pathlib.Path(path).write_bytes(written)
+    with _converter(*_traced(network), precision, photos) as converter:
+        pathlib.Path(path).write_bytes(converter.convert())
 
 
-def convert(
-    outputs: Outputs,
-    images: tf.TensorSpec,
-    *,
-    precision: str = "float32",
-    photos: Sequence[np.ndarray] = (),
-) -> bytes:
-    """Converts a function, as `write` does; returns the file's bytes.
+def convert(outputs: Outputs, images: tf.TensorSpec) -> bytes:
+    """Converts a function as `write` does, in float32; returns the file's bytes.
 
     Args:
-        outputs: maps a batch of images to tensors by name. Its weights are constants:
-            the converter makes variables without values of Keras's.
+        outputs: maps a batch of images to tensors by name. Its weights are constants.
         images: what it takes, with a fixed batch of 1.
-        precision: as in `write`.
-        photos: as in `write`.
     """
-    with _converter(outputs, images, precision, photos) as converter:
+    with _converter(outputs, images, [], "float32", []) as converter:
         return converter.convert()
 
 
@@ -74,8 +64,7 @@ def layer_errors(
         For each layer its name, "layer", and "noise", largest first: the error of a
         channel's outputs over their standard deviation, for the median channel.
     """
-    outputs, images = _outputs(network), network.images(1)
-    with _converter(outputs, images, "int8", photos) as converter:
+    with _converter(*_traced(network), "int8", photos) as converter:
         options = tf.lite.experimental.QuantizationDebugOptions(
             layer_direct_compare_metrics={"noise": _noise}
         )
@@ -120,21 +109,33 @@ def _layer(tensor: str) -> str:
     return scope[1] if scope else tensor
 
 
-def _outputs(network: Network) -> Outputs:
-    predict = network.freeze(1)
-    return lambda images: dict(zip(OUTPUTS, predict(images), strict=True))
+def _traced(
+    network: Network,
+) -> tuple[Outputs, tf.TensorSpec, Sequence[tf.Variable]]:
+    """Returns what a converter takes of a network.
+
+    The converter makes constants of its variables. Constants in its SavedModel would
+    be copied many times: B7 took 8.7 GB.
+    """
+    network.check_size()
+
+    def outputs(images: tf.Tensor) -> dict[str, tf.Tensor]:
+        return dict(zip(OUTPUTS, network.predict(images), strict=True))
+
+    return outputs, network.images(1), frozen_graph.variables(network.model)
 
 
 @contextlib.contextmanager
 def _converter(
     outputs: Outputs,
     images: tf.TensorSpec,
+    variables: Sequence[tf.Variable],
     precision: str,
     photos: Sequence[np.ndarray],
 ) -> Iterator[Any]:
     """Gives a converter, whose SavedModel is there within the `with` block."""
     with tempfile.TemporaryDirectory() as folder:
-        frozen_graph.save(outputs, images, folder)
+        frozen_graph.save(outputs, images, folder, variables=variables)
         converter = tf.lite.TFLiteConverter.from_saved_model(folder)
         if precision != "float32":
             converter.optimizations = [tf.lite.Optimize.DEFAULT]

@@ -62,10 +62,18 @@ class Network:
         Raises:
             ValueError: if the weights are too many for a graph.
         """
+        self.check_size()
+        return frozen_graph.freeze(self.predict, self.images(batch))
+
+    def check_size(self) -> None:
+        """Checks that one graph has room for the weights.
+
+        Raises:
+            ValueError: if it has not.
+        """
         # The graph takes a few MB beside the weights.
         if model_layout.size(self.model) > frozen_graph.GRAPH_BYTES - 2**26:
             raise ValueError(
                 f"model {self.model.name}: its weights do not fit into one graph of "
                 "2 GB; allowed is export_formats=saved_model"
             )
-        return frozen_graph.freeze(self.predict, self.images(batch))

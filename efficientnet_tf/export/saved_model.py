@@ -88,7 +88,7 @@ def _predict(
     """
     images = network.images(None)
     predict = network.predict if head is None else _with_features(network.model, head)
-    variables = network.model.variables
+    variables = frozen_graph.variables(network.model)
     if network.is_small:
         predict, variables = frozen_graph.freeze(predict, images), []
 

@@ -95,6 +95,16 @@ def test_weights_that_no_graph_holds_stay_variables(classifier, tmp_path, monkey
     expected = classifier.model(images, training=False)
     np.testing.assert_allclose(got, expected, atol=1e-5)
     assert len(loaded.weights) == len(inference_graph.build(classifier.model).weights)
+    # TensorFlow Serving and the C API load it as a session does.
+    with tf.Graph().as_default(), tf.compat.v1.Session() as session:
+        info = tf.compat.v1.saved_model.load(
+            session, ["serve"], str(tmp_path / "model")
+        )
+        tensor = info.signature_def["tensor"]
+        got = session.run(
+            tensor.outputs["logits"].name, {tensor.inputs["images"].name: images}
+        )
+    np.testing.assert_allclose(got, expected, atol=1e-5)
 
 
 def test_images_are_turned_upright_as_predict_and_cam_turn_them(

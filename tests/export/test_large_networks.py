@@ -1,0 +1,61 @@
+"""Files of large networks: what is left out of a conversion, and what has no room."""
+
+import keras
+import numpy as np
+import pytest
+from onnx import load, numpy_helper
+
+from efficientnet_tf.export import (
+    frozen_graph,
+    litert,
+    network,
+    onnx,
+    openvino,
+    runtimes,
+)
+
+
+@pytest.fixture(scope="module")
+def built(classifier):
+    return network.Network.of(classifier)
+
+
+def test_weights_that_the_converter_does_not_see_are_in_the_file(
+    built, tmp_path, monkeypatch
+):
+    # Each kernel and bias; the larger ones of a network are all that is left out.
+    monkeypatch.setattr(onnx, "_LARGE", 16)
+    path = str(tmp_path / "model.onnx")
+    onnx.write(built, path, precision="float32")
+    images = np.random.default_rng(0).uniform(0, 255, (3, 32, 32, 3)).astype("float32")
+    predict = runtimes.open_network("onnx", path)
+    logits, probabilities = predict(images)
+    expected = keras.ops.convert_to_numpy(built.model(images, training=False))
+    np.testing.assert_allclose(logits, expected, atol=1e-4)
+    softmax = np.exp(expected - expected.max(-1, keepdims=True))
+    softmax /= softmax.sum(-1, keepdims=True)
+    np.testing.assert_allclose(probabilities, softmax, atol=1e-5)
+
+
+def test_kernels_are_laid_out_in_the_file(built, tmp_path, monkeypatch):
+    monkeypatch.setattr(onnx, "_LARGE", 16)
+    path = tmp_path / "model.onnx"
+    onnx.write(built, str(path), precision="float32")
+    graph = load(path).graph
+    assert [one.name for one in graph.input] == ["images"]
+    given = {one.name: numpy_helper.to_array(one) for one in graph.initializer}
+    for node in graph.node:
+        if node.op_type in ("Transpose", "Reshape"):
+            assert node.input[0] not in given
+    layer = built.model.get_layer("block1a_project_bn")
+    kernels = (one for name, one in given.items() if layer.name in name)
+    (kernel,) = (one for one in kernels if one.ndim == 4)
+    np.testing.assert_array_equal(kernel, layer.get_weights()[0].transpose(3, 2, 0, 1))
+
+
+@pytest.mark.parametrize("one", [litert, onnx, openvino])
+def test_weights_that_no_file_holds_are_refused(built, tmp_path, monkeypatch, one):
+    monkeypatch.setattr(frozen_graph, "GRAPH_BYTES", 2**26)
+    with pytest.raises(ValueError, match="do not fit into one graph of 2 GB"):
+        one.write(built, str(tmp_path / "model"), precision="float32")
+    assert not list(tmp_path.iterdir())
