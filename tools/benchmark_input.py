@@ -33,7 +33,7 @@ from efficientnet_tf.data.augment import application, draws
 FLAGS = absl_flags.FLAGS
 
 absl_flags.DEFINE_string("data_dir", None, "Folder that holds JPEGs, at any depth.")
-absl_flags.DEFINE_integer("images", 200, "Images of each turn.", lower_bound=8)
+absl_flags.DEFINE_integer("images", 1500, "Images of each turn.", lower_bound=8)
 absl_flags.DEFINE_integer("image_size", 224, "Size in pixels.", lower_bound=32)
 absl_flags.DEFINE_integer("turns", 5, "Turns, of which medians are taken.")
 absl_flags.DEFINE_integer("core", 0, "The core to use.", lower_bound=0)
