@@ -53,6 +53,9 @@ def _settle_environment():
     # TensorFlow imports jax where the extra `plan` is installed, and jax sets this to 1
     # for all child processes; commands that tests run would print TensorFlow's errors.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    # Of the workers, which inherit it: by default glibc keeps what a thread has freed for
+    # that thread, and TensorFlow has many.
+    os.environ.setdefault("MALLOC_ARENA_MAX", "2")
     # oneDNN's kernels keep all memory that they ever took: 2.0 GB instead of 0.9 GB
     # after tests/weights/test_keras_reading.py.
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")

@@ -25,7 +25,7 @@ from efficientnet_tf.data.augment import application, draws, plan, policies
 FLAGS = absl_flags.FLAGS
 
 absl_flags.DEFINE_string("data_dir", None, "Folder that holds JPEGs, at any depth.")
-absl_flags.DEFINE_integer("images", 200, "Images of each turn.", lower_bound=8)
+absl_flags.DEFINE_integer("images", 1000, "Images of each turn.", lower_bound=8)
 absl_flags.DEFINE_integer("image_size", 224, "Size in pixels.", lower_bound=32)
 absl_flags.DEFINE_integer("batch", 128, "Images on the device.", lower_bound=1)
 absl_flags.DEFINE_integer("turns", 5, "Turns, of which medians are taken.")
@@ -61,7 +61,8 @@ def main(_: list[str]) -> dict:
 
 def _operators(encoded: list[bytes]) -> dict:
     """Compares single operators on images that are decoded already."""
-    images = _decoded(encoded[:32])
+    # Written anew: as after a resize, the core's own caches hold an image.
+    images = _decoded(encoded[:32]).map(tf.bitwise.invert)
     pictures = [Image.fromarray(i) for i in images.take(32).as_numpy_iterator()]
     turning = itertools.cycle(pictures)
     candidates = {
