@@ -40,8 +40,8 @@ print(2 * 1536**3 / min(seconds() for _ in range(20)))
 _RIVALS = {
     **{f"efficientnet-b{n}": f"EfficientNetB{n}" for n in range(8)},
     "efficientnetv2-b0": "EfficientNetV2B0",
-    "resnet-50": "ResNet50",
-    "resnet-152": "ResNet152",
+    "resnet-50-v1": "ResNet50",
+    "resnet-152-v1": "ResNet152",
 }
 
 absl_flags.DEFINE_list("models", ["efficientnet-b0"], "Networks to measure.")
