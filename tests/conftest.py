@@ -53,9 +53,6 @@ def _settle_environment():
     # TensorFlow imports jax where the extra `plan` is installed, and jax sets this to 1
     # for all child processes; commands that tests run would print TensorFlow's errors.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    # Of the workers, which inherit it: by default glibc keeps what a thread has freed for
-    # that thread, and TensorFlow has many.
-    os.environ.setdefault("MALLOC_ARENA_MAX", "2")
     # oneDNN's kernels keep all memory that they ever took: 2.0 GB instead of 0.9 GB
     # after tests/weights/test_keras_reading.py.
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
@@ -108,9 +105,7 @@ def _collect():
     """
     gc.collect()
     gc.freeze()
-    if sys.platform == "linux":
-        ctypes.CDLL(None).malloc_trim(0)  # else the process keeps it
-    RESIDENT["kept"] = _resident()
+    _trim()
 
 
 def _collect_if_grown():
@@ -121,6 +116,13 @@ def _collect_if_grown():
     if 0 < _resident() < RESIDENT["kept"] + (64 << 20):
         return
     gc.collect()
+    _trim()
+
+
+def _trim():
+    """Gives freed memory back, which the process would keep."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).malloc_trim(0)
     RESIDENT["kept"] = _resident()
 
 
