@@ -28,8 +28,7 @@ FIRST = (
     *("test_hlo", "test_training_runs"),
 )
 HELPERS = ("weight_helpers", "_support")  # modules that keep models for several tests
-# The process's bytes after the last collection, and after the last of all objects.
-RESIDENT = {"kept": 0, "all": 0}
+RESIDENT = {"kept": 0}  # the process's bytes after the last collection
 # Settings of a user that would reach tests and the processes they start.
 OF_THE_USER = (
     *("XDG_CACHE_HOME", "XDG_CONFIG_HOME", "KERAS_HOME", "KERAS_BACKEND"),
@@ -103,16 +102,10 @@ def _collect():
     """Frees what nothing holds any more; the rest, which stays, costs no more time.
 
     TensorFlow alone makes half a million objects, half a second for each collection.
-    What pytest still held of a file's last test is found once memory has grown.
     """
-    has_grown = _resident() > RESIDENT["all"] + (128 << 20)
-    if has_grown:
-        gc.unfreeze()
     gc.collect()
     gc.freeze()
     _trim()
-    if has_grown:
-        RESIDENT["all"] = RESIDENT["kept"]
 
 
 def _collect_if_grown():
