@@ -76,7 +76,6 @@ def test_nothing_draws_with_a_state_of_tensorflows():
     assert [path for path in draws if "tf.random.set_seed" not in texts[path]] == []
 
 
-@pytest.mark.slow
 def test_an_order_changes_nothing_that_a_test_sees(tmp_path):
     for name in ("conftest.py", "alike.py", "worker_count.py"):
         shutil.copy(ROOT / "tests" / name, tmp_path)

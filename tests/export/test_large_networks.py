@@ -20,15 +20,18 @@ def built(classifier):
     return network.Network.of(classifier)
 
 
-def test_weights_that_the_converter_does_not_see_are_in_the_file(
-    built, tmp_path, monkeypatch
-):
-    # Each kernel and bias; the larger ones of a network are all that is left out.
+@pytest.fixture
+def file(built, tmp_path, monkeypatch) -> str:
+    """An ONNX file of a network whose every weight the converter does not see."""
     monkeypatch.setattr(onnx, "_LARGE", 16)
     path = str(tmp_path / "model.onnx")
     onnx.write(built, path, precision="float32")
+    return path
+
+
+def test_weights_that_the_converter_does_not_see_are_in_the_file(built, file):
     images = np.random.default_rng(0).uniform(0, 255, (3, 32, 32, 3)).astype("float32")
-    predict = runtimes.open_network("onnx", path)
+    predict = runtimes.open_network("onnx", file)
     logits, probabilities = predict(images)
     expected = keras.ops.convert_to_numpy(built.model(images, training=False))
     np.testing.assert_allclose(logits, expected, atol=1e-4)
@@ -37,11 +40,8 @@ def test_weights_that_the_converter_does_not_see_are_in_the_file(
     np.testing.assert_allclose(probabilities, softmax, atol=1e-5)
 
 
-def test_kernels_are_laid_out_in_the_file(built, tmp_path, monkeypatch):
-    monkeypatch.setattr(onnx, "_LARGE", 16)
-    path = tmp_path / "model.onnx"
-    onnx.write(built, str(path), precision="float32")
-    graph = load(path).graph
+def test_kernels_are_laid_out_in_the_file(built, file):
+    graph = load(file).graph
     assert [one.name for one in graph.input] == ["images"]
     given = {one.name: numpy_helper.to_array(one) for one in graph.initializer}
     for node in graph.node:

@@ -83,7 +83,7 @@ def test_a_head_that_comes_byte_by_byte_has_a_deadline(server):
 def test_a_second_request_has_a_deadline_too(server):
     with server.connect() as client:
         client.sendall(b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n")
-        receive(client, b"ok")
+        assert receive(client, b"ok").startswith(b"HTTP/1.1 200")
         client.sendall(b"GET /healthz HT")
         assert client.recv(1000).startswith(b"HTTP/1.1 408")
 
@@ -109,13 +109,14 @@ def test_a_second_request_may_wait_for_its_body(server):
         receive(client, b"predictions")
 
 
-def receive(client, end: bytes, *, times=1):
-    """Reads until some bytes have come, so often."""
+def receive(client, end: bytes, *, times=1) -> bytes:
+    """Reads until some bytes have come, so often; returns all that came."""
     found = b""
     while found.count(end) < times:
         more = client.recv(4096)
         assert more, found
         found += more
+    return found
 
 
 def test_requests_on_one_connection_are_answered_in_order(server):
