@@ -13,7 +13,7 @@ from typing import Protocol
 import tensorflow as tf
 
 from efficientnet_tf import files
-from efficientnet_tf.data import bitmaps, graphs, image_headers, orientation
+from efficientnet_tf.data import bitmaps, gifs, graphs, image_headers, orientation
 
 _TWO_14 = 1 << 14  # WebP's sides have 14 bits
 Window = Callable[[tf.Tensor], tf.Tensor]
@@ -163,7 +163,7 @@ def _decode_other(encoded: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         return image, orientation.of_png(encoded)
 
     def gif() -> tuple[tf.Tensor, tf.Tensor]:
-        return _decode_bounded(encoded, *_gif_sides(encoded)), upright
+        return _decode_bounded(*gifs.first_frame(encoded)), upright
 
     def bmp() -> tuple[tf.Tensor, tf.Tensor]:
         return bitmaps.decode(encoded), upright
@@ -199,8 +199,9 @@ def pixel_count(encoded: tf.Tensor) -> tf.Tensor:
         encoded: string scalar.
 
     Returns:
-        int64 scalar, height times width as the header says, for all frames of a WebP;
-        0 for what is no image that can be decoded.
+        int64 scalar, height times width as the header says: of all frames of a WebP,
+        and of a GIF's canvas or first frame, whichever is larger; 0 for what is no
+        image that can be decoded.
 
     Raises:
         tf.errors.InvalidArgumentError: if a JPEG's header is damaged.
@@ -213,7 +214,7 @@ def pixel_count(encoded: tf.Tensor) -> tf.Tensor:
     kinds = [
         (tf.io.is_jpeg(encoded), jpeg),
         (start == b"\x89PNG", lambda: _png_sides(encoded)),
-        (start == b"GIF8", lambda: _gif_sides(encoded)),
+        (start == b"GIF8", lambda: gifs.first_frame(encoded)[1:]),
         (tf.strings.substr(encoded, 0, 2) == b"BM", lambda: _bmp_sides(encoded)),
         (start == b"RIFF", lambda: _webp_sides(encoded)),
     ]
@@ -239,12 +240,6 @@ def _decode_bounded(
 def _png_sides(encoded: tf.Tensor) -> tuple[tf.Tensor, ...]:
     text = tf.strings.substr(_start(encoded, 24), 16, 8)
     width, height = tf.unstack(tf.io.decode_raw(text, tf.int32, little_endian=False), 2)
-    return height, width
-
-
-def _gif_sides(encoded: tf.Tensor) -> tuple[tf.Tensor, ...]:
-    text = tf.strings.substr(_start(encoded, 10), 6, 4)
-    width, height = tf.unstack(tf.io.decode_raw(text, tf.uint16), 2)
     return height, width
 
 

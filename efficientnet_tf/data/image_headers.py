@@ -159,7 +159,44 @@ def _png(encoded: bytes) -> tuple[int, int]:
 
 def _gif(encoded: bytes) -> tuple[int, int]:
     width, height = struct.unpack_from("<HH", encoded, 6)
+    rows, columns = next(gif_frames(encoded), (0, 0))
+    if rows * columns > MOST_PIXELS:  # TensorFlow decodes it before its canvas cuts it
+        raise ValueError("a GIF whose first frame has " + _too_many(rows, columns))
     return height, width
+
+
+def gif_frames(encoded: bytes) -> Iterator[tuple[int, int]]:
+    """Yields height and width of the frames, as far as the file can be followed.
+
+    Source: GIF89a specification, sections 18 to 26.
+    """
+    try:
+        position = 13 + _gif_colours(encoded[10])
+        while True:
+            kind = encoded[position]
+            if kind == 0x2C:
+                width, height = struct.unpack_from("<HH", encoded, position + 5)
+                yield height, width
+                position += 11 + _gif_colours(encoded[position + 9])
+            elif kind == 0x21:
+                position += 2
+            else:
+                return
+            position = _gif_next(encoded, position)
+    except (IndexError, struct.error):
+        return  # cut short, which the decoder finds too
+
+
+def _gif_colours(flags: int) -> int:
+    """Returns the bytes of a table of colours."""
+    return 3 << ((flags & 7) + 1) if flags & 0x80 else 0
+
+
+def _gif_next(encoded: bytes, position: int) -> int:
+    """Returns the place behind a chain of blocks, each with its length before it."""
+    while length := encoded[position]:
+        position += 1 + length
+    return position + 1
 
 
 def _bmp(encoded: bytes) -> tuple[int, int]:

@@ -4,9 +4,6 @@ Nothing is decoded here: headers and frames are read. The limits are for files o
 strangers, so they are stricter than those of `data.image_headers`.
 """
 
-import struct
-from collections.abc import Iterator
-
 from efficientnet_tf.data import image_headers
 
 # A progressive JPEG has about ten. Each one takes a pass over all pixels, and a hundred
@@ -48,39 +45,5 @@ def _too_many(header: image_headers.Header, pixels: int, most: int) -> str:
 
 
 def _gif_pixels(encoded: bytes) -> int:
-    """Counts the pixels of all frames: TensorFlow's decoder reads every one."""
-    return sum(height * width for height, width in _gif_frames(encoded))
-
-
-def _gif_frames(encoded: bytes) -> Iterator[tuple[int, int]]:
-    """Yields height and width of the frames, as far as the file can be followed.
-
-    Source: GIF89a specification, sections 18 to 26.
-    """
-    try:
-        position = 13 + _gif_colours(encoded[10])
-        while True:
-            kind = encoded[position]
-            if kind == 0x2C:
-                width, height = struct.unpack_from("<HH", encoded, position + 5)
-                yield height, width
-                position += 11 + _gif_colours(encoded[position + 9])
-            elif kind == 0x21:
-                position += 2
-            else:
-                return
-            position = _gif_next(encoded, position)
-    except (IndexError, struct.error):
-        return  # cut short, which the decoder finds too
-
-
-def _gif_colours(flags: int) -> int:
-    """Returns the bytes of a table of colours."""
-    return 3 << ((flags & 7) + 1) if flags & 0x80 else 0
-
-
-def _gif_next(encoded: bytes, position: int) -> int:
-    """Returns the place behind a chain of blocks, each with its length before it."""
-    while length := encoded[position]:
-        position += 1 + length
-    return position + 1
+    """Counts the pixels of all frames, though only the first is decoded: see above."""
+    return sum(height * width for height, width in image_headers.gif_frames(encoded))
