@@ -2,11 +2,12 @@
 
 python tools/benchmark_latency.py --models=efficientnet-b0,efficientnet-b1 --json
 
-For each network, ours is what an export writes; the rival is keras.applications'
-network in the same runtime, converted as its users would. Rows of 8 bits find their
-ranges on random pixels: their speed counts, not their predictions. Each row is a
-process of its own; all are bound to the same core and take turns. --model_dir compares
-a run's exports with its Keras layers.
+For each network, ours is what an export writes; the rivals are keras.applications' and
+timm's networks in the same runtimes, converted as their users would, timm's also in
+TorchScript (with the extra `torch`). Rows of 8 bits find their ranges on random pixels:
+their speed counts, not their predictions. Each row is a process of its own; all are
+bound to the same core and take turns. --model_dir compares a run's exports with its
+Keras layers.
 
 Times are medians in milliseconds. "share" is the part of the core's measured peak, a
 float32 matrix product in NumPy, that a row reaches.
@@ -22,6 +23,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import tool
+import timm_rivals
 from absl import flags as absl_flags
 
 FLAGS = absl_flags.FLAGS
@@ -71,7 +73,12 @@ def _measure(name: str, peak: float) -> dict:
         macs, size, rows = _rows(name, folder)
         runners = {
             row: stack.enter_context(
-                latency.Runner(path, runtime=runtime, shape=(1, size, size, 3))
+                latency.Runner(
+                    path,
+                    runtime=runtime,
+                    shape=(1, size, size, 3),
+                    program=timm_rivals.__name__,
+                )
             )
             for row, runtime, path in rows
         }
@@ -103,6 +110,8 @@ def _rows(name: str, folder: str) -> tuple[int, int, list[tuple[str, str, str]]]
     rows = list(_ours(model, size, f"{folder}/ours"))
     if rival is not None:
         rows += _theirs(rival, f"{folder}/theirs")
+    if timm_rivals.is_there(name):
+        rows += timm_rivals.write(name, size, f"{folder}/timm")
     return macs, size, rows
 
 
@@ -154,16 +163,18 @@ def _theirs(model: Any, folder: str) -> Iterator[tuple[str, str, str]]:
 def _ratios(ms: dict[str, float]) -> dict[str, float]:
     """Compares our best rows with the best of the rivals', above 1 where ours win."""
     exact = ("saved_model", "litert", "onnx", "openvino")
-    theirs = {row: ms[f"keras/{row}"] for row in exact if f"keras/{row}" in ms}
+    theirs = {row: ms[row] for row in ms if row.startswith(("keras/", "timm/"))}
+    theirs.pop("keras/openvino_bf16", None)
     ours = min(ms[f"ours/{row}"] for row in exact)
     reduced = {row: value for row, value in ms.items() if row.startswith("ours/")}
     for row in ("litert_float16", "litert_dynamic", *exact):
         reduced.pop(f"ours/{row}", None)
     ratios = {"ratio_reduced_vs_float32": ours / min(reduced.values())}
     if theirs:
-        ratios["ratio_float32_vs_keras"] = min(theirs.values()) / ours
+        ratios["ratio_float32_vs_rivals"] = min(theirs.values()) / ours
+    if "keras/saved_model" in ms:
         ratios["ratio_saved_model_vs_keras"] = (
-            theirs["saved_model"] / ms["ours/saved_model"]
+            ms["keras/saved_model"] / ms["ours/saved_model"]
         )
     print(", ".join(f"{key} {value:.2f}" for key, value in ratios.items()), flush=True)
     return ratios

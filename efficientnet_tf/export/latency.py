@@ -183,15 +183,23 @@ class Runner:
         path: the path that `save` returned, or a format's file in an export.
         runtime: a key of `runtimes.OPEN`.
         shape: shape of the image that it takes, [1, height, width, 3].
+        program: module of the process, which may know more runtimes.
     """
 
-    def __init__(self, path: str, *, runtime: str, shape: Sequence[int]):
+    def __init__(
+        self,
+        path: str,
+        *,
+        runtime: str,
+        shape: Sequence[int],
+        program: str = latency_process.__name__,
+    ):
         self._path = path
         self._errors = tempfile.TemporaryFile("w+")  # noqa: SIM115
         core = max(os.sched_getaffinity(0))
         of = [path, runtime, str(core), *map(str, shape)]
         self._process = subprocess.Popen(
-            [sys.executable, "-m", latency_process.__name__, *of],
+            [sys.executable, "-m", program, *of],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._errors,

@@ -43,7 +43,15 @@ class Served:
         return sorted(os.sched_getaffinity(0))
 
 
-def _main(path: str, runtime: str, core: str, *shape: str) -> None:
+def main(path: str, runtime: str, core: str, *shape: str) -> None:
+    """Answers requests about a network until the standard input ends.
+
+    Args:
+        path: as `runtimes.open_network` takes it.
+        runtime: a key of `runtimes.OPEN`.
+        core: the number of the core to run on.
+        *shape: shape of the image that it takes, [1, height, width, 3].
+    """
     # Set first, because threads inherit the core when they start.
     os.sched_setaffinity(0, {int(core)})
     answers = os.fdopen(os.dup(1), "w")
@@ -55,4 +63,4 @@ def _main(path: str, runtime: str, core: str, *shape: str) -> None:
 
 
 if __name__ == "__main__":
-    _main(*sys.argv[1:])
+    main(*sys.argv[1:])
