@@ -145,6 +145,8 @@ def pytest_fixture_setup(fixturedef):
 @pytest.fixture(autouse=True, scope="module")
 def _fresh():
     forget_graphs()
+    # Here, because pytest holds what a file's last test was given until that has ended.
+    _collect()
 
 
 @pytest.fixture(autouse=True)
@@ -176,7 +178,6 @@ def _passing(request):
                 if hasattr(value, "cache_clear"):
                     value.cache_clear()
         begin_alike()
-        _collect()
 
 
 @pytest.fixture(scope="session")
