@@ -27,18 +27,26 @@ def predictions(images: int, classes: int, *, seed: int = 0, skill: float = 4) -
     """Likely predictions: the true class leads by `skill` logits on average."""
     rng = np.random.default_rng(seed)
     labels = rng.integers(0, classes, images).astype("int32")
-    logits = 2 * rng.standard_normal((images, classes), "float32")
-    logits[np.arange(images), labels] += skill
-    shares = np.exp(logits - logits.max(1, keepdims=True))
-    shares /= shares.sum(1, keepdims=True)
-    ranked = np.argpartition(-logits, range(min(5, classes)), axis=1)
-    ranked = ranked[:, :5].astype("int32")
+    parts = [
+        _ranked(2 * rng.standard_normal((len(part), classes), "float32"), part, skill)
+        for part in np.split(labels, range(1000, images, 1000))
+    ]
+    ranked, probabilities = map(np.concatenate, zip(*parts, strict=True))
     return Table(
         numbers=np.arange(images, dtype="int32"),
         labels=labels,
         classes=ranked,
-        probabilities=np.take_along_axis(shares, ranked, 1),
+        probabilities=probabilities,
     )
+
+
+def _ranked(logits: np.ndarray, labels: np.ndarray, skill: float) -> tuple:
+    """Numbers and probabilities of the five likeliest classes."""
+    logits[np.arange(len(labels)), labels] += skill
+    shares = np.exp(logits - logits.max(1, keepdims=True))
+    shares /= shares.sum(1, keepdims=True)
+    ranked = np.argpartition(-logits, range(min(5, logits.shape[1])), axis=1)[:, :5]
+    return ranked.astype("int32"), np.take_along_axis(shares, ranked, 1)
 
 
 def scores(found: Table) -> dict:
