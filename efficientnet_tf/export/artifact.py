@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import tensorflow as tf
 
 from efficientnet_tf import files, label_sets, terminal
 from efficientnet_tf.data import image_headers
@@ -30,6 +31,9 @@ from efficientnet_tf.weights import passport as passports
 DEFAULT = (FORMATS["saved_model"],)
 # The most photos to calibrate with, to compare on, and to examine layers by.
 _CALIBRATION, _COMPARISON, _EXAMINATION = 200, 500, 10
+# The most pixels a side to examine layers by: all outputs are held at once, more than
+# 16 GB for B7 at 600 pixels.
+EXAMINED_SIZE = 256
 
 
 def save(
@@ -81,7 +85,7 @@ def save(
         _write_texts(classifier, formats, folder)
         if photos or tuple(formats) != DEFAULT:
             rows.update(parity.compare(classifier, formats, folder, comparison))
-            _examine(rows, network, calibration[:_EXAMINATION])
+            _examine(rows, classifier, calibration[:_EXAMINATION])
             parity.check(rows, is_gated=is_gated)
             _measure(rows, formats, folder, network.image_size)
             files.write_whole(f"{folder}/report.json", json.dumps(rows, indent=1))
@@ -91,12 +95,17 @@ def save(
 
 
 def _examine(
-    rows: dict[str, Any], network: Network, photos: Sequence[np.ndarray]
+    rows: dict[str, Any], classifier: Classifier, photos: Sequence[np.ndarray]
 ) -> None:
     """Adds the layers that 8 bits change most."""
-    if "litert_int8" in rows:
-        with terminal.quiet():
-            rows["litert_int8"]["layers"] = litert.layer_errors(network, photos)
+    if "litert_int8" not in rows:
+        return
+    size = min(classifier.preparation.image_size, EXAMINED_SIZE)
+    smaller = tf.image.resize(np.stack(photos), (size, size), "area")
+    with terminal.quiet():
+        network = Network.smaller(classifier, size)
+        found = litert.layer_errors(network, list(np.uint8(smaller.numpy().round())))
+    rows["litert_int8"]["layers"] = found
 
 
 def _measure(

@@ -8,7 +8,9 @@ import tensorflow as tf
 
 from efficientnet_tf.export import frozen_graph, inference_graph
 from efficientnet_tf.inference.classifier import Classifier, classify
+from efficientnet_tf.models import efficientnet
 from efficientnet_tf.weights import model_layout
+from efficientnet_tf.weights import passport as passports
 
 OUTPUTS = ("logits", "probabilities")
 # Weights up to B5's are constants. B7's, 265 MB, would take 10.6 GB to save: every
@@ -33,6 +35,21 @@ class Network:
         """Builds the network of a classifier."""
         model = inference_graph.build(classifier.model)
         return cls(model, classifier.preparation.image_size)
+
+    @classmethod
+    def smaller(cls, classifier: Classifier, image_size: int) -> Self:
+        """Builds the network of a classifier for smaller images, with its weights.
+
+        Args:
+            classifier: the classifier.
+            image_size: int, height and width of the images in pixels.
+        """
+        images = keras.Input((image_size, image_size, 3))
+        with efficientnet.deep_graphs():
+            model = keras.models.clone_model(classifier.model, input_tensors=images)
+        model.set_weights(classifier.model.get_weights())
+        model.passport = passports.of(classifier.model)
+        return cls(inference_graph.build(model), image_size)
 
     def predict(self, images: tf.Tensor) -> list[tf.Tensor]:
         """Computes the tensors that OUTPUTS names, float32 [batch, classes].

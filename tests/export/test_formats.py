@@ -7,10 +7,13 @@ import pathlib
 import runpy
 import sys
 
+import networks
 import numpy as np
 import pytest
+import tensorflow as tf
 from PIL import Image
 
+import efficientnet_tf as en
 from efficientnet_tf.export import (
     artifact,
     client,
@@ -237,6 +240,40 @@ def test_formats_without_a_saved_model_are_replaced_too(classifier, tmp_path):
     names = {path.name for path in folder.iterdir()}
     assert "model.tflite" in names
     assert "model.onnx" not in names
+
+
+@pytest.mark.parametrize("size", [32, 24])
+def test_a_smaller_network_has_the_same_weights(classifier, size):
+    built = network.Network.smaller(classifier, size)
+    images = np.random.default_rng(0).uniform(0, 255, (2, size, size, 3))
+    logits, _ = built.predict(tf.constant(images, tf.float32))
+    rebuilt = en.EfficientNet(
+        networks.own(networks.ONE),
+        classes=7,
+        input_shape=(size, size, 3),
+        classifier_activation=None,
+    )
+    rebuilt.set_weights(classifier.model.get_weights())
+    np.testing.assert_allclose(logits, rebuilt(images), rtol=1e-4, atol=1e-5)
+
+
+def test_layers_are_examined_with_fewer_pixels(
+    classifier, photos, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(artifact, "EXAMINED_SIZE", 24)
+    asked = []
+    examine = litert.layer_errors
+    monkeypatch.setattr(
+        litert, "layer_errors", lambda *of: asked.append(of) or examine(*of)
+    )
+    only = [formats.FORMATS["litert_int8"]]
+    saved = artifact.save(
+        classifier, str(tmp_path / "out"), formats=only, photos=photos, is_gated=False
+    )
+    ((built, pixels),) = asked
+    assert built.image_size == 24 and {one.shape for one in pixels} == {(24, 24, 3)}
+    names = {layer.name for layer in built.model.layers}
+    assert {one["layer"] for one in saved["formats"]["litert_int8"]["layers"]} & names
 
 
 def test_the_layer_that_eight_bits_break_is_found(classifier, pixels):
