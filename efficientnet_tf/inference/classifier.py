@@ -20,6 +20,8 @@ from efficientnet_tf.weights import passport as passports
 from efficientnet_tf.weights import weights_file
 
 BATCH = 32  # images at once, as Keras's predict
+# Pixels at once: one layer's output of B7 takes 2.2 GB for 32 images of 600x600.
+_BATCH_PIXELS = BATCH * 300 * 300
 
 
 @dataclasses.dataclass(frozen=True)
@@ -153,8 +155,10 @@ class Classifier:
             float32 [images, classes], probabilities; they add up to 1 unless an image
             may have several classes.
         """
-        starts = range(0, len(images), BATCH)
-        batches = (np.stack(images[start : start + BATCH]) for start in starts)
+        most = _BATCH_PIXELS // self.preparation.image_size**2
+        count = min(BATCH, max(1, most))
+        starts = range(0, len(images), count)
+        batches = (np.stack(images[start : start + count]) for start in starts)
         return np.concatenate([self._probabilities(batch) for batch in batches])
 
     @functools.cached_property

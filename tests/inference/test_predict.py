@@ -7,12 +7,13 @@ import networks
 import numpy as np
 import PIL.Image
 import pytest
+import tensorflow as tf
 import weight_helpers
 from slow_cases import slow
 
 import efficientnet_tf as en
 from efficientnet_tf.data.preparation import Preparation
-from efficientnet_tf.inference import predict
+from efficientnet_tf.inference import classifier, predict
 from efficientnet_tf.inference.classifier import Classifier
 
 WHOLE = Preparation(32, 1.0, "bicubic")  # images of 32x32 pixels as they are
@@ -104,6 +105,19 @@ def test_no_more_than_a_batch_of_images_is_held(model, tmp_path, monkeypatch):
     found = predict.predict_each(Classifier(model, WHOLE), paths)
     for number, _ in enumerate(found):
         assert len(held) == min(100, (number // 32 + 1) * 32)
+
+
+@pytest.mark.parametrize(("size", "most"), [(300, 32), (301, 31), (600, 8), (2000, 1)])
+def test_fewer_large_images_are_predicted_at_once(size, most, monkeypatch):
+    def counted(model, batch):
+        count = tf.shape(batch)[0]
+        return {"probabilities": tf.fill([count, 1], count)}
+
+    monkeypatch.setattr(classifier, "classify", counted)
+    preparation = Preparation(size, 1.0, "bicubic", exif=True)
+    images = [np.zeros((size, size, 3), "uint8")] * (most + 1)
+    found = Classifier(None, preparation).predict(images)
+    assert found[:, 0].tolist() == [most] * most + [1]
 
 
 def test_a_folder_that_is_no_file_and_a_name_that_is_no_text(model, tmp_path):
