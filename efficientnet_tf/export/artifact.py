@@ -25,6 +25,7 @@ from efficientnet_tf.export import (
 )
 from efficientnet_tf.export.formats import FORMATS, Format
 from efficientnet_tf.export.network import Network
+from efficientnet_tf.hardware import freed_memory
 from efficientnet_tf.inference.classifier import Classifier
 from efficientnet_tf.weights import passport as passports
 
@@ -33,7 +34,7 @@ DEFAULT = (FORMATS["saved_model"],)
 _CALIBRATION, _COMPARISON, _EXAMINATION = 200, 500, 10
 # The most pixels a side to examine layers by: all outputs are held at once, more than
 # 16 GB for B7 at 600 pixels.
-EXAMINED_SIZE = 256
+EXAMINED_SIZE = 224
 
 
 def save(
@@ -82,6 +83,7 @@ def save(
                 saved_model.write(classifier, network, folder, max_pixels=max_pixels)
             else:
                 _write_file(one, network, folder, calibration)
+            freed_memory.give_back()
         _write_texts(classifier, formats, folder)
         if photos or tuple(formats) != DEFAULT:
             rows.update(parity.compare(classifier, formats, folder, comparison))
@@ -101,6 +103,7 @@ def _examine(
     if "litert_int8" not in rows:
         return
     size = min(classifier.preparation.image_size, EXAMINED_SIZE)
+    freed_memory.give_back()
     smaller = tf.image.resize(np.stack(photos), (size, size), "area")
     with terminal.quiet():
         network = Network.smaller(classifier, size)

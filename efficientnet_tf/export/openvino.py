@@ -7,6 +7,7 @@ import numpy as np
 
 from efficientnet_tf.export import frozen_graph, signal_stack
 from efficientnet_tf.export.network import OUTPUTS, Network
+from efficientnet_tf.hardware import freed_memory
 
 
 def write(
@@ -27,7 +28,10 @@ def write(
             activations are found for "int8".
     """
     made = convert(network.freeze(None), OUTPUTS)
-    save(_quantised(made, photos) if precision == "int8" else made, path)
+    if precision == "int8":
+        freed_memory.give_back()
+        made = _quantised(made, photos)
+    save(made, path)
 
 
 def save(made: Any, path: str) -> None:
