@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from efficientnet_tf.inference import classifier
 from efficientnet_tf.serve import listening, served, server
-from efficientnet_tf.serve.service import Service
+from efficientnet_tf.serve.service import Service, largest_batch
 from efficientnet_tf.serve.settings import Serving
 
 
@@ -26,7 +26,7 @@ def run(*, serving: Serving, saved_model: str | None = None, **origin: Any) -> d
     """
     with contextlib.closing(listening.listen(serving.host, serving.port)) as taken:
         model = _open(saved_model, origin)
-        _warm(model, serving.max_batch)
+        _warm(model, largest_batch(model, serving))
         service, address = Service(model, serving), listening.url(taken)
 
         def ready() -> None:

@@ -12,10 +12,10 @@ from typing import Any
 import keras
 import numpy as np
 
+from efficientnet_tf.inference import batch_sizes
 from efficientnet_tf.models import efficientnet
 from efficientnet_tf.weights import passport as passports
 
-BATCH = 16  # images at a time
 _ACTIVATIONS = (keras.layers.Activation, keras.layers.Softmax)
 
 
@@ -67,7 +67,7 @@ def cam(
     raw = np.einsum("bhwc,cb->bhw", features, _float32(head.dense.kernel)[:, chosen])
     maps = keras.ops.image.resize(
         raw[..., None],
-        images.shape[2:] if head.channels_first else images.shape[1:3],
+        _size(images, head),
         interpolation="bilinear",
         data_format="channels_last",
     )
@@ -139,12 +139,19 @@ def _run(
     """Returns the features, channels last, and the outputs."""
     with efficientnet.deep_graphs():
         both = keras.Model(model.inputs[0], [head.features, model.outputs[0]])
+    count = batch_sizes.largest(*_size(images, head))
     batches = [
-        [_float32(value) for value in both(images[i : i + BATCH], training=False)]
-        for i in range(0, len(images), BATCH)
+        [_float32(value) for value in both(images[i : i + count], training=False)]
+        for i in range(0, len(images), count)
     ]
     features, outputs = (np.concatenate(v) for v in zip(*batches, strict=True))
     return np.moveaxis(features, 1, -1) if head.channels_first else features, outputs
+
+
+def _size(images: np.ndarray, head: Head) -> tuple[int, int]:
+    """Returns height and width."""
+    height, width = images.shape[2:] if head.channels_first else images.shape[1:3]
+    return height, width
 
 
 def _float32(tensor: Any) -> np.ndarray:

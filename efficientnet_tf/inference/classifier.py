@@ -14,14 +14,11 @@ from efficientnet_tf import files, label_sets
 from efficientnet_tf.config import Config
 from efficientnet_tf.data import decoding
 from efficientnet_tf.data.preparation import Preparation
+from efficientnet_tf.inference import batch_sizes
 from efficientnet_tf.runs import inspection, run_model
 from efficientnet_tf.runs.run_dir import RunDir
 from efficientnet_tf.weights import passport as passports
 from efficientnet_tf.weights import weights_file
-
-BATCH = 32  # images at once, as Keras's predict
-# Pixels at once: one layer's output of B7 takes 2.2 GB for 32 images of 600x600.
-_BATCH_PIXELS = BATCH * 300 * 300
 
 
 @dataclasses.dataclass(frozen=True)
@@ -155,8 +152,8 @@ class Classifier:
             float32 [images, classes], probabilities; they add up to 1 unless an image
             may have several classes.
         """
-        most = _BATCH_PIXELS // self.preparation.image_size**2
-        count = min(BATCH, max(1, most))
+        size = self.preparation.image_size
+        count = batch_sizes.largest(size, size)
         starts = range(0, len(images), count)
         batches = (np.stack(images[start : start + count]) for start in starts)
         return np.concatenate([self._probabilities(batch) for batch in batches])

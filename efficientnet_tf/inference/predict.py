@@ -7,7 +7,8 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import tensorflow as tf
 
-from efficientnet_tf.inference.classifier import BATCH, Classifier
+from efficientnet_tf.inference import batch_sizes
+from efficientnet_tf.inference.classifier import Classifier
 from efficientnet_tf.inference.prediction_rows import LIKELY
 
 
@@ -46,8 +47,8 @@ def predict_each(
     """
     # One for each core: TensorFlow decodes an image on one.
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as readers:
-        for start in range(0, len(paths), BATCH):
-            batch = paths[start : start + BATCH]
+        for start in range(0, len(paths), batch_sizes.MOST):
+            batch = paths[start : start + batch_sizes.MOST]
             read = list(readers.map(lambda path: _read(classifier, path), batch))
             images = [one for one in read if not isinstance(one, str)]
             ranked = iter(_rank(classifier, images, top_k) if images else ())

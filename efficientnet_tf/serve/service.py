@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 from starlette.exceptions import HTTPException
 
-from efficientnet_tf.inference import predict
+from efficientnet_tf.inference import batch_sizes, predict
 from efficientnet_tf.serve import upload_checks
 from efficientnet_tf.serve.batcher import Batch, Batcher
 from efficientnet_tf.serve.metrics import Metrics
@@ -19,6 +19,12 @@ from efficientnet_tf.serve.uploads import Upload
 
 _BODIES = 32  # requests of the largest size whose bodies the memory is meant for
 _MAPS = 16  # maps that may wait; each takes about ten times a prediction's time
+
+
+def largest_batch(served: Served, settings: Serving) -> int:
+    """Returns how many images the model takes at once."""
+    size = served.image_size
+    return settings.max_batch or batch_sizes.largest(size, size)
 
 
 class Service:
@@ -42,7 +48,7 @@ class Service:
         self._painter = concurrent.futures.ThreadPoolExecutor(1)
         self._batcher = Batcher(
             served.predict,
-            max_batch=settings.max_batch,
+            max_batch=largest_batch(served, settings),
             window_s=settings.batch_window_ms / 1e3,
             notice=self._notice,
         )

@@ -20,8 +20,11 @@ class Serving(Section):
         Allowed("0 to 65535", lambda value: 0 <= value <= 65_535),
         default=8000,
     )
-    max_batch: int = setting(
-        "most images that the model takes at once", at_least(1, 4096), default=32
+    max_batch: int | None = setting(
+        "most images that the model takes at once; unset, 32, or fewer of more than "
+        "300x300 pixels",
+        at_least(1, 4096),
+        default=None,
     )
     batch_window_ms: float = setting(
         "milliseconds that an image waits for others of its batch",

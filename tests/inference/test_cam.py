@@ -7,7 +7,7 @@ import pytest
 import weight_helpers
 
 import efficientnet_tf as en
-from efficientnet_tf.inference import cam
+from efficientnet_tf.inference import batch_sizes, cam
 
 ONE = networks.own(networks.ONE)
 VARIANTS = (
@@ -146,9 +146,34 @@ def test_more_images_than_a_batch_and_a_sequential_model(monkeypatch):
         model.add(layer)
     images = np.tile(two_images(), (3, 1, 1, 1)) * np.arange(1, 7).reshape(6, 1, 1, 1)
     whole = cam.cam(model, images)
-    monkeypatch.setattr(cam, "BATCH", 4)
+    monkeypatch.setattr(batch_sizes, "MOST", 4)
     assert_adds_up(cam.cam(model, images), model, images)
     np.testing.assert_allclose(cam.cam(model, images).raw, whole.raw, atol=1e-6)
+
+
+class Counting(keras.layers.Layer):
+    """Notes how many images each call has."""
+
+    def build(self, shape):
+        self.counts = []
+
+    def call(self, images):
+        self.counts.append(images.shape[0])
+        return images
+
+
+@pytest.mark.parametrize("data_format", ["channels_last", "channels_first"])
+@pytest.mark.parametrize(("width", "most"), [(300, 32), (302, 31), (1200, 8)])
+def test_fewer_large_images_are_mapped_at_once(data_format, width, most):
+    is_first = data_format == "channels_first"
+    inputs = keras.Input((2, 300, width) if is_first else (300, width, 2))
+    counting = Counting()
+    x = keras.layers.GlobalAveragePooling2D(data_format)(counting(inputs))
+    model = keras.Model(inputs, keras.layers.Dense(1)(x))
+    counting.counts.clear()
+    found = cam.cam(model, np.zeros([most + 1, *inputs.shape[1:]], "uint8"))
+    assert counting.counts == [most, 1]
+    assert found.maps.shape == (most + 1, 300, width)
 
 
 def test_a_model_of_keras_applications():

@@ -1,12 +1,15 @@
 """Images of many requests in one batch; each request gets its own rows."""
 
 import threading
+import types
 
 import numpy as np
 import pytest
 import serve_support
 
+from efficientnet_tf.serve import service
 from efficientnet_tf.serve.batcher import Batcher
+from efficientnet_tf.serve.settings import Serving
 
 IMAGES = np.arange(20, dtype="uint8")[:, np.newaxis]
 
@@ -83,6 +86,15 @@ def test_an_error_reaches_its_batch_alone(model):
         wrong.result(60)
     assert right.result(60) == [6]
     found.close()
+
+
+@pytest.mark.parametrize(
+    ("size", "given", "most"),
+    [(32, None, 32), (300, None, 32), (600, None, 8), (600, 50, 50)],
+)
+def test_a_batch_holds_fewer_large_images_unless_told(size, given, most):
+    model = types.SimpleNamespace(image_size=size)
+    assert service.largest_batch(model, Serving(max_batch=given)) == most
 
 
 def test_requests_of_many_clients_share_batches(model, classifier):
