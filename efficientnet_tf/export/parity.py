@@ -9,6 +9,7 @@ import numpy as np
 from efficientnet_tf import progress, terminal
 from efficientnet_tf.export import runtimes
 from efficientnet_tf.export.formats import FORMATS, Format
+from efficientnet_tf.hardware import freed_memory
 from efficientnet_tf.inference.classifier import Classifier
 
 _MADE_UP = 8  # images that are compared where there are no photos
@@ -38,18 +39,25 @@ def compare(
     expected = classifier.predict(pixels)
     rows = {}
     for one in formats:
-        with terminal.quiet():
-            predict = runtimes.open_network(one.runtime, f"{folder}/{one.file}")
-        with progress.Images(len(pixels)) as counted:
-            # LiteRT's files take one image.
-            batches = counted.count(pixels[:, np.newaxis])
-            found = np.concatenate([predict(x.astype("float32"))[1] for x in batches])
+        found = _probabilities(one, folder, pixels)
+        # One runtime at a time: B7's take gigabytes each.
+        freed_memory.give_back()
         rows[one.name] = {
             "file": one.file or ".",
             "images": len(pixels),
             "made_up": not images,
         } | _differences(found, expected)
     return rows
+
+
+def _probabilities(one: Format, folder: str, pixels: np.ndarray) -> np.ndarray:
+    """Returns what a format gives for images, float32 [images, classes]."""
+    with terminal.quiet():
+        predict = runtimes.open_network(one.runtime, f"{folder}/{one.file}")
+    with progress.Images(len(pixels)) as counted:
+        # LiteRT's files take one image.
+        batches = counted.count(pixels[:, np.newaxis])
+        return np.concatenate([predict(x.astype("float32"))[1] for x in batches])
 
 
 def _made_up(size: int) -> list[np.ndarray]:
