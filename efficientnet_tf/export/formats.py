@@ -67,7 +67,7 @@ _ALL = (
         "model_dynamic.tflite",
         "litert",
         "dynamic",
-        _LITERT,
+        (*_LITERT, "ai_edge_quantizer"),
         0.95,
         0.05,
     ),

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from efficientnet_tf.export import frozen_graph
+from efficientnet_tf.export import dynamic_range, frozen_graph
 from efficientnet_tf.export.network import OUTPUTS, Network
 
 Outputs = Callable[[tf.Tensor], Mapping[str, tf.Tensor]]
@@ -27,14 +27,19 @@ def write(
     Args:
         network: the network to write.
         path: the local file.
-        precision: "float32"; "float16" or "dynamic", weights of 16 or 8 bits; "int8",
-            weights and activations of 8 bits, with a range for each channel of weights.
-            Images and outputs are float32 with each of them.
+        precision: "float32"; "float16", weights of 16 bits; "dynamic", see
+            `dynamic_range`; "int8", weights and activations of 8 bits, with a range for
+            each channel of weights. Images and outputs are float32 with each of them.
         photos: uint8 [image_size, image_size, 3] each, of which the ranges of
             activations are found for "int8".
     """
-    with _converter(*_traced(network), precision, photos) as converter:
-        pathlib.Path(path).write_bytes(converter.convert())
+    is_dynamic = precision == "dynamic"
+    converted = "float32" if is_dynamic else precision
+    with _converter(*_traced(network), converted, photos) as converter:
+        content = converter.convert()
+    if is_dynamic:
+        content = dynamic_range.quantize(content)
+    pathlib.Path(path).write_bytes(content)
 
 
 def convert(outputs: Outputs, images: tf.TensorSpec) -> bytes:
