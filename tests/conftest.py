@@ -20,7 +20,7 @@ from alike import begin_alike, environment_kept, forget_graphs, split_cpu
 # each training, then those that take longest, because one begun last would leave the
 # other cores idle.
 FIRST = (
-    *("test_keras_writing", "test_keras_reading", "test_models"),
+    *("test_keras_writing", "test_keras_reading", "test_models", "test_wheels"),
     *("test_bucket", "test_bucket_refusals", "test_resume", "test_steps"),
     *("test_end_to_end", "test_weights_command_line", "test_fused", "test_trials"),
     *("test_plan", "test_hosts", "test_host_runs", "test_tpu_loop", "test_tpu_graph"),
