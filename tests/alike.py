@@ -66,8 +66,8 @@ def forget_graphs():
 def _forget_gradients():
     """Lets TensorFlow forget gradients of single graphs, which hold those graphs.
 
-    It registers one for each call of a function with a gradient of its own, and for each
-    function that is differentiated: 160 MB after two files of training.
+    It registers one for each call of a function with a gradient of its own, and for
+    each function that is differentiated: 160 MB after two files of training.
     """
     from tensorflow.python.framework import ops
 
