@@ -196,5 +196,7 @@ def _resize(
         align_corners=False,
         half_pixel_centers=False,
     )[0]
-    resized = tf.saturate_cast(resized if cut_off else tf.round(resized), tf.uint8)
-    return tf.ensure_shape(resized, [*size, 3])
+    levels = resized if cut_off else tf.round(resized)
+    # Only bicubic weights are negative, and take levels out of 0 to 255.
+    cast = tf.saturate_cast if preparation.resize == "bicubic" else tf.cast
+    return tf.ensure_shape(cast(levels, tf.uint8), [*size, 3])

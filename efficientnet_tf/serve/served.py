@@ -103,7 +103,7 @@ class ServedClassifier:
 
     def predict(self, batch: np.ndarray) -> np.ndarray:
         """Maps uint8 [images, image_size, image_size, 3] to probabilities."""
-        _, probabilities = self._predict(tf.constant(batch, tf.float32))
+        _, probabilities = self._predict(tf.constant(batch))
         return probabilities.numpy()
 
     def overlay(self, image: np.ndarray) -> bytes:
@@ -160,11 +160,14 @@ class ServedSavedModel:
 
 
 def _graph(network: Network) -> Callable[[tf.Tensor], Sequence[tf.Tensor]]:
-    """Returns a network's function from float32 pixels to OUTPUTS as one graph."""
-    if network.is_small:
-        return network.freeze(None)
-    images = [network.images(None)]
-    return tf.function(network.predict, input_signature=images, autograph=False)
+    """Returns a network's function from uint8 pixels to OUTPUTS as one graph."""
+    predict = network.freeze(None) if network.is_small else network.predict
+    return tf.function(
+        # TensorFlow makes floats of a batch on all cores, NumPy on one.
+        lambda pixels: predict(tf.cast(pixels, tf.float32)),
+        input_signature=[tf.TensorSpec(network.images(None).shape, tf.uint8)],
+        autograph=False,
+    )
 
 
 def _model_name(classifier: Classifier) -> str:
