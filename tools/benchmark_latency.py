@@ -4,10 +4,11 @@ python tools/benchmark_latency.py --models=efficientnet-b0,efficientnet-b1 --jso
 
 For each network, ours is what an export writes; the rivals are keras.applications' and
 timm's networks in the same runtimes, converted as their users would, timm's also in
-TorchScript (with the extra `torch`). Rows of 8 bits find their ranges on random pixels:
-their speed counts, not their predictions. Each row is a process of its own; all are
-bound to the same core and take turns. --model_dir compares a run's exports with its
-Keras layers.
+TorchScript (with the extra `torch`). All weights are random, means and shifts of batch
+norms too: of zeros, runtimes drop the biases that trained networks have. Rows of 8 bits
+find their ranges on random pixels: their speed counts, not their predictions. Each row
+is a process of its own; all are bound to the same core and take turns. --model_dir
+compares a run's exports with its Keras layers.
 
 Times are medians in milliseconds. "share" is the part of the core's measured peak, a
 float32 matrix product in NumPy, that a row reaches.
@@ -103,7 +104,7 @@ def _rows(name: str, folder: str) -> tuple[int, int, list[tuple[str, str, str]]]
         rival = model
     else:
         variant = en.get_variant(name)
-        model = en.EfficientNet(name, classifier_activation=None)
+        model = _with_biases(en.EfficientNet(name, classifier_activation=None))
         size = variant.resolution
         rival = _rival(name)
     macs = en.count(variant, image_size=size).macs
@@ -119,7 +120,20 @@ def _rival(name: str) -> Any:
     import keras
 
     known = getattr(keras.applications, _RIVALS.get(name, ""), None)
-    return known and known(weights=None)
+    return known and _with_biases(known(weights=None))
+
+
+def _with_biases(model: Any) -> Any:
+    """Draws means and shifts of a new model's batch norms; returns the model."""
+    import keras
+    import numpy as np
+
+    random = np.random.default_rng(0)
+    for layer in model.layers:
+        if isinstance(layer, keras.layers.BatchNormalization):
+            for variable in (layer.moving_mean, layer.beta):
+                variable.assign(random.normal(0, 0.1, variable.shape))
+    return model
 
 
 def _ours(model: Any, size: int, folder: str) -> Iterator[tuple[str, str, str]]:

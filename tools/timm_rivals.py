@@ -52,6 +52,10 @@ def write(name: str, size: int, folder: str) -> Iterator[tuple[str, str, str]]:
         def __init__(self) -> None:
             super().__init__()
             network = timm.create_model(_NAMES[name], exportable=True)
+            for layer in network.modules():
+                if isinstance(layer, torch.nn.BatchNorm2d):
+                    layer.running_mean.normal_(0, 0.1)
+                    layer.bias.data.normal_(0, 0.1)
             # In this order of memory oneDNN's convolutions need no copies.
             self.network = network.to(memory_format=torch.channels_last)
 
