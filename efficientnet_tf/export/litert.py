@@ -15,6 +15,7 @@ import tensorflow as tf
 
 from efficientnet_tf.export import dynamic_range, frozen_graph
 from efficientnet_tf.export.network import OUTPUTS, Network
+from efficientnet_tf.hardware import freed_memory
 
 Outputs = Callable[[tf.Tensor], Mapping[str, tf.Tensor]]
 
@@ -80,6 +81,7 @@ def layer_errors(
                 debug_dataset=lambda: _batches(photos),
                 debug_options=options,
             )
+        freed_memory.give_back()  # what the conversion took; outputs follow
         debugger.run()
         file = io.StringIO()
         debugger.layer_statistics_dump(file)
