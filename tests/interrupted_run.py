@@ -54,5 +54,5 @@ if __name__ == "__main__":
     interrupt(name, place, int(count), float(seconds))
     sys.argv[:] = ["main.py", *sys.argv[2:]]
     root = str(pathlib.Path(__file__).parents[1])
-    sys.path.insert(0, root)
+    sys.path[0] = root  # as Python itself for main.py
     runpy.run_path(f"{root}/main.py", run_name="__main__")

@@ -35,7 +35,7 @@ class Finder:
             os.kill(os.getpid(), signal.SIGINT)
 sys.meta_path.insert(0, Finder)
 _, wanted, name, *arguments = sys.argv
-sys.path.insert(0, os.path.dirname(os.path.abspath(name)))
+sys.path[0] = os.path.dirname(os.path.abspath(name))
 sys.argv[:] = [name, *arguments]
 runpy.run_path(name, run_name="__main__")
 """

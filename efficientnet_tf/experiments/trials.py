@@ -19,6 +19,7 @@ from typing import Any
 
 from efficientnet_tf import config as config_lib
 from efficientnet_tf import counting, files, imports
+from efficientnet_tf.hardware import freed_memory
 from efficientnet_tf.variants import Variant
 
 
@@ -130,7 +131,7 @@ def train_one(
         open(f"{model_dir}/log.txt", "a") as log,
         contextlib.redirect_stdout(log),
         contextlib.redirect_stderr(log),
-        passing_graphs(),
+        freed_memory.passing_graphs(),
     ):
         result = _train(config, model_dir, device)
     result["seconds"] = time.time() - began
@@ -163,24 +164,6 @@ def _train(config: config_lib.Config, model_dir: str, device: str) -> dict:
         if line["kind"] == "eval" and line.get("split") == "minival"
     ]
     return result | {"held_out_top_1": max(evaluations, default=result["top_1"])}
-
-
-@contextlib.contextmanager
-def passing_graphs() -> Iterator[None]:
-    """Frees the graphs traced inside, which cannot be differentiated afterwards.
-
-    TensorFlow registers each call of a `tf.custom_gradient` that it traces, silu's
-    among them, and so keeps the whole graph: 0.3 GB for each run of B0.
-    """
-    from tensorflow.python.framework import ops
-
-    registry = ops.gradient_registry._registry  # nothing public takes a name back
-    before = set(registry)
-    try:
-        yield
-    finally:
-        for name in set(registry) - before:
-            del registry[name]
 
 
 def _start_worker(slots: Any, workers: int) -> None:

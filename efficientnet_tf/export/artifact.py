@@ -34,7 +34,7 @@ DEFAULT = (FORMATS["saved_model"],)
 _CALIBRATION, _COMPARISON, _EXAMINATION = 200, 500, 10
 # The most pixels a side to examine layers by: all outputs are held at once, more than
 # 16 GB for B7 at 600 pixels.
-EXAMINED_SIZE = 224
+EXAMINED_SIZE = 160
 
 
 def save(
@@ -77,22 +77,17 @@ def save(
     rows: dict[str, Any] = {}
 
     def fill(folder: str) -> None:
-        network = Network.of(classifier)
-        for one in formats:
-            if one.module == "saved_model":
-                saved_model.write(classifier, network, folder, max_pixels=max_pixels)
-            else:
-                _write_file(one, network, folder, calibration)
-            freed_memory.give_back()
+        _write_formats(classifier, formats, folder, calibration, max_pixels)
         _write_texts(classifier, formats, folder)
         if photos or tuple(formats) != DEFAULT:
             rows.update(parity.compare(classifier, formats, folder, comparison))
             _examine(rows, classifier, calibration[:_EXAMINATION])
             parity.check(rows, is_gated=is_gated)
-            _measure(rows, formats, folder, network.image_size)
+            _measure(rows, formats, folder, classifier.preparation.image_size)
             files.write_whole(f"{folder}/report.json", json.dumps(rows, indent=1))
 
-    export_folder.write(export_dir, fill)
+    with freed_memory.passing_graphs():
+        export_folder.write(export_dir, fill)
     return {"export_dir": export_dir, "formats": rows}
 
 
@@ -103,10 +98,11 @@ def _examine(
     if "litert_int8" not in rows:
         return
     size = min(classifier.preparation.image_size, EXAMINED_SIZE)
-    freed_memory.give_back()
     smaller = tf.image.resize(np.stack(photos), (size, size), "area")
     with terminal.quiet():
-        network = Network.smaller(classifier, size)
+        with freed_memory.passing_graphs():
+            network = Network.smaller(classifier, size)
+        freed_memory.give_back()  # the model that it was built from
         found = litert.layer_errors(network, list(np.uint8(smaller.numpy().round())))
     rows["litert_int8"]["layers"] = found
 
@@ -118,6 +114,24 @@ def _measure(
     if hasattr(os, "sched_setaffinity"):
         for name, ms in latency.of_export(folder, formats, image_size).items():
             rows[name]["latency_ms"] = ms
+
+
+def _write_formats(
+    classifier: Classifier,
+    formats: Sequence[Format],
+    folder: str,
+    calibration: Sequence[np.ndarray],
+    max_pixels: int,
+) -> None:
+    """Writes the network in every format; it takes no memory afterwards."""
+    network = Network.of(classifier)
+    for one in formats:
+        with freed_memory.passing_graphs():
+            if one.module == "saved_model":
+                saved_model.write(classifier, network, folder, max_pixels=max_pixels)
+            else:
+                _write_file(one, network, folder, calibration)
+        freed_memory.give_back()
 
 
 def _write_file(

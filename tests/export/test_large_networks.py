@@ -1,11 +1,17 @@
 """Files of large networks: what is left out of a conversion, and what has no room."""
 
+import gc
+import weakref
+
 import keras
 import numpy as np
 import pytest
 from onnx import load, numpy_helper
+from tensorflow.python.framework import ops
 
 from efficientnet_tf.export import (
+    artifact,
+    formats,
     frozen_graph,
     litert,
     network,
@@ -59,3 +65,20 @@ def test_weights_that_no_file_holds_are_refused(built, tmp_path, monkeypatch, on
     with pytest.raises(ValueError, match="do not fit into one graph of 2 GB"):
         one.write(built, str(tmp_path / "model"), precision="float32")
     assert not list(tmp_path.iterdir())
+
+
+def test_nothing_holds_a_network_that_is_written(classifier, tmp_path, monkeypatch):
+    def noted(classifier):
+        found = of(classifier)
+        built.append(weakref.ref(found.model))
+        return found
+
+    of, built, registry = network.Network.of, [], ops.gradient_registry._registry
+    before = set(registry)  # each gradient holds a graph with its variables
+    monkeypatch.setattr(network, "CONSTANT_BYTES", 0)
+    monkeypatch.setattr(network.Network, "of", noted)
+    chosen = [formats.FORMATS[name] for name in ("saved_model", "litert", "onnx")]
+    artifact.save(classifier, str(tmp_path / "export"), formats=chosen, photos=())
+    gc.collect()
+    assert [model() for model in built] == [None]
+    assert set(registry) == before
