@@ -3,7 +3,6 @@
 import contextlib
 import os
 import random
-import re
 import sys
 import threading
 from collections.abc import Iterator
@@ -59,21 +58,15 @@ def forget_graphs():
     """
     if "keras" in sys.modules:
         sys.modules["keras"].utils.clear_session(free_memory=False)
-    if "tensorflow" in sys.modules:
-        _forget_gradients()
 
 
-def _forget_gradients():
-    """Lets TensorFlow forget gradients of single graphs, which hold those graphs.
+def passing_graphs() -> contextlib.AbstractContextManager[None]:
+    """Frees the graphs that the tests of a file differentiate."""
+    if "tensorflow" not in sys.modules:
+        return contextlib.nullcontext()
+    from efficientnet_tf.hardware import freed_memory
 
-    It registers one for each call of a function with a gradient of its own, and for
-    each function that is differentiated: 160 MB after two files of training.
-    """
-    from tensorflow.python.framework import ops
-
-    registry = ops.gradient_registry._registry
-    for name in [one for one in registry if re.search(r"(Gradient|Call)-\d+$", one)]:
-        del registry[name]
+    return freed_memory.passing_graphs()
 
 
 def _begin_tensorflow_alike():

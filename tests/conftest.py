@@ -14,7 +14,13 @@ import tempfile
 
 import pytest
 import worker_count
-from alike import begin_alike, environment_kept, forget_graphs, split_cpu
+from alike import (
+    begin_alike,
+    environment_kept,
+    forget_graphs,
+    passing_graphs,
+    split_cpu,
+)
 
 # The files that go first: those with the largest models, because a process grows with
 # each training, then those that take longest, because one begun last would leave the
@@ -177,8 +183,9 @@ def float64():
 
 @pytest.fixture(scope="module", autouse=True)
 def _passing(request):
-    """Lets go of a file's models, of which a process runs many."""
-    yield
+    """Lets go of a file's models and graphs, of which a process runs many."""
+    with passing_graphs():
+        yield
     if "tensorflow" in sys.modules:
         helpers = [m for name, m in sys.modules.items() if name.endswith(HELPERS)]
         for module in (request.module, *helpers):

@@ -34,7 +34,7 @@ DEFAULT = (FORMATS["saved_model"],)
 _CALIBRATION, _COMPARISON, _EXAMINATION = 200, 500, 10
 # The most pixels a side to examine layers by: all outputs are held at once, more than
 # 16 GB for B7 at 600 pixels.
-EXAMINED_SIZE = 160
+EXAMINED_SIZE = 224
 
 
 def save(
@@ -77,7 +77,8 @@ def save(
     rows: dict[str, Any] = {}
 
     def fill(folder: str) -> None:
-        _write_formats(classifier, formats, folder, calibration, max_pixels)
+        with freed_memory.passing_graphs():
+            _write_formats(classifier, formats, folder, calibration, max_pixels)
         _write_texts(classifier, formats, folder)
         if photos or tuple(formats) != DEFAULT:
             rows.update(parity.compare(classifier, formats, folder, comparison))
@@ -123,14 +124,13 @@ def _write_formats(
     calibration: Sequence[np.ndarray],
     max_pixels: int,
 ) -> None:
-    """Writes the network in every format; it takes no memory afterwards."""
+    """Writes the network, which nothing needs afterwards, in every format."""
     network = Network.of(classifier)
     for one in formats:
-        with freed_memory.passing_graphs():
-            if one.module == "saved_model":
-                saved_model.write(classifier, network, folder, max_pixels=max_pixels)
-            else:
-                _write_file(one, network, folder, calibration)
+        if one.module == "saved_model":
+            saved_model.write(classifier, network, folder, max_pixels=max_pixels)
+        else:
+            _write_file(one, network, folder, calibration)
         freed_memory.give_back()
 
 

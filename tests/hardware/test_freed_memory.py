@@ -4,6 +4,7 @@ import gc
 import weakref
 
 import tensorflow as tf
+from tensorflow.python.framework import ops
 
 from efficientnet_tf.hardware import freed_memory
 
@@ -24,3 +25,12 @@ def test_graphs_of_a_block_pass_and_no_others():
         tape.watch(x)
         y = before(x)
     assert tape.gradient(y, x) == 0.5
+
+
+def test_gradients_of_operations_stay():
+    """Importing tensorflow_text, for one, registers such gradients."""
+    registry, name = ops.gradient_registry._registry, "AnOperationOfATest"
+    with freed_memory.passing_graphs():
+        ops.RegisterGradient(name)(lambda operation, gradient: gradient)
+    assert name in registry
+    del registry[name]
