@@ -93,9 +93,9 @@ def check(rows: Mapping[str, Mapping[str, Any]], *, is_gated: bool) -> None:
     told = "; ".join(failed)
     if is_gated:
         raise ValueError(
-            f"export_formats: {told}. Nothing is written; leave the format out, take "
-            "litert_dynamic or openvino_bf16, which differ less than int8, calibrate "
-            "on more photos, or accept it with --gate=warn"
+            f"export_formats: {told}. Nothing is written; leave the format out, try "
+            "litert_dynamic or openvino_bf16 in place of int8, calibrate on more "
+            "photos, or accept it with --gate=warn"
         )
     print(f"warning: {told}", file=sys.stderr)
 

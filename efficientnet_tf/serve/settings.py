@@ -21,8 +21,8 @@ class Serving(Section):
         default=8000,
     )
     max_batch: int | None = setting(
-        "most images that the model takes at once; unset, 32, or fewer of more than "
-        "300x300 pixels",
+        "most images that the model takes at once; if unset, 32, or fewer if they have "
+        "more than 300x300 pixels",
         at_least(1, 4096),
         default=None,
     )
