@@ -77,8 +77,7 @@ def save(
     rows: dict[str, Any] = {}
 
     def fill(folder: str) -> None:
-        with freed_memory.passing_graphs():
-            _write_formats(classifier, formats, folder, calibration, max_pixels)
+        _write_formats(classifier, formats, folder, calibration, max_pixels)
         _write_texts(classifier, formats, folder)
         if photos or tuple(formats) != DEFAULT:
             rows.update(parity.compare(classifier, formats, folder, comparison))
@@ -101,8 +100,7 @@ def _examine(
     size = min(classifier.preparation.image_size, EXAMINED_SIZE)
     smaller = tf.image.resize(np.stack(photos), (size, size), "area")
     with terminal.quiet():
-        with freed_memory.passing_graphs():
-            network = Network.smaller(classifier, size)
+        network = Network.smaller(classifier, size)
         freed_memory.give_back()  # the model that it was built from
         found = litert.layer_errors(network, list(np.uint8(smaller.numpy().round())))
     rows["litert_int8"]["layers"] = found
@@ -127,10 +125,11 @@ def _write_formats(
     """Writes the network, which nothing needs afterwards, in every format."""
     network = Network.of(classifier)
     for one in formats:
-        if one.module == "saved_model":
-            saved_model.write(classifier, network, folder, max_pixels=max_pixels)
-        else:
-            _write_file(one, network, folder, calibration)
+        with freed_memory.passing_graphs():  # some have the weights as constants
+            if one.module == "saved_model":
+                saved_model.write(classifier, network, folder, max_pixels=max_pixels)
+            else:
+                _write_file(one, network, folder, calibration)
         freed_memory.give_back()
 
 
