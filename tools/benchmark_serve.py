@@ -2,10 +2,10 @@
 
 python tools/benchmark_serve.py --data_dir=FOLDER_OF_JPEGS --json
 
-The server is a process of its own, with main.py's defaults but for the batch. Clients
-with a connection each send one image after the other. The model alone predicts ready
-images at the same batch, before and after the load, with and without their decoding;
-its numbers are means of both.
+The server is a process of its own, with main.py's defaults. Clients with a
+connection each send one image after the other. The model alone predicts ready images,
+one batch of the same size after the other as TensorFlow does it unless told, before and
+after the load, with and without their decoding; its numbers are means of both.
 """
 
 import asyncio
@@ -26,7 +26,8 @@ import psutil
 import timed_pipelines
 from absl import flags as absl_flags
 
-from efficientnet_tf.hardware import preflight
+from efficientnet_tf.hardware import machine, preflight
+from efficientnet_tf.serve.settings import Serving
 
 FLAGS = absl_flags.FLAGS
 
@@ -35,7 +36,9 @@ absl_flags.DEFINE_string("model", "efficientnet-lite0", "The network.")
 absl_flags.DEFINE_string("weights", "imagenet", "Its weights.")
 absl_flags.DEFINE_integer("images", 200, "Different images to send.", lower_bound=1)
 absl_flags.DEFINE_integer("clients", 200, "Clients at once.", lower_bound=1)
-absl_flags.DEFINE_integer("batch", 32, "Most images of a batch.", lower_bound=1)
+absl_flags.DEFINE_integer(
+    "batch", None, "Most images of a batch; the server's own if unset.", lower_bound=1
+)
 absl_flags.DEFINE_float("seconds", 60.0, "Seconds of load.", lower_bound=1.0)
 absl_flags.DEFINE_boolean("json", False, "Print the result as one last line of JSON.")
 
@@ -81,19 +84,23 @@ def main(_: list[str]) -> dict:
     preflight.before_import()
     alone = _Alone(bodies)
     before = alone.speeds()
-    with _server() as (process, port):
+    with _server(alone.batch) as (process, port):
         served = _load(process, port, bodies)
     after = alone.speeds()
     model, with_decoding = (
         statistics.mean(pair) for pair in zip(before, after, strict=True)
     )
-    result = served | {
-        "images_per_s_bare_model": model,
-        "images_per_s_decoding_and_model": with_decoding,
-        "ratio_server_vs_bare_model": served["images_per_s_server"] / model,
-        "ratio_server_vs_decoding_and_model": served["images_per_s_server"]
-        / with_decoding,
-    }
+    result = (
+        {"batch": alone.batch}
+        | served
+        | {
+            "images_per_s_bare_model": model,
+            "images_per_s_decoding_and_model": with_decoding,
+            "ratio_server_vs_bare_model": served["images_per_s_server"] / model,
+            "ratio_server_vs_decoding_and_model": served["images_per_s_server"]
+            / with_decoding,
+        }
+    )
     for name, value in result.items():
         print(f"{name:36} {value:,.3f}")
     return result
@@ -104,11 +111,13 @@ class _Alone:
 
     def __init__(self, bodies: list[bytes]):
         from efficientnet_tf.inference import classifier
-        from efficientnet_tf.serve import served
+        from efficientnet_tf.serve import served, service
 
         opened = classifier.open_classifier(weights=FLAGS.weights, model=FLAGS.model)
         self._served = served.ServedClassifier(opened)
-        self._bodies = list(itertools.islice(itertools.cycle(bodies), FLAGS.batch))
+        settings = Serving(max_batch=FLAGS.batch)
+        self.batch = service.largest_batch(self._served, settings, machine.cores())
+        self._bodies = list(itertools.islice(itertools.cycle(bodies), self.batch))
         self._batch = np.stack([self._served.prepare(one) for one in self._bodies])
         self._served.predict(self._batch)
 
@@ -119,24 +128,25 @@ class _Alone:
             images = [self._served.prepare(one) for one in self._bodies]
             self._served.predict(np.stack(images))
 
-        return _speed(lambda: self._served.predict(self._batch)), _speed(with_decoding)
+        calls = lambda: self._served.predict(self._batch), with_decoding
+        ready, encoded = (self.batch * _calls_per_s(call) for call in calls)
+        return ready, encoded
 
 
-def _speed(call: Callable[[], object]) -> float:
-    """Returns images a second of calls that take a batch each."""
+def _calls_per_s(call: Callable[[], object]) -> float:
     began, calls = time.monotonic(), 0
     while time.monotonic() - began < FLAGS.seconds / 4:
         call()
         calls += 1
-    return calls * FLAGS.batch / (time.monotonic() - began)
+    return calls / (time.monotonic() - began)
 
 
 @contextlib.contextmanager
-def _server() -> Iterator[tuple[psutil.Process, int]]:
+def _server(batch: int) -> Iterator[tuple[psutil.Process, int]]:
     """Starts the server; yields its process and its port, and stops it."""
     command = [sys.executable, _MAIN, "--mode=serve", "--port=0"]
     command += [f"--{name}={FLAGS[name].value}" for name in ("weights", "model")]
-    command += [f"--max_batch={FLAGS.batch}"]
+    command += [f"--max_batch={batch}"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as started:
         try:
             line = next((one for one in started.stdout if "serving" in one), "")

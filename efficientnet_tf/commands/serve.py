@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from efficientnet_tf.inference import classifier
-from efficientnet_tf.serve import listening, served, server
+from efficientnet_tf.serve import listening, served, server, shares
 from efficientnet_tf.serve.service import Service, largest_batch
 from efficientnet_tf.serve.settings import Serving
 
@@ -25,9 +25,10 @@ def run(*, serving: Serving, saved_model: str | None = None, **origin: Any) -> d
         "address", and how many "requests" were answered and "images" predicted.
     """
     with contextlib.closing(listening.listen(serving.host, serving.port)) as taken:
+        batches = shares.divide(serving.batches_at_once)
         model = _open(saved_model, origin)
-        _warm(model, largest_batch(model, serving))
-        service, address = Service(model, serving), listening.url(taken)
+        _warm(model, largest_batch(model, serving, batches))
+        service, address = Service(model, serving, batches), listening.url(taken)
 
         def ready() -> None:
             print(f"serving       {model.name} at {address}", flush=True)

@@ -19,7 +19,7 @@ from typing import Any
 
 from efficientnet_tf import config as config_lib
 from efficientnet_tf import counting, files, imports
-from efficientnet_tf.hardware import freed_memory
+from efficientnet_tf.hardware import freed_memory, machine
 from efficientnet_tf.variants import Variant
 
 
@@ -178,7 +178,7 @@ def _start_worker(slots: Any, workers: int) -> None:
     gpus = tf.config.list_physical_devices("GPU")
     if gpus:
         tf.config.set_visible_devices([gpus[slot % len(gpus)]], "GPU")
-    threads = max(1, len(os.sched_getaffinity(0)) // workers)
+    threads = max(1, machine.cores() // workers)
     tf.config.threading.set_intra_op_parallelism_threads(threads)
 
 

@@ -5,12 +5,12 @@ process that measures chooses its core first.
 """
 
 import functools
-import os
 from collections.abc import Callable
 
 import numpy as np
 
 from efficientnet_tf.export import signal_stack
+from efficientnet_tf.hardware import machine
 
 # Maps float32 images [batch, height, width, 3] to the outputs, sorted by their names.
 Predict = Callable[[np.ndarray], list[np.ndarray]]
@@ -47,7 +47,7 @@ def _saved_model(path: str) -> Predict:
 def _litert(path: str) -> Predict:
     from ai_edge_litert import interpreter as litert
 
-    interpreter = litert.Interpreter(path, num_threads=_cores())
+    interpreter = litert.Interpreter(path, num_threads=machine.cores())
     interpreter.allocate_tensors()  # prints a line, here and not at the first image
     run = interpreter.get_signature_runner()
 
@@ -62,7 +62,7 @@ def _onnx(path: str) -> Predict:
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = _cores()
+    options.intra_op_num_threads = machine.cores()
     session = onnxruntime.InferenceSession(path, options)
     names = sorted(output.name for output in session.get_outputs())
     return lambda images: session.run(names, {"images": images})
@@ -71,7 +71,10 @@ def _onnx(path: str) -> Predict:
 def _openvino(path: str, *, precision: str) -> Predict:
     import openvino
 
-    hints = {"INFERENCE_NUM_THREADS": _cores(), "INFERENCE_PRECISION_HINT": precision}
+    hints = {
+        "INFERENCE_NUM_THREADS": machine.cores(),
+        "INFERENCE_PRECISION_HINT": precision,
+    }
     with signal_stack.kept():
         network = openvino.Core().compile_model(path, "CPU", hints)
     request = network.create_infer_request()
@@ -82,13 +85,6 @@ def _openvino(path: str, *, precision: str) -> Predict:
         return [request.get_tensor(name).data.copy() for name in names]
 
     return predict
-
-
-def _cores() -> int:
-    """Returns the number of cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 OPEN: dict[str, Callable[[str], Predict]] = {

@@ -46,6 +46,13 @@ def tpu_chips() -> list[str]:
     return chips or ["unknown"] * len(_matching("dev/accel[0-9]*"))
 
 
+def cores() -> int:
+    """Returns the number of processor cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):  # macOS and Windows have none
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
 def has_avx2() -> bool:
     """Whether the processor has the AVX2 instructions of x86-64."""
     return "avx2" in _read("proc/cpuinfo").split()

@@ -1,12 +1,12 @@
 """The likeliest classes of image files."""
 
 import concurrent.futures
-import os
 from collections.abc import Iterator, Sequence
 
 import numpy as np
 import tensorflow as tf
 
+from efficientnet_tf.hardware import machine
 from efficientnet_tf.inference import batch_sizes
 from efficientnet_tf.inference.classifier import Classifier
 from efficientnet_tf.inference.prediction_rows import LIKELY
@@ -46,7 +46,7 @@ def predict_each(
         a line that names the file.
     """
     # One for each core: TensorFlow decodes an image on one.
-    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as readers:
+    with concurrent.futures.ThreadPoolExecutor(machine.cores()) as readers:
         for start in range(0, len(paths), batch_sizes.MOST):
             batch = paths[start : start + batch_sizes.MOST]
             read = list(readers.map(lambda path: _read(classifier, path), batch))

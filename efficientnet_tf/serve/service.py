@@ -2,7 +2,6 @@
 
 import asyncio
 import concurrent.futures
-import os
 from collections.abc import Sequence
 
 import numpy as np
@@ -21,10 +20,14 @@ _BODIES = 32  # requests of the largest size whose bodies the memory is meant fo
 _MAPS = 16  # maps that may wait; each takes about ten times a prediction's time
 
 
-def largest_batch(served: Served, settings: Serving) -> int:
-    """Returns how many images the model takes at once."""
+def largest_batch(served: Served, settings: Serving, batches: int = 1) -> int:
+    """Returns how many images a batch holds at most, if `batches` are predicted."""
     size = served.image_size
-    return settings.max_batch or batch_sizes.largest(size, size)
+    return settings.max_batch or batch_sizes.largest(size, size, batches)
+
+
+class _RefusedError(ValueError):
+    """Tells why an image cannot be predicted."""
 
 
 class Service:
@@ -33,9 +36,10 @@ class Service:
     Args:
         served: the model.
         settings: batches and limits.
+        batches: int, how many are predicted at once.
     """
 
-    def __init__(self, served: Served, settings: Serving):
+    def __init__(self, served: Served, settings: Serving, batches: int = 1):
         self.served = served
         self.settings = settings
         self.stopping = False  # whether new requests are refused
@@ -43,19 +47,20 @@ class Service:
         self.room = Room(settings.queue, size)
         self.map_room = Room(_MAPS, size)
         self.metrics = Metrics(lambda: self.room.images)
-        # TensorFlow decodes an image on one core, and draws a map on all of them.
-        self._decoders = concurrent.futures.ThreadPoolExecutor(os.cpu_count())
+        self._batches = batches
         self._painter = concurrent.futures.ThreadPoolExecutor(1)
         self._batcher = Batcher(
             served.predict,
-            max_batch=largest_batch(served, settings),
+            self._decode,
+            max_batch=largest_batch(served, settings, batches),
             window_s=settings.batch_window_ms / 1e3,
+            batches=batches,
             notice=self._notice,
         )
 
     @property
     def is_alive(self) -> bool:
-        """Whether the model's thread works."""
+        """Whether the model's threads work."""
         return self._batcher.is_alive
 
     async def predict(self, uploads: Sequence[Upload]) -> list[np.ndarray | str]:
@@ -80,11 +85,11 @@ class Service:
         Raises:
             HTTPException: 422 with the reason why the image cannot be decoded.
         """
-        image = await self._prepare(upload)
-        if isinstance(image, str):
-            raise HTTPException(422, image)
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._painter, self.served.overlay, image)
+        try:
+            return await loop.run_in_executor(self._painter, self._draw, upload)
+        except _RefusedError as error:
+            raise HTTPException(422, str(error)) from None
 
     def rank(self, probabilities: np.ndarray, top_k: int) -> list[dict]:
         """Ranks and names the classes of one image; see `predict.rank`."""
@@ -99,33 +104,30 @@ class Service:
 
     def close(self) -> None:
         """Ends the threads, once nothing waits any more."""
-        self._decoders.shutdown()
         self._painter.shutdown()
         self._batcher.close()
 
     async def _predict(self, upload: Upload) -> np.ndarray | str:
-        image = await self._prepare(upload)
-        if isinstance(image, str):
-            return image
-        row = await asyncio.wrap_future(self._batcher.submit(image))
+        try:
+            row = await asyncio.wrap_future(self._batcher.submit(upload))
+        except _RefusedError as error:
+            return str(error)
         return row if np.isfinite(row).all() else "the model's answer is not finite"
 
-    async def _prepare(self, upload: Upload) -> np.ndarray | str:
-        """Returns an image as the model takes it, or the reason why it cannot."""
-        if upload.error:
-            return upload.error
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._decoders, self._decode, upload.encoded)
-
-    def _decode(self, encoded: bytes) -> np.ndarray | str:
-        reason = upload_checks.reason(encoded, self.settings.max_pixels)
+    def _decode(self, upload: Upload) -> np.ndarray:
+        """Makes an image ready for the model, or raises _RefusedError."""
+        encoded = upload.encoded
+        reason = upload.error or upload_checks.reason(encoded, self.settings.max_pixels)
         if reason:
-            return reason
+            raise _RefusedError(reason)
         try:
             return self.served.prepare(encoded)
         except ValueError as error:
-            return str(error)
+            raise _RefusedError(error) from None
+
+    def _draw(self, upload: Upload) -> bytes:
+        return self.served.overlay(self._decode(upload))
 
     def _notice(self, batch: Batch) -> None:
-        self.room.seconds_per_image = batch.seconds / batch.images
+        self.room.seconds_per_image = batch.seconds / batch.images / self._batches
         self.metrics.count_batch(batch)

@@ -20,16 +20,24 @@ class Serving(Section):
         Allowed("0 to 65535", lambda value: 0 <= value <= 65_535),
         default=8000,
     )
+    batches_at_once: int | None = setting(
+        "batches that are predicted at once, each on its share of the cores; if unset, "
+        "one on each core, or 1 in all on a GPU. 1 answers a single request of a large "
+        "network sooner",
+        at_least(1, 1024),
+        default=None,
+    )
     max_batch: int | None = setting(
-        "most images that the model takes at once; if unset, 32, or fewer if they have "
-        "more than 300x300 pixels",
+        "most images of a batch; if unset, 32 of 300x300 pixels, 8 if several batches "
+        "are predicted at once, fewer if together they have more pixels than 32",
         at_least(1, 4096),
         default=None,
     )
     batch_window_ms: float = setting(
-        "milliseconds that an image waits for others of its batch",
+        "milliseconds that an image waits for others of its batch; those in which the "
+        "model is busy count",
         at_least(0, 60_000),
-        default=5.0,
+        default=0.0,
     )
     max_request_mb: float = setting(
         "most megabytes (10^6 bytes) of a request's body",

@@ -1,13 +1,19 @@
 """Images of many requests in one batch; each request gets its own rows."""
 
+import functools
+import os
 import threading
+import time
 import types
 
 import numpy as np
 import pytest
 import serve_support
+import tensorflow as tf
 
-from efficientnet_tf.serve import service
+from efficientnet_tf.hardware import machine
+from efficientnet_tf.serve import batcher as batcher_module
+from efficientnet_tf.serve import service, shares
 from efficientnet_tf.serve.batcher import Batcher
 from efficientnet_tf.serve.settings import Serving
 
@@ -57,6 +63,50 @@ def test_the_first_image_waits_for_others_within_the_window(model):
     found.close()
 
 
+def test_the_time_in_which_the_model_was_busy_counts_as_waiting(model, monkeypatch):
+    clock = types.SimpleNamespace(monotonic=lambda: 0.0)
+    monkeypatch.setattr(batcher_module, "time", clock)
+    found = batcher(model, window_s=100.0, max_batch=2)
+    results = [found.submit(image) for image in IMAGES[:2]]
+    assert model.began.wait(60)
+    results.append(found.submit(IMAGES[2]))
+    clock.monotonic = lambda: 100.0
+    model.may_go.set()
+    assert [one.result(60)[0] for one in results] == [0, 2, 4]
+    assert model.sizes == [2, 1]
+    found.close()
+
+
+def test_several_batches_are_predicted_at_once(model):
+    found = batcher(model, max_batch=2, batches=3)
+    results = [found.submit(image) for image in IMAGES]
+    while len(model.sizes) < 3:  # none of them has ended
+        time.sleep(0.001)
+    assert not any(one.done() for one in results)
+    model.may_go.set()
+    assert [one.result(60).tolist() for one in results] == (IMAGES * 2.0).tolist()
+    assert sum(model.sizes) == len(IMAGES) and max(model.sizes) == 2
+    assert found.is_alive
+    found.close()
+    assert not found.is_alive
+
+
+def test_an_image_that_cannot_be_prepared_fails_alone(model):
+    def prepare(number):
+        if number == 2:
+            raise ValueError("image 2")
+        return IMAGES[number]
+
+    found = batcher(model, prepare=prepare, window_s=60.0, max_batch=4)
+    results = [found.submit(number) for number in range(4)]
+    model.may_go.set()
+    with pytest.raises(ValueError, match="image 2"):
+        results.pop(2).result(60)
+    assert [one.result(60)[0] for one in results] == [0, 2, 6]
+    assert model.sizes == [3]
+    found.close()
+
+
 def test_a_result_that_is_cancelled_is_not_predicted(model):
     found = batcher(model)
     found.submit(IMAGES[0])
@@ -95,6 +145,50 @@ def test_an_error_reaches_its_batch_alone(model):
 def test_a_batch_holds_fewer_large_images_unless_told(size, given, most):
     model = types.SimpleNamespace(image_size=size)
     assert service.largest_batch(model, Serving(max_batch=given)) == most
+
+
+@pytest.mark.parametrize(
+    ("size", "batches", "most"),
+    [(224, 2, 8), (300, 4, 8), (300, 16, 2), (600, 2, 4), (224, 64, 1), (224, 1, 32)],
+)
+def test_batches_at_once_hold_no_more_pixels_than_one(size, batches, most):
+    model = types.SimpleNamespace(image_size=size)
+    assert service.largest_batch(model, Serving(), batches) == most
+    assert service.largest_batch(model, Serving(max_batch=50), batches) == 50
+
+
+@pytest.mark.parametrize(
+    ("cores", "gpus", "given", "batches", "threads"),
+    [
+        (2, [], None, 2, 1),
+        (1, [], None, 1, 1),
+        (16, ["GPU:0"], None, 1, 16),
+        (16, [], 4, 4, 4),
+        (16, ["GPU:0"], 3, 3, 5),
+        (2, [], 5, 5, 1),
+    ],
+)
+def test_each_batch_gets_its_cores(monkeypatch, cores, gpus, given, batches, threads):
+    found = {}
+    threading_of = types.SimpleNamespace(
+        set_intra_op_parallelism_threads=functools.partial(found.__setitem__, "intra"),
+        set_inter_op_parallelism_threads=functools.partial(found.__setitem__, "inter"),
+    )
+    monkeypatch.setattr(machine, "cores", lambda: cores)
+    monkeypatch.setattr(tf.config, "list_physical_devices", {"GPU": gpus}.get)
+    monkeypatch.setattr(tf.config, "threading", threading_of)
+    assert shares.divide(given) == batches
+    assert found == {"intra": threads, "inter": batches + 1}
+
+
+def test_the_cores_of_a_process_are_those_that_it_may_use():
+    allowed = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {max(allowed)})
+    try:
+        assert machine.cores() == 1
+    finally:
+        os.sched_setaffinity(0, allowed)
+    assert machine.cores() == len(allowed)
 
 
 def test_requests_of_many_clients_share_batches(model, classifier):

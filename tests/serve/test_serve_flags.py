@@ -22,6 +22,7 @@ def export(tmp_path):
     ("flag", "line"),
     [
         ("--port=65536", "--port=65536: allowed is 0 to 65535"),
+        ("--batches_at_once=0", "--batches_at_once=0: allowed is 1 and more"),
         ("--max_batch=0", "--max_batch=0: allowed is 1 and more"),
         ("--batch_window_ms=-1", "--batch_window_ms=-1.0: allowed is 0 and more"),
         ("--max_request_mb=0", "--max_request_mb=0.0: allowed is more than 0"),
