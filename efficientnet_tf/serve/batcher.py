@@ -3,10 +3,11 @@
 import concurrent.futures
 import contextlib
 import dataclasses
+import itertools
 import queue
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
@@ -32,9 +33,6 @@ class Batch:
 class Batcher:
     """Predicts images in batches, the oldest image first.
 
-    Both functions run in the thread of a batch. To decode in threads of their own made
-    two busy cores of an AMD EPYC (Zen 5) 4% slower.
-
     Args:
         predict: maps stacked images to an array with a row for each.
         prepare: maps what is submitted to an image as `predict` takes it.
@@ -42,6 +40,8 @@ class Batcher:
         window_s: float, seconds that a batch's first image waits for others, 0 or more.
             The time in which the model was busy counts.
         batches: int, batches that are predicted at once, each in a thread of its own.
+        spread: is called as `map`, to prepare the images of a batch. Python's own does
+            so in the thread of the batch, an executor's in several.
         notice: is called with each `Batch`, in its thread.
     """
 
@@ -53,10 +53,12 @@ class Batcher:
         max_batch: int,
         window_s: float,
         batches: int = 1,
+        spread: Callable[..., Iterable[bool]] = map,
         notice: Callable[[Batch], None] = lambda batch: None,
     ):
         self._predict = predict
         self._prepare = prepare
+        self._spread = spread
         self._max_batch = max_batch
         self._window_s = window_s
         self._notice = notice
@@ -97,7 +99,8 @@ class Batcher:
     def _run(self) -> None:
         while batch := self._gather():
             wanted = [w for w in batch if w.result.set_running_or_notify_cancel()]
-            ready = [one for one in wanted if self._make_ready(one)]
+            are_ready = self._spread(self._make_ready, wanted)
+            ready = list(itertools.compress(wanted, are_ready))
             if ready:
                 self._answer(ready)
 

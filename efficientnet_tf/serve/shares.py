@@ -23,6 +23,7 @@ def divide(batches: int | None) -> int:
     if batches is None:
         batches = 1 if tf.config.list_physical_devices("GPU") else cores
     tf.config.threading.set_intra_op_parallelism_threads(max(1, cores // batches))
-    # A graph keeps a thread until it ends, so maps need one beside the batches.
-    tf.config.threading.set_inter_op_parallelism_threads(batches + 1)
+    # A graph keeps a thread until it ends: each batch, each image that is decoded in a
+    # thread of its own, and a map, which must not wait for them.
+    tf.config.threading.set_inter_op_parallelism_threads(max(batches, cores) + 1)
     return batches

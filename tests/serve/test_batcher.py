@@ -1,5 +1,6 @@
 """Images of many requests in one batch; each request gets its own rows."""
 
+import concurrent.futures
 import functools
 import os
 import threading
@@ -138,6 +139,22 @@ def test_an_error_reaches_its_batch_alone(model):
     found.close()
 
 
+def test_a_pool_prepares_the_images_of_a_batch_at_the_same_time(model):
+    meet = threading.Barrier(3)
+
+    def prepare(number):
+        meet.wait(60)
+        return IMAGES[number]
+
+    model.may_go.set()
+    with concurrent.futures.ThreadPoolExecutor(3) as pool:
+        settings = {"window_s": 60.0, "max_batch": 3, "spread": pool.map}
+        found = batcher(model, prepare=prepare, **settings)
+        results = [found.submit(number) for number in range(3)]
+        assert [one.result(60)[0] for one in results] == [0, 2, 4]
+        found.close()
+
+
 @pytest.mark.parametrize(
     ("size", "given", "most"),
     [(32, None, 32), (300, None, 32), (600, None, 8), (600, 50, 50)],
@@ -178,7 +195,7 @@ def test_each_batch_gets_its_cores(monkeypatch, cores, gpus, given, batches, thr
     monkeypatch.setattr(tf.config, "list_physical_devices", {"GPU": gpus}.get)
     monkeypatch.setattr(tf.config, "threading", threading_of)
     assert shares.divide(given) == batches
-    assert found == {"intra": threads, "inter": batches + 1}
+    assert found == {"intra": threads, "inter": max(batches, cores) + 1}
 
 
 def test_the_cores_of_a_process_are_those_that_it_may_use():
