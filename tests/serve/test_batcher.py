@@ -166,7 +166,10 @@ def test_a_batch_holds_fewer_large_images_unless_told(size, given, most):
 
 @pytest.mark.parametrize(
     ("size", "batches", "most"),
-    [(224, 2, 8), (300, 4, 8), (300, 16, 2), (600, 2, 4), (224, 64, 1), (224, 1, 32)],
+    [
+        *[(224, 2, 8), (300, 4, 4), (300, 16, 2), (380, 2, 2), (600, 2, 1)],
+        *[(224, 64, 1), (32, 4, 32), (224, 1, 32), (600, 1, 8)],
+    ],
 )
 def test_batches_at_once_hold_no_more_pixels_than_one(size, batches, most):
     model = types.SimpleNamespace(image_size=size)
