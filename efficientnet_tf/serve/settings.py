@@ -28,8 +28,8 @@ class Serving(Section):
         default=None,
     )
     max_batch: int | None = setting(
-        "most images of a batch; if unset, up to 32: as many as have the pixels of 32 of "
-        "300x300, or of 8 of 224x224 where several batches are predicted at once",
+        "most images of a batch; if unset, up to 32: as many as have the pixels of 32 "
+        "of 300x300, or of 8 of 224x224 where several batches are predicted at once",
         at_least(1, 4096),
         default=None,
     )
