@@ -17,7 +17,7 @@ import numpy as np
 class _Waiting:
     """An image that waits, where its result goes, and when it came."""
 
-    image: Any
+    image: Any  # as it was submitted, then as it was prepared
     result: concurrent.futures.Future
     came: float
 
@@ -48,7 +48,7 @@ class Batcher:
     def __init__(
         self,
         predict: Callable[[np.ndarray], np.ndarray],
-        prepare: Callable[[Any], np.ndarray] = np.asarray,
+        prepare: Callable[[Any], np.ndarray],
         *,
         max_batch: int,
         window_s: float,

@@ -28,14 +28,14 @@ class Serving(Section):
         default=None,
     )
     max_batch: int | None = setting(
-        "most images of a batch; if unset, up to 32: as many as have the pixels of 32 "
-        "of 300x300, or of 8 of 224x224 where several batches are predicted at once",
+        "most images of a batch; if unset, 32, or fewer if these have more pixels than "
+        "32 of 300x300, or than 8 of 224x224 where several batches run at once",
         at_least(1, 4096),
         default=None,
     )
     batch_window_ms: float = setting(
-        "milliseconds that an image waits for others of its batch; those in which the "
-        "model is busy count",
+        "milliseconds that an image waits for others of its batch; the time in which "
+        "the model is busy counts",
         at_least(0, 60_000),
         default=0.0,
     )

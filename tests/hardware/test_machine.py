@@ -159,3 +159,13 @@ def test_nvidia_cards_are_counted(lay_out, devices, files, cards):
 def test_the_drivers_version_is_read(lay_out, text, version):
     lay_out(files={"proc/driver/nvidia/version": text.format(version)})
     assert machine.nvidia_driver() == version
+
+
+def test_the_cores_of_a_process_are_those_that_it_may_use():
+    allowed = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {max(allowed)})
+    try:
+        assert machine.cores() == 1
+    finally:
+        os.sched_setaffinity(0, allowed)
+    assert machine.cores() == len(allowed)

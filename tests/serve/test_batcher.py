@@ -1,8 +1,6 @@
 """Images of many requests in one batch; each request gets its own rows."""
 
 import concurrent.futures
-import functools
-import os
 import threading
 import time
 import types
@@ -10,11 +8,9 @@ import types
 import numpy as np
 import pytest
 import serve_support
-import tensorflow as tf
 
-from efficientnet_tf.hardware import machine
 from efficientnet_tf.serve import batcher as batcher_module
-from efficientnet_tf.serve import service, shares
+from efficientnet_tf.serve import service
 from efficientnet_tf.serve.batcher import Batcher
 from efficientnet_tf.serve.settings import Serving
 
@@ -41,7 +37,8 @@ def model():
 
 
 def batcher(model, **settings):
-    return Batcher(model.predict, **{"max_batch": 8, "window_s": 0.0} | settings)
+    chosen = {"prepare": np.asarray, "max_batch": 8, "window_s": 0.0} | settings
+    return Batcher(model.predict, **chosen)
 
 
 def test_images_that_come_meanwhile_are_one_batch(model):
@@ -175,40 +172,6 @@ def test_batches_at_once_hold_no_more_pixels_than_one(size, batches, most):
     model = types.SimpleNamespace(image_size=size)
     assert service.largest_batch(model, Serving(), batches) == most
     assert service.largest_batch(model, Serving(max_batch=50), batches) == 50
-
-
-@pytest.mark.parametrize(
-    ("cores", "gpus", "given", "batches", "threads"),
-    [
-        (2, [], None, 2, 1),
-        (1, [], None, 1, 1),
-        (16, ["GPU:0"], None, 1, 16),
-        (16, [], 4, 4, 4),
-        (16, ["GPU:0"], 3, 3, 5),
-        (2, [], 5, 5, 1),
-    ],
-)
-def test_each_batch_gets_its_cores(monkeypatch, cores, gpus, given, batches, threads):
-    found = {}
-    threading_of = types.SimpleNamespace(
-        set_intra_op_parallelism_threads=functools.partial(found.__setitem__, "intra"),
-        set_inter_op_parallelism_threads=functools.partial(found.__setitem__, "inter"),
-    )
-    monkeypatch.setattr(machine, "cores", lambda: cores)
-    monkeypatch.setattr(tf.config, "list_physical_devices", {"GPU": gpus}.get)
-    monkeypatch.setattr(tf.config, "threading", threading_of)
-    assert shares.divide(given) == batches
-    assert found == {"intra": threads, "inter": max(batches, cores) + 1}
-
-
-def test_the_cores_of_a_process_are_those_that_it_may_use():
-    allowed = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, {max(allowed)})
-    try:
-        assert machine.cores() == 1
-    finally:
-        os.sched_setaffinity(0, allowed)
-    assert machine.cores() == len(allowed)
 
 
 def test_requests_of_many_clients_share_batches(model, classifier):
