@@ -7,8 +7,9 @@ timm's networks in the same runtimes, converted as their users would, timm's als
 TorchScript (with the extra `torch`). All weights are random, means and shifts of batch
 norms too: of zeros, runtimes drop the biases that trained networks have. Rows of 8 bits
 find their ranges on random pixels: their speed counts, not their predictions. Each row
-is a process of its own; all are bound to the same core and take turns. --model_dir
-compares a run's exports with its Keras layers.
+is a process of its own; all are bound to the same core and take turns of two images,
+of which the second is timed; --first times the first, which finds the caches as the
+other rows left them. --model_dir compares a run's exports with its Keras layers.
 
 Times are medians in milliseconds. "share" is the part of the core's measured peak, a
 float32 matrix product in NumPy, that a row reaches.
@@ -50,6 +51,9 @@ _RIVALS = {
 absl_flags.DEFINE_list("models", ["efficientnet-b0"], "Networks to measure.")
 absl_flags.DEFINE_string("model_dir", None, "A run to measure in place of networks.")
 absl_flags.DEFINE_integer("rounds", 40, "Timed runs of each row.", lower_bound=3)
+absl_flags.DEFINE_boolean(
+    "first", False, "Time images that come when the core has done something else."
+)
 absl_flags.DEFINE_boolean("json", False, "Print the result as one last line of JSON.")
 
 
@@ -83,7 +87,9 @@ def _measure(name: str, peak: float) -> dict:
             )
             for row, runtime, path in rows
         }
-        seconds = latency.take_turns(runners, rounds=FLAGS.rounds, warmup=3)
+        seconds = latency.take_turns(
+            runners, rounds=FLAGS.rounds, warmup=3, first=FLAGS.first
+        )
     found: dict[str, Any] = {}
     for row, each in seconds.items():
         ms = 1e3 * statistics.median(each)
@@ -152,7 +158,7 @@ def _ours(model: Any, size: int, folder: str) -> Iterator[tuple[str, str, str]]:
         path = f"{folder}/{one.file}"
         if one.module == "saved_model":
             path = latency.save(exported.model, f"{folder}/saved_model")
-        elif not os.path.exists(path):
+        else:
             module = importlib.import_module(f"efficientnet_tf.export.{one.module}")
             with terminal.quiet():
                 module.write(exported, path, precision=one.precision, photos=photos)

@@ -58,8 +58,9 @@ def save(
         export_dir: local folder or gs:// URL, replaced whole, see `export_folder`.
         formats: the formats, from `formats.find`.
         photos: image files. 8-bit formats find the ranges of their activations on up to
-            200 of them, and all formats are compared on others, up to 500. Without
-            photos only made-up images are compared, and a SavedModel alone is not.
+            200 of them, bfloat16's weights are rounded by up to 32 of these, and all
+            formats are compared on others, up to 500. Without photos only made-up
+            images are compared, and a SavedModel alone is not.
         is_gated: whether a format that differs too much is an error; False says so on
             the screen and in report.json.
         max_pixels: int, the most pixels of an image that the SavedModel decodes.
@@ -138,9 +139,8 @@ def _write_file(
 ) -> None:
     module = importlib.import_module(f"efficientnet_tf.export.{one.module}")
     path = f"{folder}/{one.file}"
-    if not os.path.exists(path):  # two formats may be two ways to run one file
-        with terminal.quiet():
-            module.write(network, path, precision=one.precision, photos=calibration)
+    with terminal.quiet():
+        module.write(network, path, precision=one.precision, photos=calibration)
 
 
 def _write_texts(

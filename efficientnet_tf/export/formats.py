@@ -15,8 +15,8 @@ class Format:
         name: str, the format's name.
         file: str, what a runtime opens in the export's folder; "" is the folder.
         module: str, the module of this package that writes it, with `write`.
-        precision: str, "float32", "float16" (weights), "bfloat16" (a choice of the
-            runtime), "dynamic" (8-bit weights) or "int8" (weights and activations).
+        precision: str, "float32", "float16" (weights), "bfloat16" (weights and
+            activations), "dynamic" (8-bit weights) or "int8" (weights and activations).
         packages: modules that have to be installed to write and open it.
         agreement: float from 0 to 1, the least share of images whose likeliest class
             is the Keras model's.
@@ -34,7 +34,12 @@ class Format:
 
     @property
     def is_calibrated(self) -> bool:
-        """Whether writing it takes photos, to find the ranges of activations."""
+        """Whether photos help to write it."""
+        return self.precision in ("bfloat16", "int8")
+
+    @property
+    def needs_photos(self) -> bool:
+        """Whether it cannot be written without photos: ranges of activations."""
         return self.precision == "int8"
 
     @property
@@ -74,7 +79,15 @@ _ALL = (
     Format("litert_int8", "model_int8.tflite", "litert", "int8", _LITERT, *_8_BITS),
     Format("onnx", "model.onnx", "onnx", "float32", _ONNX, *_EXACT),
     Format("openvino", "model.xml", "openvino", "float32", _OPENVINO, *_EXACT),
-    Format("openvino_bf16", "model.xml", "openvino", "bfloat16", _OPENVINO, 0.98, 0.02),
+    Format(
+        "openvino_bf16",
+        "model_bfloat16.xml",
+        "openvino",
+        "bfloat16",
+        _OPENVINO,
+        0.98,
+        0.02,
+    ),
     Format(
         "openvino_int8",
         "model_int8.xml",
@@ -107,7 +120,7 @@ def find(names: Sequence[str], *, photos: Sequence[str] = ()) -> list[Format]:
     for one in found:
         of = f"export_formats={one.name}"
         packages.check_modules(one.packages, extra="export", of=of)
-        if one.is_calibrated and not photos:
+        if one.needs_photos and not photos:
             raise ValueError(
                 f"{of}: name photos to find the ranges of 8 bits with, after the "
                 "flags: files, folders or patterns"

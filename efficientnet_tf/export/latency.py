@@ -216,8 +216,15 @@ class Runner:
         self._answers: Any = self._process.stdout
 
     def run(self) -> float:
-        """Measures the seconds of one run, from image to outputs in memory."""
+        """Measures the seconds of one run, from image to outputs in memory.
+
+        It follows another, so that weights and code are in the core's caches.
+        """
         return self._ask("run")
+
+    def first_run(self) -> float:
+        """Measures the seconds of one run, right after whatever the core did."""
+        return self._ask("first_run")
 
     def outputs(self) -> list[np.ndarray]:
         """Returns the model's outputs for `example_image`."""
@@ -250,7 +257,11 @@ class Runner:
 
 
 def take_turns(
-    runners: Mapping[str, Runner], *, rounds: int, warmup: int
+    runners: Mapping[str, Runner],
+    *,
+    rounds: int,
+    warmup: int,
+    first: bool = False,
 ) -> dict[str, list[float]]:
     """Runs networks in turns.
 
@@ -258,12 +269,16 @@ def take_turns(
         runners: the networks' processes by name.
         rounds: int, timed runs of each.
         warmup: int, runs of each before, which do not count.
+        first: whether a run is timed that nothing warmed the caches for.
 
     Returns:
         The seconds of each timed run, by name.
     """
     turns = [
-        {name: runner.run() for name, runner in runners.items()}
+        {
+            name: runner.first_run() if first else runner.run()
+            for name, runner in runners.items()
+        }
         for _ in range(warmup + rounds)
     ]
     return {name: [turn[name] for turn in turns[warmup:]] for name in runners}

@@ -1,11 +1,17 @@
-"""OpenVINO's files: an .xml with a .bin of weights beside it."""
+"""OpenVINO's files: an .xml with a .bin of weights beside it.
 
+With 8 bits and in bfloat16, what the first convolution computes stays in float32: where
+a photo is smooth, its neighbouring outputs are rounded alike, and their errors add up.
+"""
+
+import logging
+import xml.etree.ElementTree as ElementTree
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from efficientnet_tf.export import frozen_graph, signal_stack
+from efficientnet_tf.export import bfloat16, frozen_graph, signal_stack
 from efficientnet_tf.export.network import OUTPUTS, Network
 from efficientnet_tf.hardware import freed_memory
 
@@ -21,17 +27,26 @@ def write(
     Args:
         network: the network to write.
         path: the local file, "*.xml".
-        precision: "float32" or "bfloat16", which are the same file: the runtime's
-            INFERENCE_PRECISION_HINT chooses. "int8": NNCF quantises weights and
+        precision: "float32"; "bfloat16", for the runtime's INFERENCE_PRECISION_HINT
+            "bf16", with weights in 16 bits; or "int8": NNCF quantises weights and
             activations, and corrects the biases.
         photos: uint8 [image_size, image_size, 3] each, of which the ranges of
-            activations are found for "int8".
+            activations are found for "int8". Without any, weights of "bfloat16" are
+            left in float32, and the runtime rounds each to the nearest number.
     """
+    if precision == "bfloat16" and len(photos):
+        network = bfloat16.rounded(network, photos)
     made = convert(network.freeze(None), OUTPUTS)
+    freed_memory.give_back()
     if precision == "int8":
-        freed_memory.give_back()
         made = _quantised(made, photos)
+    if precision != "bfloat16":
+        save(made, path)
+        return
+    _, kept = _first_features(made)
+    _shorten(made)
     save(made, path)
+    _keep(path, kept)
 
 
 def save(made: Any, path: str) -> None:
@@ -65,6 +80,8 @@ def _quantised(made: Any, photos: Sequence[np.ndarray]) -> Any:
     calibration = nncf.Dataset(
         photos, lambda photo: photo[np.newaxis].astype("float32")
     )
+    computing, reading = _first_features(made)
+    nncf.set_log_level(logging.WARNING)
     with signal_stack.kept():
         return nncf.quantize(
             made,
@@ -73,4 +90,58 @@ def _quantised(made: Any, photos: Sequence[np.ndarray]) -> Any:
             preset=nncf.QuantizationPreset.MIXED,
             fast_bias_correction=False,
             subset_size=len(photos),
+            ignored_scope=nncf.IgnoredScope(names=computing + reading),
         )
+
+
+def _first_features(made: Any) -> tuple[list[str], list[str]]:
+    """Names the operations that compute the first convolution, and those that read it.
+
+    The latter end with convolutions, whose outputs belong to what follows.
+    """
+    nodes = [node for node in made.get_ordered_ops() if node.inputs()]
+    names = [node.get_friendly_name() for node in nodes]
+    convolutions = [
+        name
+        for name, node in zip(names, nodes, strict=True)
+        if node.get_type_name() in ("Convolution", "GroupConvolution", "MatMul")
+    ]
+    start = names.index(convolutions[0]) + 1
+    reading: list[str] = []
+    for name, node in zip(names[start:], nodes[start:], strict=True):
+        sources = {convolutions[0], *reading} - {*convolutions[1:]}
+        inputs = [value.get_node() for value in node.input_values()]
+        read = {one.get_friendly_name() for one in inputs if one.inputs()}
+        if read and read <= sources:
+            reading.append(name)
+    return names[:start], reading
+
+
+def _shorten(made: Any) -> None:
+    """Stores constants in 16 bits where bfloat16 holds them exactly."""
+    import openvino
+    from openvino import opset13
+
+    for node in made.get_ordered_ops():
+        if node.get_type_name() != "Constant":
+            continue
+        if node.get_element_type() == openvino.Type.f32:
+            exact = np.array(node.data)
+            if not (exact.view("uint32") & 0xFFFF).any():
+                short = opset13.constant(exact, openvino.Type.bf16)
+                node.output(0).replace(opset13.convert(short, "f32").output(0))
+
+
+def _keep(path: str, names: Sequence[str]) -> None:
+    """Marks operations of a file that the runtime computes in float32 all the same.
+
+    OpenVINO's Python does not set this attribute; files hold it. A release that does
+    not know it computes them in bfloat16.
+    """
+    file = ElementTree.parse(path)
+    for layer in file.iterfind("layers/layer"):
+        if layer.get("name") in names:
+            marks = ElementTree.SubElement(layer, "rt_info")
+            kind = {"name": "DisablePrecisionConversion", "version": "0"}
+            ElementTree.SubElement(marks, "attribute", kind | {"value": "dynamic:f16"})
+    file.write(path, encoding="utf-8", xml_declaration=True)

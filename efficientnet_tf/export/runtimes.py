@@ -81,7 +81,9 @@ def _openvino(path: str, *, precision: str) -> Predict:
     names = sorted(output.get_any_name() for output in network.outputs)
 
     def predict(images: np.ndarray) -> list[np.ndarray]:
-        request.infer({"images": images}, share_inputs=True)
+        # As an argument of `infer`, an image of 224x224 pixels takes 0.1 ms longer.
+        request.get_tensor("images").data[:] = images
+        request.infer()
         return [request.get_tensor(name).data.copy() for name in names]
 
     return predict

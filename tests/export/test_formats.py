@@ -115,7 +115,7 @@ def test_an_export_has_all_that_a_server_needs(exported):
     assert told == {"image_size": 32, "crop_fraction": 1.0, "resize": "bicubic"}
 
 
-@pytest.mark.parametrize("one", ALL[:7], ids=lambda one: one.name)
+@pytest.mark.parametrize("one", ALL[:8], ids=lambda one: one.name)
 def test_the_client_names_the_likeliest_classes(
     exported, classifier, photos, one, capsys, monkeypatch
 ):
