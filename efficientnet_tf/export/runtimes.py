@@ -79,12 +79,14 @@ def _openvino(path: str, *, precision: str) -> Predict:
         network = openvino.Core().compile_model(path, "CPU", hints)
     request = network.create_infer_request()
     names = sorted(output.get_any_name() for output in network.outputs)
+    # As an argument of `infer`, an image of 224x224 pixels takes 0.1 ms longer.
+    pixels = request.get_tensor("images")
+    outputs = [request.get_tensor(name) for name in names]
 
     def predict(images: np.ndarray) -> list[np.ndarray]:
-        # As an argument of `infer`, an image of 224x224 pixels takes 0.1 ms longer.
-        request.get_tensor("images").data[:] = images
+        pixels.data[:] = images
         request.infer()
-        return [request.get_tensor(name).data.copy() for name in names]
+        return [output.data.copy() for output in outputs]
 
     return predict
 
