@@ -27,6 +27,7 @@ from efficientnet_tf.export.formats import FORMATS, Format
 from efficientnet_tf.export.network import Network
 from efficientnet_tf.hardware import freed_memory
 from efficientnet_tf.inference.classifier import Classifier
+from efficientnet_tf.weights import model_layout
 from efficientnet_tf.weights import passport as passports
 
 DEFAULT = (FORMATS["saved_model"],)
@@ -35,6 +36,8 @@ _CALIBRATION, _COMPARISON, _EXAMINATION = 200, 500, 10
 # The most pixels a side to examine layers by: all outputs are held at once, more than
 # 16 GB for B7 at 600 pixels.
 EXAMINED_SIZE = 224
+# The most weights of networks that are measured at once: two of B7, all of B3.
+_MEASURED_BYTES = 2**29
 
 
 def save(
@@ -84,7 +87,7 @@ def save(
             rows.update(parity.compare(classifier, formats, folder, comparison))
             _examine(rows, classifier, calibration[:_EXAMINATION])
             parity.check(rows, is_gated=is_gated)
-            _measure(rows, formats, folder, classifier.preparation.image_size)
+            _measure(rows, formats, folder, classifier)
             files.write_whole(f"{folder}/report.json", json.dumps(rows, indent=1))
 
     with freed_memory.passing_graphs():
@@ -108,12 +111,19 @@ def _examine(
 
 
 def _measure(
-    rows: dict[str, Any], formats: Sequence[Format], folder: str, image_size: int
+    rows: dict[str, Any],
+    formats: Sequence[Format],
+    folder: str,
+    classifier: Classifier,
 ) -> None:
     """Adds the latency of one image on one core, where a process can choose it."""
-    if hasattr(os, "sched_setaffinity"):
-        for name, ms in latency.of_export(folder, formats, image_size).items():
-            rows[name]["latency_ms"] = ms
+    if not hasattr(os, "sched_setaffinity"):
+        return
+    at_once = max(1, _MEASURED_BYTES // model_layout.size(classifier.model))
+    size = classifier.preparation.image_size
+    found = latency.of_export(folder, formats, size, at_once=at_once)
+    for name, ms in found.items():
+        rows[name]["latency_ms"] = ms
 
 
 def _write_formats(

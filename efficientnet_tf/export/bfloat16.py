@@ -26,7 +26,7 @@ Layer: TypeAlias = (
 # Lite0 gains nothing by 128 photos of 224x224 pixels in place of 32, nor by 8 less.
 _PIXELS, _LEAST = 32 * 224 * 224, 8
 # Outputs of a photo that are taken, about: so many for each input, but no more.
-_OUTPUTS, _MOST_OUTPUTS = 8, 1024
+_OUTPUTS, _MOST_OUTPUTS = 2, 1024
 # Bytes of float32 that are collected in one pass over the photos: B7 takes five.
 PASS_BYTES = 2**28
 # Both as in the paper's section 3.3: columns between two corrections of all that
@@ -123,7 +123,8 @@ def _passes(model: keras.Model) -> Iterator[list[Layer]]:
     for layer in model.layers:
         if isinstance(layer, Layer):
             places, inputs, groups, _ = _shape(layer)
-            size = 4 * groups * (1 + places * inputs) ** 2
+            seen = math.prod(layer.input.shape[1:])
+            size = 4 * (seen + groups * (1 + places * inputs) ** 2)
             if group and taken + size > PASS_BYTES:
                 yield group
                 group, taken = [], 0
@@ -143,17 +144,16 @@ def _collect(
     with efficientnet.deep_graphs():
         seen = keras.Model(model.inputs, [layer.input for layer in layers])
 
-    @tf.function(autograph=False)
-    def collect(images: tf.Tensor) -> list[tf.Tensor]:
-        seen_by = zip(layers, tf.nest.flatten(seen(images)), strict=True)
-        return [_products(layer, x) for layer, x in seen_by]
+    def collect(photo: tf.Tensor) -> list[tf.Tensor]:
+        inputs = tf.nest.flatten(seen(tf.cast(photo[tf.newaxis], tf.float32)))
+        return [_products(layer, x) for layer, x in zip(layers, inputs, strict=True)]
 
-    def of(photo: np.ndarray) -> list[tf.Tensor]:
-        return collect(tf.constant(photo[np.newaxis], tf.float32))
-
-    total = [np.array(one) for one in of(photos[0])]
+    images = tf.TensorSpec(photos[0].shape, tf.uint8)
+    traced = tf.function(collect, input_signature=[images], autograph=False)
+    of_photo = traced.get_concrete_function()
+    total = [one.numpy() for one in of_photo(tf.constant(photos[0]))]
     for photo in photos[1:]:
-        for each, one in zip(total, of(photo), strict=True):
+        for each, one in zip(total, of_photo(tf.constant(photo)), strict=True):
             each += one.numpy()
     return total
 
@@ -183,8 +183,10 @@ def _patches(layer: Any, x: tf.Tensor) -> tf.Tensor:
     places, inputs, *_ = _shape(layer)
     wanted = min(_OUTPUTS * places * inputs, _MOST_OUTPUTS)
     step = max(1, int(math.sqrt(math.prod(counts) / wanted)))
+    if any(map(any, pads)):
+        x = tf.pad(x, [(0, 0), *pads, (0, 0)])
     return tf.image.extract_patches(
-        tf.pad(x, [(0, 0), *pads, (0, 0)]),
+        x,
         sizes=[1, *layer.kernel_size, 1],
         strides=[1, *(step * stride for stride in layer.strides), 1],
         rates=[1, *layer.dilation_rate, 1],

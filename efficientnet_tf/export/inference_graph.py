@@ -151,7 +151,8 @@ class _Rewriter:
                 if isinstance(layer, keras.layers.Reshape) and len(x.shape) == 2:
                     self._flat[y] = x
                 return y
-        return layer(*args, **kwargs)  # a function of keras.ops, without a state
+        # An operation of keras.ops remembers its calls, and so all of the new model.
+        return type(layer).from_config(layer.get_config())(*args, **kwargs)
 
     def _rescaled(self, layer: keras.layers.Rescaling, x: Any) -> Any:
         """Notes pixels without their mean beside those that are divided too."""

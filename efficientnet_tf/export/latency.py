@@ -106,7 +106,7 @@ def compare(
 
 
 def of_export(
-    folder: str, formats: Sequence[Format], image_size: int, *, rounds: int = 10
+    folder: str, formats: Sequence[Format], image_size: int, *, at_once: int
 ) -> dict[str, float]:
     """Measures the formats of an export in turns.
 
@@ -114,18 +114,22 @@ def of_export(
         folder: local folder of the export.
         formats: the formats that are in it.
         image_size: int, height and width of the images in pixels.
-        rounds: int, timed runs of each format, 1 or more; two more come before.
+        at_once: int, formats that take turns, 1 or more: each takes the memory of a
+            process and of the weights.
 
     Returns:
-        For each format's name the median in milliseconds.
+        For each format's name the median of 10 runs in milliseconds.
     """
-    with contextlib.ExitStack() as stack:
-        runners = {}
-        for one in formats:
-            path, shape = f"{folder}/{one.file}", (1, image_size, image_size, 3)
-            runner = Runner(path, runtime=one.runtime, shape=shape)
-            runners[one.name] = stack.enter_context(runner)
-        seconds = take_turns(runners, rounds=rounds, warmup=2)
+    seconds: dict[str, list[float]] = {}
+    shape = (1, image_size, image_size, 3)
+    for start in range(0, len(formats), at_once):
+        with contextlib.ExitStack() as stack:
+            runners = {}
+            for one in formats[start : start + at_once]:
+                path = f"{folder}/{one.file}"
+                runner = Runner(path, runtime=one.runtime, shape=shape)
+                runners[one.name] = stack.enter_context(runner)
+            seconds |= take_turns(runners, rounds=10, warmup=2)
     return {name: 1e3 * statistics.median(each) for name, each in seconds.items()}
 
 

@@ -36,7 +36,10 @@ def write(
     """
     if precision == "bfloat16" and len(photos):
         network = bfloat16.rounded(network, photos)
-    made = convert(network.freeze(None), OUTPUTS)
+    frozen = network.freeze(None)
+    del network
+    freed_memory.give_back()
+    made = convert(frozen, OUTPUTS)
     freed_memory.give_back()
     if precision == "int8":
         made = _quantised(made, photos)

@@ -8,7 +8,13 @@ import numpy as np
 import pytest
 from slow_cases import slow
 
-from efficientnet_tf.export import frozen_graph, latency, latency_process, runtimes
+from efficientnet_tf.export import (
+    formats,
+    frozen_graph,
+    latency,
+    latency_process,
+    runtimes,
+)
 
 
 def network(size=16, filters=4, name="tiny"):
@@ -143,3 +149,42 @@ def test_a_process_that_ends_says_why(tmp_path):
         pytest.raises(ChildProcessError, match=r"absent ended with 1: .*absent"),
     ):
         runner.run()
+
+
+def test_exported_formats_take_turns_in_groups(monkeypatch):
+    class Idle:
+        def __init__(self, path, *, runtime, shape):
+            self.taken = (path, runtime, shape)
+
+        def __enter__(self):
+            open_now.append(self.taken)
+            return self
+
+        def __exit__(self, *_):
+            open_now.remove(self.taken)
+
+    def turns(runners, *, rounds, warmup):
+        groups.append(list(open_now))
+        return {name: [0.004, 0.002, 0.009] for name in runners}
+
+    open_now, groups = [], []
+    monkeypatch.setattr(latency, "Runner", Idle)
+    monkeypatch.setattr(latency, "take_turns", turns)
+    names = ("litert", "onnx", "openvino_bf16")
+    chosen = [formats.FORMATS[name] for name in names]
+    found = latency.of_export("out", chosen, 32, at_once=2)
+    shape = (1, 32, 32, 3)
+    assert groups == [
+        [("out/model.tflite", "litert", shape), ("out/model.onnx", "onnx", shape)],
+        [("out/model_bfloat16.xml", "openvino_bf16", shape)],
+    ]
+    assert found == dict.fromkeys(names, 4.0)
+
+
+def test_a_run_follows_another_and_a_first_run_does_not(monkeypatch):
+    slept = iter([0.2, 0.01, 0.1])
+    monkeypatch.setitem(
+        runtimes.OPEN, "litert", lambda path: lambda images: time.sleep(next(slept))
+    )
+    served = latency_process.Served("", "litert", (1, 2, 2, 3))
+    assert 0.01 <= served.run() < 0.1 <= served.first_run()
