@@ -87,8 +87,8 @@ LAYERS = {
 }
 
 
-def outputs_see(layer, images):
-    """What each output sees, [groups, places, inputs], and kernels to match."""
+def outputs_see(layer, images, step):
+    """What some outputs see, [groups, places, inputs], and kernels to match."""
     kernel = np.asarray(layer.kernel)
     rows, columns, inputs, _ = kernel.shape
     reach = [
@@ -104,7 +104,7 @@ def outputs_see(layer, images):
         pads.append((pad // 2, pad - pad // 2) if layer.padding == "same" else (0, 0))
     padded = np.pad(images, [*pads, (0, 0)])
     seen = sliding_window_view(padded, reach, axis=(1, 2))
-    seen = seen[:, :: layer.strides[0], :: layer.strides[1]]
+    seen = seen[:, :: step * layer.strides[0], :: step * layer.strides[1]]
     seen = seen[..., :: layer.dilation_rate[0], :: layer.dilation_rate[1]]
     if isinstance(layer, keras.layers.DepthwiseConv2D):
         by_group = seen.transpose(3, 0, 1, 2, 4, 5)[:, ..., np.newaxis]
@@ -119,15 +119,23 @@ def outputs_see(layer, images):
     ]
 
 
-@pytest.mark.parametrize("kind", LAYERS)
-def test_products_are_of_what_an_output_sees(kind):
+# Every place of a small image is taken, and every second of a larger one each way.
+@pytest.mark.parametrize(
+    ("kind", "height", "width", "step"),
+    [
+        *((kind, 6, 7, 1) for kind in LAYERS),
+        ("same", 51, 44, 2),
+        ("grouped", 16, 13, 2),
+    ],
+)
+def test_products_are_of_what_an_output_sees(kind, height, width, step):
     random = np.random.default_rng(0)
-    photos = random.integers(0, 256, (3, 11, 14, 4), np.uint8)
-    inputs = keras.Input((11, 14, 4))
+    photos = random.integers(0, 256, (3, height, width, 4), np.uint8)
+    inputs = keras.Input((height, width, 4))
     layer = LAYERS[kind]()
     model = keras.Model(inputs, layer(inputs))
     layer.set_weights([random.normal(size=each.shape) for each in layer.get_weights()])
-    seen, kernels = outputs_see(layer, photos.astype("float64"))
+    seen, kernels = outputs_see(layer, photos.astype("float64"), 1)
     seen = np.concatenate([np.ones_like(seen[..., :1]), seen], axis=-1)
     bias = np.asarray(layer.bias).reshape(len(kernels), -1, 1)
     weights = np.concatenate([bias, kernels], axis=-1)
@@ -137,8 +145,10 @@ def test_products_are_of_what_an_output_sees(kind):
         np.asarray(model(images)).reshape(sums.shape), sums, rtol=1e-4, atol=1e-2
     )
     # Sums of whole numbers up to 255**2 are exact in float32.
-    expected = bfloat16.round_weights(weights, seen.swapaxes(1, 2) @ seen)
-    made = bfloat16.rounded(Network(model, 11), list(photos)).model.layers[-1]
+    taken, _ = outputs_see(layer, photos.astype("float64"), step)
+    taken = np.concatenate([np.ones_like(taken[..., :1]), taken], axis=-1)
+    expected = bfloat16.round_weights(weights, taken.swapaxes(1, 2) @ taken)
+    made = bfloat16.rounded(Network(model, height), list(photos)).model.layers[-1]
     found, biases = made.get_weights()
     np.testing.assert_array_equal(biases, expected[..., 0].reshape(-1))
     of_groups = [

@@ -11,6 +11,7 @@ from tensorflow.python.framework import ops
 
 from efficientnet_tf.export import (
     artifact,
+    bfloat16,
     formats,
     frozen_graph,
     litert,
@@ -81,4 +82,15 @@ def test_nothing_holds_a_network_that_is_written(classifier, tmp_path, monkeypat
     artifact.save(classifier, str(tmp_path / "export"), formats=chosen, photos=())
     gc.collect()
     assert [model() for model in built] == [None]
+    assert set(registry) == before
+
+
+def test_nothing_holds_a_rounded_copy(built):
+    registry = ops.gradient_registry._registry
+    before = set(registry)
+    made = bfloat16.rounded(built, [np.zeros((32, 32, 3), np.uint8)])
+    kernels = [weakref.ref(one) for one in made.model.weights]
+    del made
+    gc.collect()
+    assert all(kernel() is None for kernel in kernels)
     assert set(registry) == before
