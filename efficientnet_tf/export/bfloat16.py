@@ -27,8 +27,8 @@ Layer: TypeAlias = (
 _PIXELS, _LEAST = 32 * 224 * 224, 8
 # Outputs of a photo that are taken, about: so many for each input, but no more.
 _OUTPUTS, _MOST_OUTPUTS = 2, 1024
-# Bytes of float32 that are collected in one pass over the photos: B7 takes five.
-PASS_BYTES = 2**28
+# Bytes of float32 that are collected in one pass over the photos: B7 takes 20.
+PASS_BYTES = 2**27
 # Both as in the paper's section 3.3: columns between two corrections of all that
 # follow, and what is added to the diagonal, as a part of its mean.
 _BLOCK, _DAMPING = 128, 0.01

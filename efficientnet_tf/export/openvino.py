@@ -36,10 +36,7 @@ def write(
     """
     if precision == "bfloat16" and len(photos):
         network = bfloat16.rounded(network, photos)
-    frozen = network.freeze(None)
-    del network
-    freed_memory.give_back()
-    made = convert(frozen, OUTPUTS)
+    made = _converted(network)
     freed_memory.give_back()
     if precision == "int8":
         made = _quantised(made, photos)
@@ -75,6 +72,12 @@ def convert(frozen: Any, names: Sequence[str]) -> Any:
     for output, name in zip(made.outputs, names, strict=True):
         output.tensor.set_names({name})
     return made
+
+
+def _converted(network: Network) -> Any:
+    frozen = network.freeze(None)
+    freed_memory.give_back()  # copies of the graph, 2 GB for B7
+    return convert(frozen, OUTPUTS)
 
 
 def _quantised(made: Any, photos: Sequence[np.ndarray]) -> Any:
