@@ -38,9 +38,13 @@ def rounded(network: Network, photos: Sequence[np.ndarray]) -> Network:
     """Returns a copy of a network whose kernels and biases bfloat16 holds exactly.
 
     Args:
-        network: the network. Its convolutions and dense layers are rounded.
-        photos: uint8 [image_size, image_size, 3] each, one or more; those that a pass
-            of 32 photos of 224x224 pixels has room for are used, or 8.
+        network: the network. Its dense layers and its convolutions with channels in
+            the last axis are rounded.
+        photos: uint8 [image_size, image_size, 3] each, one or more. As many are used as
+            have the pixels of 32 photos of 224x224, but 8 if there are.
+
+    Raises:
+        ValueError: naming a layer with weights or inputs that are not finite.
     """
     model = inference_graph.build(network.model)
     chosen = photos[: max(_LEAST, _PIXELS // network.image_size**2)]
@@ -49,7 +53,14 @@ def rounded(network: Network, photos: Sequence[np.ndarray]) -> Network:
             products = _collect(model, layers, chosen)
         freed_memory.give_back()
         for layer in layers:
-            _round(layer, products.pop(0))
+            of_layer = products.pop(0)
+            numbers = (of_layer, *layer.get_weights())
+            if not all(np.isfinite(one).all() for one in numbers):
+                raise ValueError(
+                    f"model {model.name}: weights or inputs of layer {layer.name} are "
+                    "not finite; the weights have to be trained anew"
+                )
+            _round(layer, of_layer)
     return Network(model, network.image_size)
 
 
@@ -120,17 +131,22 @@ def _passes(model: keras.Model) -> Iterator[list[Layer]]:
     """Groups layers by the memory that the products of their inputs take."""
     group: list[Layer] = []
     taken = 0
-    for layer in model.layers:
-        if isinstance(layer, Layer):
-            places, inputs, groups, _ = _shape(layer)
-            seen = math.prod(layer.input.shape[1:])
-            size = 4 * (seen + groups * (1 + places * inputs) ** 2)
-            if group and taken + size > PASS_BYTES:
-                yield group
-                group, taken = [], 0
-            group.append(layer)
-            taken += size
-    yield group
+    for layer in filter(_is_rounded, model.layers):
+        places, inputs, groups, _ = _shape(layer)
+        seen = math.prod(layer.input.shape[1:])
+        size = 4 * (seen + groups * (1 + places * inputs) ** 2)
+        if group and taken + size > PASS_BYTES:
+            yield group
+            group, taken = [], 0
+        group.append(layer)
+        taken += size
+    if group:
+        yield group
+
+
+def _is_rounded(layer: keras.layers.Layer) -> bool:
+    data_format = getattr(layer, "data_format", "channels_last")
+    return isinstance(layer, Layer) and data_format == "channels_last"
 
 
 def _collect(

@@ -211,3 +211,30 @@ def test_weights_that_exceed_a_pass_are_rounded_too(classifier, photos, monkeypa
         assert is_short(each)
         # Layers before are rounded by then, which changes inputs a little.
         np.testing.assert_allclose(each, one, atol=0.02)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "told"),
+    [
+        ("predictions", np.nan, "predictions"),
+        # What it computes overflows.
+        ("stem_bn", 1e38, "block1a_expand_bn"),
+    ],
+)
+def test_a_network_that_diverged_is_named(classifier, name, value, told):
+    network = Network.of(classifier)
+    layer = network.model.get_layer(name)
+    layer.set_weights([np.full_like(each, value) for each in layer.get_weights()])
+    photo = np.full((32, 32, 3), 255, np.uint8)
+    message = f"model own: weights or inputs of layer {told} are not finite"
+    with pytest.raises(ValueError, match=message):
+        bfloat16.rounded(network, [photo])
+
+
+def test_layers_without_a_rule_stay_as_they_are():
+    inputs = keras.Input((3, 8, 8))
+    convolution = keras.layers.Conv2D(4, 3, data_format="channels_first")
+    model = keras.Model(inputs, keras.layers.Flatten()(convolution(inputs)))
+    made = bfloat16.rounded(Network(model, 8), [np.zeros((3, 8, 8), np.uint8)])
+    for each, one in zip(made.model.get_weights(), model.get_weights(), strict=True):
+        np.testing.assert_array_equal(each, one)
