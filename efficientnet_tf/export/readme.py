@@ -42,9 +42,9 @@ _OPENVINO = """
     docker run -p 8000:8000 --mount type=bind,source="$PWD",target=/model/1 \\
       openvino/model_server --model_name model --model_path /model --rest_port 8000
 
-It serves one .xml file: of several, copy one and its .bin into a folder to mount. A CPU
-that has bfloat16 computes in it unless INFERENCE_PRECISION_HINT is "f32". client.py sets
-that for all files but model_bfloat16.xml, whose weights are rounded for bfloat16.
+It serves one .xml file: of several, copy one and its .bin into a folder to mount. A
+CPU that has bfloat16 computes in it unless INFERENCE_PRECISION_HINT is "f32". client.py
+sets that for all files but model_bfloat16.xml, whose weights are rounded for bfloat16.
 """
 _PACKAGES = {
     "saved_model": "tensorflow",
