@@ -22,9 +22,9 @@ def is_short(values):
     return not (np.asarray(values, "float32").view("uint32") & 0xFFFF).any()
 
 
-def correlated(groups, size, seed=0):
-    """Products of inputs that depend on each other, as pixels and channels do."""
-    random = np.random.default_rng(seed)
+def correlated(groups, size):
+    """Inputs that depend on each other, as pixels and channels do, and products."""
+    random = np.random.default_rng(0)
     mixed = random.normal(size=(groups, 200, 3)) @ random.normal(size=(groups, 3, size))
     inputs = mixed + 0.1 * random.normal(size=(groups, 200, size))
     return inputs, inputs.swapaxes(1, 2) @ inputs

@@ -10,24 +10,14 @@ from efficientnet_tf.export import bfloat16, inference_graph
 from efficientnet_tf.export import openvino as written
 from efficientnet_tf.export.network import Network
 
-SWISH, RELU6, RELU = "Swish", "Clamp", "Relu"
 # What reads the stem's outputs, up to convolutions; a skip connection does not count.
 FIRST = {
-    "efficientnet-b0": ["Add", SWISH, "GroupConvolution"],
-    "efficientnet-lite0": ["Add", RELU6, "GroupConvolution"],
-    "efficientnetv2-s": ["Add", SWISH, "Convolution"],
-    "mobilenet-v2": ["Add", RELU6, "GroupConvolution"],
-    "resnet-50": ["Add", RELU, "Pad", "MaxPool", "Convolution", "Convolution"],
+    "efficientnet-b0": ["Add", "Swish", "GroupConvolution"],
+    "efficientnet-lite0": ["Add", "Clamp", "GroupConvolution"],
+    "efficientnetv2-s": ["Add", "Swish", "Convolution"],
+    "mobilenet-v2": ["Add", "Clamp", "GroupConvolution"],
+    "resnet-50": ["Add", "Relu", "Pad", "MaxPool", "Convolution", "Convolution"],
 }
-
-
-def with_biases(model):
-    random = np.random.default_rng(0)
-    for layer in model.layers:
-        if isinstance(layer, keras.layers.BatchNormalization):
-            for variable in (layer.moving_mean, layer.beta):
-                variable.assign(random.normal(0, 0.1, variable.shape))
-    return model
 
 
 @pytest.fixture(scope="module")
@@ -70,9 +60,11 @@ def marked(path):
 @pytest.mark.parametrize("name", FIRST)
 def test_what_reads_the_stem_is_kept_in_float32(tmp_path, name):
     model = en.EfficientNet(name, input_shape=(64, 64, 3), classifier_activation=None)
-    network = Network(inference_graph.build(with_biases(model)), 64)
+    built = inference_graph.build(model)
+    stem = next(one for one in built.layers if isinstance(one, keras.layers.Conv2D))
+    stem.bias.assign(stem.bias + 1)  # of zeros, OpenVINO drops the Add
     path = str(tmp_path / "model.xml")
-    written.write(network, path, precision="bfloat16")
+    written.write(Network(built, 64), path, precision="bfloat16")
     assert marked(path) == FIRST[name]
 
 
