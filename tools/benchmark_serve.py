@@ -115,14 +115,14 @@ class _Alone:
         settings = Serving(max_batch=FLAGS.batch)
         self.batch = service.largest_batch(self._served, settings, machine.cores())
         self._bodies = list(itertools.islice(itertools.cycle(bodies), self.batch))
-        self._batch = np.stack([self._served.prepare(one) for one in self._bodies])
+        self._batch = np.stack(self._served.prepare(self._bodies))
         self._served.predict(self._batch)
 
     def speeds(self) -> tuple[float, float]:
         """Returns images a second of the model, and of decoding and the model."""
 
         def with_decoding() -> None:
-            images = [self._served.prepare(one) for one in self._bodies]
+            images = self._served.prepare(self._bodies)
             self._served.predict(np.stack(images))
 
         calls = _calls_per_s(lambda: self._served.predict(self._batch))

@@ -51,9 +51,8 @@ def _open(saved_model: str | None, origin: dict[str, Any]) -> served.Served:
 def _warm(model: served.Served, max_batch: int) -> None:
     """Lets the first requests not wait for what a first call does."""
     blank = tf.io.encode_png(np.zeros([8, 8, 3], "uint8")).numpy()
-    image = model.prepare(blank)
     for images in {1, max_batch}:
-        model.predict(np.stack([image] * images))
+        model.predict(np.stack(model.prepare([blank] * images)))
     # TensorFlow makes half a million objects. To look through them in each collection
     # took a quarter of the time of the server's own code.
     gc.collect()

@@ -1,24 +1,26 @@
 """Gathers the images of many requests into batches; threads predict these."""
 
-import concurrent.futures
+import asyncio
 import contextlib
 import dataclasses
-import itertools
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterable
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, TypeAlias
 
 import numpy as np
 
+# A row or an image; or the reason why the image is refused; or an error.
+Answer: TypeAlias = np.ndarray | str | Exception
 
-@dataclasses.dataclass
+
+@dataclasses.dataclass(frozen=True)
 class _Waiting:
     """An image that waits, where its result goes, and when it came."""
 
-    image: Any  # as it was submitted, then as it was prepared
-    result: concurrent.futures.Future
+    image: Any  # as it was submitted
+    result: asyncio.Future
     came: float
 
 
@@ -35,30 +37,27 @@ class Batcher:
 
     Args:
         predict: maps stacked images to an array with a row for each.
-        prepare: maps what is submitted to an image as `predict` takes it.
+        prepare: maps what was submitted for a batch to images as `predict` takes them,
+            or one of them to the reason why it is refused.
         max_batch: int, most images of a batch, 1 or more.
         window_s: float, seconds that a batch's first image waits for others, 0 or more.
             The time in which the model was busy counts.
         batches: int, batches that are predicted at once, each in a thread of its own.
-        spread: is called as `map`, to prepare the images of a batch. Python's own does
-            so in the thread of the batch, an executor's in several.
         notice: is called with each `Batch`, in its thread.
     """
 
     def __init__(
         self,
         predict: Callable[[np.ndarray], np.ndarray],
-        prepare: Callable[[Any], np.ndarray],
+        prepare: Callable[[list[Any]], Sequence[np.ndarray | str]],
         *,
         max_batch: int,
         window_s: float,
         batches: int = 1,
-        spread: Callable[..., Iterable[bool]] = map,
         notice: Callable[[Batch], None] = lambda batch: None,
     ):
         self._predict = predict
         self._prepare = prepare
-        self._spread = spread
         self._max_batch = max_batch
         self._window_s = window_s
         self._notice = notice
@@ -76,17 +75,19 @@ class Batcher:
         """Whether every thread works."""
         return all(thread.is_alive() for thread in self._threads)
 
-    def submit(self, image: Any) -> concurrent.futures.Future:
+    def submit(self, image: Any) -> asyncio.Future:
         """Puts an image into the queue; cancelling the result takes it out.
 
         Args:
             image: one image, as `prepare` takes it.
 
         Returns:
-            The image's row of what `predict` returns, or an exception: what `prepare`
-            raised for this image, or `predict` for its batch.
+            The image's row of what `predict` returns, or the reason why `prepare`
+            refused it; or an exception: what `prepare` raised for this image, or
+            `predict` for its batch. It belongs to the running event loop, which has to
+            be the same for all images.
         """
-        result: concurrent.futures.Future = concurrent.futures.Future()
+        result = asyncio.get_running_loop().create_future()
         self._waiting.put(_Waiting(image, result, time.monotonic()))
         return result
 
@@ -98,11 +99,9 @@ class Batcher:
 
     def _run(self) -> None:
         while batch := self._gather():
-            wanted = [w for w in batch if w.result.set_running_or_notify_cancel()]
-            are_ready = self._spread(self._make_ready, wanted)
-            ready = list(itertools.compress(wanted, are_ready))
-            if ready:
-                self._answer(ready)
+            wanted = [one for one in batch if not one.result.cancelled()]
+            if wanted:
+                self._answer(wanted)
 
     def _gather(self) -> list[_Waiting]:
         """Waits for images; returns none once the batcher is closed."""
@@ -122,23 +121,47 @@ class Batcher:
             return None
         return max(0.0, batch[0].came + self._window_s - time.monotonic())
 
-    def _make_ready(self, one: _Waiting) -> bool:
-        """Prepares an image; whether the model can take it."""
-        try:
-            one.image = self._prepare(one.image)
-        except Exception as error:
-            one.result.set_exception(error)
-            return False
-        return True
-
     def _answer(self, batch: list[_Waiting]) -> None:
-        began = time.monotonic()
+        """Gives each image its answer; the event loop wakes up once for all."""
         try:
-            rows = self._predict(np.stack([one.image for one in batch]))
+            answers = self._answers([one.image for one in batch])
         except Exception as error:
-            for one in batch:
-                one.result.set_exception(error)
-            return
+            answers = [error] * len(batch)
+        loop = batch[0].result.get_loop()
+        with contextlib.suppress(RuntimeError):  # a closed loop: nobody waits
+            loop.call_soon_threadsafe(_deliver, batch, answers)
+
+    def _answers(self, images: list[Any]) -> list[Answer]:
+        """Returns a row for each image that is not refused."""
+        answers = self._prepared(images)
+        ready = [n for n, one in enumerate(answers) if isinstance(one, np.ndarray)]
+        if ready:
+            rows = self._timed(np.stack([answers[n] for n in ready]))
+            for n, row in zip(ready, rows, strict=True):
+                answers[n] = row
+        return answers
+
+    def _prepared(self, images: list[Any]) -> list[Answer]:
+        """Prepares images; one that makes `prepare` fail does so alone."""
+        try:
+            return list(self._prepare(images))
+        except Exception as error:
+            if len(images) == 1:
+                return [error]
+        return [self._prepared([image])[0] for image in images]
+
+    def _timed(self, batch: np.ndarray) -> np.ndarray:
+        began = time.monotonic()
+        rows = self._predict(batch)
         self._notice(Batch(len(batch), time.monotonic() - began))
-        for one, row in zip(batch, rows, strict=True):
-            one.result.set_result(row)
+        return rows
+
+
+def _deliver(batch: list[_Waiting], answers: Sequence[Answer]) -> None:
+    for one, answer in zip(batch, answers, strict=True):
+        if one.result.cancelled():
+            continue
+        if isinstance(answer, Exception):
+            one.result.set_exception(answer)
+        else:
+            one.result.set_result(answer)

@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from efficientnet_tf import files, label_sets
 from efficientnet_tf.data import decoding
+from efficientnet_tf.data.preparation import Preparation
 from efficientnet_tf.export import export_folder
 from efficientnet_tf.export.network import Network
 from efficientnet_tf.inference import cam, cam_pictures
@@ -35,17 +36,15 @@ class Served(Protocol):
     image_size: int
     has_maps: bool
 
-    def prepare(self, encoded: bytes) -> np.ndarray:
-        """Makes one image ready for `predict`.
+    def prepare(self, encoded: Sequence[bytes]) -> list[np.ndarray | str]:
+        """Makes images ready for `predict`.
 
         Args:
-            encoded: the bytes of an image file.
+            encoded: the bytes of image files, one or more.
 
         Returns:
-            One element of the array that `predict` takes.
-
-        Raises:
-            ValueError: with the reason why the image cannot be decoded.
+            For each an element of the array that `predict` takes, or the reason why it
+            cannot be decoded.
         """
 
     def predict(self, batch: np.ndarray) -> np.ndarray:
@@ -87,19 +86,17 @@ class ServedClassifier:
         self.image_size = classifier.preparation.image_size
         self.has_maps = _has_maps(classifier)
         self._classifier = classifier
-        self._decode = tf.function(
-            classifier.preparation.decode,
-            input_signature=[tf.TensorSpec([], tf.string)],
-            autograph=False,
-        )
+        self._decode = _decoder(classifier.preparation)
         self._predict = _graph(Network.of(classifier))
 
-    def prepare(self, encoded: bytes) -> np.ndarray:
-        """Decodes, crops and resizes an image as evaluation does; see `Served`."""
+    def prepare(self, encoded: Sequence[bytes]) -> list[np.ndarray | str]:
+        """Decodes, crops and resizes images as evaluation does; see `Served`."""
         try:
-            return self._decode(encoded).numpy()
+            return list(self._decode(tf.constant(encoded)).numpy())
         except tf.errors.OpError as error:
-            raise ValueError(_reason(encoded, error)) from None
+            if len(encoded) == 1:
+                return [decoding.reason(encoded[0]) or files.reason(error)]
+        return [self.prepare([one])[0] for one in encoded]
 
     def predict(self, batch: np.ndarray) -> np.ndarray:
         """Maps uint8 [images, image_size, image_size, 3] to probabilities."""
@@ -138,12 +135,14 @@ class ServedSavedModel:
         self.multi_label = told["multi_label"]
         self.has_maps = "cam" in self._signatures
 
-    def prepare(self, encoded: bytes) -> np.ndarray:
-        """Decodes, crops and resizes an image as evaluation does; see `Served`."""
-        found = self._signatures["decode"](encoded=tf.constant([encoded]))
-        if not found["valid"][0]:
-            raise ValueError(decoding.reason(encoded) or "it has too many pixels")
-        return found["images"][0].numpy()
+    def prepare(self, encoded: Sequence[bytes]) -> list[np.ndarray | str]:
+        """Decodes, crops and resizes images as evaluation does; see `Served`."""
+        found = self._signatures["decode"](encoded=tf.constant(encoded))
+        images, valid = found["images"].numpy(), found["valid"].numpy()
+        return [
+            image if is_valid else decoding.reason(one) or "it has too many pixels"
+            for one, image, is_valid in zip(encoded, images, valid, strict=True)
+        ]
 
     def predict(self, batch: np.ndarray) -> np.ndarray:
         """Maps uint8 [images, image_size, image_size, 3] to probabilities."""
@@ -157,6 +156,19 @@ class ServedSavedModel:
         resized = tf.image.resize(maps[..., tf.newaxis], image.shape[:2])
         drawn = cam_pictures.overlay(image, resized[0, ..., 0].numpy())
         return tf.io.encode_png(drawn).numpy()
+
+
+def _decoder(preparation: Preparation) -> Callable[[tf.Tensor], tf.Tensor]:
+    """Returns a function from the bytes of files to their images, stacked."""
+    size = preparation.image_size
+    image = tf.TensorSpec([size, size, 3], tf.uint8)
+
+    def decode(encoded: tf.Tensor) -> tf.Tensor:
+        each = {"fn_output_signature": image, "parallel_iterations": 1}
+        return tf.map_fn(preparation.decode, encoded, **each)
+
+    several = tf.TensorSpec([None], tf.string)
+    return tf.function(decode, input_signature=[several], autograph=False)
 
 
 def _graph(network: Network) -> Callable[[tf.Tensor], Sequence[tf.Tensor]]:
@@ -183,10 +195,6 @@ def _has_maps(classifier: Classifier) -> bool:
         return False
     first = 2 if head.channels_first else 1
     return head.features.shape[first : first + 2] != (1, 1)
-
-
-def _reason(encoded: bytes, error: tf.errors.OpError) -> str:
-    return decoding.reason(encoded) or files.reason(error)
 
 
 def _load(folder: str) -> tf.Module:

@@ -2,7 +2,9 @@
 
 import asyncio
 import concurrent.futures
+import itertools
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from starlette.exceptions import HTTPException
@@ -27,10 +29,6 @@ def largest_batch(served: Served, settings: Serving, batches: int = 1) -> int:
     return settings.max_batch or batch_sizes.largest(size, size, batches)
 
 
-class _RefusedError(ValueError):
-    """Tells why an image cannot be predicted."""
-
-
 class Service:
     """Answers what requests ask of a model; call it from one event loop.
 
@@ -51,16 +49,15 @@ class Service:
         self._batches = batches
         # TensorFlow decodes an image on one core. Where each core has a batch, threads
         # that only decode made two busy cores of an AMD EPYC (Zen 5) 4% slower.
-        self._decoders = concurrent.futures.ThreadPoolExecutor(machine.cores())
-        is_shared = batches < machine.cores()
+        self._shares = machine.cores() if batches < machine.cores() else 1
+        self._decoders = concurrent.futures.ThreadPoolExecutor(self._shares)
         self._painter = concurrent.futures.ThreadPoolExecutor(1)
         self._batcher = Batcher(
             served.predict,
-            self._decode,
+            self._prepare,
             max_batch=largest_batch(served, settings, batches),
             window_s=settings.batch_window_ms / 1e3,
             batches=batches,
-            spread=self._decoders.map if is_shared else map,
             notice=self._notice,
         )
 
@@ -79,7 +76,8 @@ class Service:
             For each image float32 [classes], its probabilities, or the reason why it
             has none.
         """
-        results = await asyncio.gather(*map(self._predict, uploads))
+        answers = await asyncio.gather(*map(self._batcher.submit, uploads))
+        results = list(map(_finite, answers))
         refused = sum(isinstance(one, str) for one in results)
         self.metrics.images.labels("refused").inc(refused)
         self.metrics.images.labels("predicted").inc(len(results) - refused)
@@ -92,10 +90,7 @@ class Service:
             HTTPException: 422 with the reason why the image cannot be decoded.
         """
         loop = asyncio.get_running_loop()
-        try:
-            return await loop.run_in_executor(self._painter, self._draw, upload)
-        except _RefusedError as error:
-            raise HTTPException(422, str(error)) from None
+        return await loop.run_in_executor(self._painter, self._draw, upload)
 
     def rank(self, probabilities: np.ndarray, top_k: int) -> list[dict]:
         """Ranks and names the classes of one image; see `predict.rank`."""
@@ -114,27 +109,42 @@ class Service:
         self._batcher.close()
         self._decoders.shutdown()
 
-    async def _predict(self, upload: Upload) -> np.ndarray | str:
-        try:
-            row = await asyncio.wrap_future(self._batcher.submit(upload))
-        except _RefusedError as error:
-            return str(error)
-        return row if np.isfinite(row).all() else "the model's answer is not finite"
+    def _prepare(self, uploads: list[Upload]) -> list[np.ndarray | str]:
+        """Decodes the images of a batch, in one share or in one for each core."""
+        if self._shares == 1:
+            return self._decode(uploads)
+        size = -(-len(uploads) // self._shares)
+        shares = [uploads[n : n + size] for n in range(0, len(uploads), size)]
+        return [*itertools.chain(*self._decoders.map(self._decode, shares))]
 
-    def _decode(self, upload: Upload) -> np.ndarray:
-        """Makes an image ready for the model, or raises _RefusedError."""
-        encoded = upload.encoded
-        reason = upload.error or upload_checks.reason(encoded, self.settings.max_pixels)
-        if reason:
-            raise _RefusedError(reason)
-        try:
-            return self.served.prepare(encoded)
-        except ValueError as error:
-            raise _RefusedError(error) from None
+    def _decode(self, uploads: list[Upload]) -> list[np.ndarray | str]:
+        """Makes images ready for the model, or says why one is refused."""
+        found: list[Any] = list(map(self._reason, uploads))
+        allowed = [n for n, reason in enumerate(found) if reason is None]
+        if allowed:
+            images = self.served.prepare([uploads[n].encoded for n in allowed])
+            for n, image in zip(allowed, images, strict=True):
+                found[n] = image
+        return found
+
+    def _reason(self, upload: Upload) -> str | None:
+        """Says why an image is refused before it is decoded."""
+        most = self.settings.max_pixels
+        return upload.error or upload_checks.reason(upload.encoded, most)
 
     def _draw(self, upload: Upload) -> bytes:
-        return self.served.overlay(self._decode(upload))
+        (image,) = self._decode([upload])
+        if isinstance(image, str):
+            raise HTTPException(422, image)
+        return self.served.overlay(image)
 
     def _notice(self, batch: Batch) -> None:
         self.room.seconds_per_image = batch.seconds / batch.images / self._batches
         self.metrics.count_batch(batch)
+
+
+def _finite(row: np.ndarray | str) -> np.ndarray | str:
+    """Returns an answer, or says that the model gave none."""
+    if isinstance(row, str) or np.isfinite(row).all():
+        return row
+    return "the model's answer is not finite"

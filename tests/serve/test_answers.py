@@ -117,7 +117,7 @@ def test_tensorflow_servings_state(server):
 def test_a_map_is_the_one_of_the_command(server, classifier):
     answer = server.post("/v1/cam", PHOTOS[0], "image/png")
     assert (answer.status, answer.headers["content-type"]) == (200, "image/png")
-    image = server.service.served.prepare(PHOTOS[0])
+    (image,) = server.service.served.prepare([PHOTOS[0]])
     found = cam.cam(classifier.model, image[np.newaxis])
     with Image.open(io.BytesIO(answer.body)) as drawn:
         expected = cam_pictures.overlay(image, found.maps[0])

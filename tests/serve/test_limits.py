@@ -156,7 +156,7 @@ class Slow:
         self.may_go = threading.Event()
 
     def prepare(self, encoded):
-        return np.zeros([1], "uint8")
+        return [np.zeros([1], "uint8") for _ in encoded]
 
     def predict(self, batch):
         assert self.may_go.wait(60)
@@ -209,7 +209,7 @@ def test_bodies_that_fill_the_memory_are_status_429(model):
 
 def test_a_model_that_fails_is_status_500_and_serves_on(model, caplog):
     with serve_support.running(model, batch_window_ms=0) as server:
-        wrong = np.zeros([2], "uint8")
+        wrong = [np.zeros([2], "uint8")]
         served = server.service.served
         with mock.patch.object(served, "prepare", lambda _: wrong):
             answer = server.post("/v1/predict", PHOTO, "image/png")

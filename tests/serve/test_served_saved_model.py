@@ -26,7 +26,7 @@ def test_it_predicts_what_the_classifier_predicts(classifier, folder):
     assert (model.name, model.image_size) == (NAME, serve_support.SIZE)
     assert model.class_names == serve_support.NAMES
     images = served.ServedClassifier(classifier)
-    expected = classifier.predict(np.stack([images.prepare(one) for one in PHOTOS]))
+    expected = classifier.predict(np.stack(images.prepare(PHOTOS)))
     files = [base64.b64encode(one).decode() for one in (PHOTOS[0], b"GIF8", PHOTOS[2])]
     with serve_support.running(model) as server:
         answer = server.post("/v1/predict", {"images": files, "top_k": 6})
@@ -62,7 +62,7 @@ def test_it_draws_the_maps_that_the_classifier_draws(classifier, folder):
     models = served.ServedClassifier(classifier), served.ServedSavedModel(folder)
     assert models[0].has_maps and models[1].has_maps
     for photo in PHOTOS:
-        drawn = [model.overlay(model.prepare(photo)) for model in models]
+        drawn = [model.overlay(model.prepare([photo])[0]) for model in models]
         first, second = (tf.io.decode_png(one).numpy().astype(int) for one in drawn)
         assert first.shape == (serve_support.SIZE, serve_support.SIZE, 3)
         assert np.abs(first - second).max() <= 2
