@@ -23,7 +23,6 @@ from collections.abc import Callable, Iterator
 import tool
 import numpy as np
 import psutil
-import timed_pipelines
 from absl import flags as absl_flags
 
 from efficientnet_tf.hardware import machine, preflight
@@ -80,8 +79,10 @@ class Load:
 
 def main(_: list[str]) -> dict:
     """Loads the server, times the model, and prints both."""
+    preflight.before_import()  # as main.py does; the module below imports TensorFlow
+    import timed_pipelines
+
     bodies = timed_pipelines.read_jpegs(FLAGS.data_dir, FLAGS.images)
-    preflight.before_import()
     alone = _Alone(bodies)
     before = alone.speeds()
     with _server(alone.batch) as (process, port):
