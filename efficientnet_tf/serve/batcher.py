@@ -37,8 +37,8 @@ class Batcher:
 
     Args:
         predict: maps stacked images to an array with a row for each.
-        prepare: maps what was submitted for a batch to images as `predict` takes them,
-            or one of them to the reason why it is refused.
+        prepare: maps what was submitted for a batch to images as `predict` takes them;
+            a reason in place of an image refuses it.
         max_batch: int, most images of a batch, 1 or more.
         window_s: float, seconds that a batch's first image waits for others, 0 or more.
             The time in which the model was busy counts.
@@ -132,7 +132,7 @@ class Batcher:
             loop.call_soon_threadsafe(_deliver, batch, answers)
 
     def _answers(self, images: list[Any]) -> list[Answer]:
-        """Returns a row for each image that is not refused."""
+        """Returns each image's row, or why it has none."""
         answers = self._prepared(images)
         ready = [n for n, one in enumerate(answers) if isinstance(one, np.ndarray)]
         if ready:
