@@ -58,6 +58,11 @@ def has_avx2() -> bool:
     return "avx2" in _read("proc/cpuinfo").split()
 
 
+def has_vnni() -> bool:
+    """Whether the processor has x86-64's instructions for products of 8 bits."""
+    return not {"avx512_vnni", "avx_vnni"}.isdisjoint(_read("proc/cpuinfo").split())
+
+
 def tpu_users() -> list[Process]:
     """Lists other processes that hold a TPU chip open, as far as this user sees."""
     found = {}

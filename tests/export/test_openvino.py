@@ -9,6 +9,7 @@ import efficientnet_tf as en
 from efficientnet_tf.export import bfloat16, inference_graph
 from efficientnet_tf.export import openvino as written
 from efficientnet_tf.export.network import Network
+from efficientnet_tf.hardware import machine
 
 # What reads the stem's outputs, up to convolutions; a skip connection does not count.
 FIRST = {
@@ -81,6 +82,27 @@ def test_the_first_two_convolutions_have_no_8_bits(folder):
     found = convolutions(f"{folder}/int8.xml", "f32")
     assert found[:2] == ["f32", "f32"]
     assert set(found[2:]) <= {"u8", "i8"}
+
+
+@pytest.mark.parametrize(
+    ("avx2", "vnni", "most"),
+    [(True, False, 64), (True, True, 128), (False, False, 128)],
+)
+def test_weights_of_8_bits_do_not_overflow_without_vnni(
+    classifier, pixels, tmp_path, monkeypatch, avx2, vnni, most
+):
+    monkeypatch.setattr(machine, "has_avx2", lambda: avx2)
+    monkeypatch.setattr(machine, "has_vnni", lambda: vnni)
+    path = str(tmp_path / "model.xml")
+    written.write(Network.of(classifier), path, precision="int8", photos=pixels[:4])
+    weights = [
+        np.abs(node.data.astype(int)).max()
+        for node in openvino.Core().read_model(path).get_ordered_ops()
+        if node.get_type_name() == "Constant"
+        and node.get_element_type() == openvino.Type.i8
+    ]
+    assert len(weights) > 5
+    assert most / 2 < max(weights) <= most
 
 
 def test_rounded_weights_are_stored_in_16_bits(folder, classifier, pixels):

@@ -169,3 +169,18 @@ def test_the_cores_of_a_process_are_those_that_it_may_use():
     finally:
         os.sched_setaffinity(0, allowed)
     assert machine.cores() == len(allowed)
+
+
+@pytest.mark.parametrize(
+    ("flags", "expected"),
+    [
+        ("avx2 bmi2", False),
+        ("avx2 avx512f avx512_vnni", True),
+        ("avx2 avx_vnni", True),
+        ("avx2 avx512_vnni_like", False),
+        ("", False),
+    ],
+)
+def test_vnni_is_read_from_the_processors_flags(lay_out, flags, expected):
+    lay_out(files={"proc/cpuinfo": f"model name\t: X\nflags\t\t: {flags}\n"})
+    assert machine.has_vnni() == expected
