@@ -100,8 +100,9 @@ def test_weights_of_8_bits_do_not_overflow_without_vnni(
         for node in openvino.Core().read_model(path).get_ordered_ops()
         if node.get_type_name() == "Constant"
         and node.get_element_type() == openvino.Type.i8
+        and len(node.shape) < 5  # a depthwise convolution adds no channels up
     ]
-    assert len(weights) > 5
+    assert len(weights) >= 4
     assert most / 2 < max(weights) <= most
 
 
