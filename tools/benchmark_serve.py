@@ -123,8 +123,7 @@ class _Alone:
         """Returns images a second of the model, and of decoding and the model."""
 
         def with_decoding() -> None:
-            images = self._served.prepare(self._bodies)
-            self._served.predict(np.stack(images))
+            self._served.predict(np.stack(self._served.prepare(self._bodies)))
 
         calls = _calls_per_s(lambda: self._served.predict(self._batch))
         return calls * self.batch, _calls_per_s(with_decoding) * self.batch

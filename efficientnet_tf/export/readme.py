@@ -45,6 +45,7 @@ _OPENVINO = """
 It serves one .xml file: of several, copy one and its .bin into a folder to mount. A
 CPU that has bfloat16 computes in it unless INFERENCE_PRECISION_HINT is "f32". client.py
 sets that for all files but model_bfloat16.xml, whose weights are rounded for bfloat16.
+An x86-64 processor without VNNI needs a model_int8.xml that was exported on one.
 """
 _PACKAGES = {
     "saved_model": "tensorflow",
